@@ -1,0 +1,1 @@
+"""The rules of jobs, chunks and rows, in plain values: imports the standard library only."""
