@@ -44,3 +44,81 @@ class ModelUnknown(DryBeansError):
     """No model has this name and version."""
 
     code = "model_unknown"
+
+
+class SettingsInvalid(DryBeansError):
+    """The settings in the environment are not valid."""
+
+    code = "settings_invalid"
+
+
+class RequestInvalid(DryBeansError):
+    """The request is well-formed but says something that cannot be done."""
+
+    code = "request_invalid"
+
+
+class BodyMalformed(DryBeansError):
+    """The body is not well-formed JSON."""
+
+    code = "body_malformed"
+
+
+class BodyTypeUnsupported(DryBeansError):
+    """The body's content type is not one that this call takes."""
+
+    code = "body_type_unsupported"
+
+
+class BodyTooLarge(DryBeansError):
+    """The body is larger than this service takes."""
+
+    code = "body_too_large"
+
+
+class JobNotFound(DryBeansError):
+    """No job has this id."""
+
+    code = "job_not_found"
+
+
+class JobDeleted(DryBeansError):
+    """The job was here and has been deleted."""
+
+    code = "job_deleted"
+
+
+class JobUnfinished(DryBeansError):
+    """The job has not finished yet."""
+
+    code = "job_unfinished"
+
+
+class WaitTimedOut(DryBeansError):
+    """The prediction was accepted but did not finish in time."""
+
+    code = "wait_timed_out"
+
+
+class IntakeFull(DryBeansError):
+    """The service has more waiting requests than it can take; try again shortly."""
+
+    code = "intake_full"
+
+
+class DatabaseDown(DryBeansError):
+    """The database does not answer; nothing was accepted, so try again shortly."""
+
+    code = "database_down"
+
+
+class QueueDown(DryBeansError):
+    """Redis does not answer."""
+
+    code = "queue_down"
+
+
+class ClaimLost(DryBeansError):
+    """The claim was taken over by another worker; its result was not written."""
+
+    code = "claim_lost"

@@ -1,0 +1,155 @@
+"""Claims: taking chunks under a lease, holding them, and giving them back."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, case, func, select, tuple_, update
+
+from shared.db.tables import chunks, inputs, jobs
+from shared.db.types import now
+from shared.domain.chunks import Claimed, Encoding
+from shared.domain.jobs import (
+    ChunkRef,
+    ChunkState,
+    JobId,
+    JobState,
+    chunk_sources,
+)
+from shared.domain.rows import RowError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimant:
+    """Who claims: `token` is new for every batch, `lease` is how long the claim holds."""
+
+    token: str
+    lease: timedelta
+
+
+def among(refs: Iterable[ChunkRef]) -> ColumnElement[bool]:
+    """Give the condition that a row of `chunks` is one of `refs`.
+
+    In key order, so that two transactions on the same chunks lock them one way round.
+    """
+    keys = [(ref.job, ref.seq) for ref in sorted(refs)]
+    return tuple_(chunks.c.job_id, chunks.c.seq).in_(keys)
+
+
+def claim(connection: Connection, refs: Sequence[ChunkRef], claimant: Claimant) -> list[Claimed]:
+    """Claim those of `refs` that are pending, and give them with their rows.
+
+    One guarded UPDATE raises fence and attempt, so of two workers with the same message one gets
+    the chunk. Safe to run again after a lost connection: the token finds what the first run took.
+    """
+    connection.execute(
+        update(chunks)
+        .where(among(refs), chunks.c.state.in_(chunk_sources(ChunkState.RUNNING)))
+        .values(
+            state=ChunkState.RUNNING,
+            fence=chunks.c.fence + 1,
+            attempt=chunks.c.attempt + 1,
+            claimed_by=claimant.token,
+            lease_until=now(claimant.lease.total_seconds()),
+            next_publish_at=None,
+        )
+    )
+    claimed = _read_claimed(connection, refs, claimant.token)
+    _start_jobs(connection, claimed)
+    return claimed
+
+
+def _read_claimed(
+    connection: Connection, refs: Sequence[ChunkRef], token: str
+) -> list[Claimed]:
+    same_chunk = (inputs.c.job_id == chunks.c.job_id) & (inputs.c.seq == chunks.c.seq)
+    rows = connection.execute(
+        select(
+            chunks.c["job_id", "seq", "fence", "attempt", "first_row", "row_count"],
+            inputs.c["encoding", "body", "errors"],
+            jobs.c["model_name", "model_version", "outputs"],
+        )
+        .join(inputs, same_chunk)
+        .join(jobs, jobs.c.id == chunks.c.job_id)
+        .where(
+            among(refs),
+            chunks.c.claimed_by == token,
+            chunks.c.state == ChunkState.RUNNING,
+        )
+    )
+    return [_claimed(row) for row in rows]
+
+
+def _claimed(row: Row[Any]) -> Claimed:
+    return Claimed(
+        ref=ChunkRef(job=JobId(row.job_id), seq=row.seq),
+        fence=row.fence,
+        attempt=row.attempt,
+        first_row=row.first_row,
+        row_count=row.row_count,
+        encoding=Encoding(row.encoding),
+        body=row.body,
+        errors=tuple(RowError(**error) for error in row.errors or ()),
+        model_name=row.model_name,
+        model_version=row.model_version,
+        outputs=tuple(row.outputs),
+    )
+
+
+def _start_jobs(connection: Connection, claimed: Sequence[Claimed]) -> None:
+    by_attempt = defaultdict(set)
+    for chunk in claimed:
+        by_attempt[chunk.attempt].add(chunk.ref.job)
+    # A job is written once for its first claim and once for each further round, not per chunk.
+    for attempt, ids in sorted(by_attempt.items()):
+        queued = jobs.c.state == JobState.QUEUED
+        connection.execute(
+            update(jobs)
+            .where(jobs.c.id.in_(sorted(ids)), queued | (jobs.c.attempts < attempt))
+            .values(
+                state=case((queued, JobState.RUNNING), else_=jobs.c.state),
+                started_at=func.coalesce(jobs.c.started_at, now()),
+                attempts=attempt,
+            )
+        )
+
+
+def extend(connection: Connection, claimed: Sequence[Claimed], claimant: Claimant) -> int:
+    """Renew the lease of `claimed` and give how many of the claims still held."""
+    return connection.execute(
+        update(chunks)
+        .where(
+            among(chunk.ref for chunk in claimed),
+            chunks.c.claimed_by == claimant.token,
+            chunks.c.state == ChunkState.RUNNING,
+        )
+        .values(lease_until=now(claimant.lease.total_seconds()))
+    ).rowcount
+
+
+def give_back(
+    connection: Connection, claimed: Claimed, *, reason: str, after: timedelta
+) -> bool:
+    """Return a claim whose attempt came to nothing, to be published again `after` a while.
+
+    Gives False when the claim was lost before. The attempt stays counted.
+    """
+    returned = connection.execute(
+        update(chunks)
+        .where(
+            chunks.c.job_id == claimed.ref.job,
+            chunks.c.seq == claimed.ref.seq,
+            chunks.c.fence == claimed.fence,
+            chunks.c.state == ChunkState.RUNNING,
+        )
+        .values(
+            state=ChunkState.PENDING,
+            claimed_by=None,
+            lease_until=None,
+            next_publish_at=now(after.total_seconds()),
+            error_detail=reason[:500],
+        )
+    )
+    return returned.rowcount == 1

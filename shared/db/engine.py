@@ -1,0 +1,161 @@
+"""A database as the rest of drybeans uses it: short transactions, retried whole."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import orjson
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from shared.domain.errors import DatabaseDown
+
+T = TypeVar("T")
+
+# 1213 deadlock, 1205 lock wait timeout, 1020 MariaDB's "record has changed".
+_TRANSIENT: Final = frozenset({1213, 1205, 1020})
+# The server is gone, going or not there yet; or it takes no more connections, or only reads.
+_DOWN: Final = frozenset({1040, 1053, 1152, 1290, 1836, 2002, 2003, 2006, 2013, 2014, 2055, 4031})
+_TRIES: Final = 5
+
+
+class Database:
+    """Gives connections, and runs transactions that survive deadlocks and lost connections."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Take over `engine`; `close` disposes of it."""
+        self.engine = engine
+
+    @contextmanager
+    def _begin(self, *, write: bool) -> Iterator[Connection]:
+        with self.engine.connect() as connection:
+            with connection.execution_options(drybeans_write=write).begin():
+                yield connection
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a transaction that only reads.
+
+        Raises `DatabaseDown` when the server does not answer.
+        """
+        return self._run(work, write=False)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one transaction and commit it, anew after a deadlock or a lost connection.
+
+        A lost connection leaves it open whether the commit happened, so `work` must find its own
+        traces when it is run again. Raises `DatabaseDown` when the server does not answer.
+        """
+        return self._run(work, write=True)
+
+    def _run(self, work: Callable[[Connection], T], *, write: bool) -> T:
+        for attempt in range(_TRIES):
+            try:
+                with self._begin(write=write) as connection:
+                    return work(connection)
+            except PoolTimeoutError as error:
+                raise DatabaseDown from error
+            except DBAPIError as error:
+                down = _is_down(error)
+                # A stale pooled connection costs one try; a second loss means the server is down.
+                if down and (attempt or _refused(error)):
+                    raise DatabaseDown from error
+                if not down and (not _is_transient(error) or attempt == _TRIES - 1):
+                    raise
+            time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - jitter, not a secret
+        raise DatabaseDown
+
+    def ping(self) -> None:
+        """Raise `DatabaseDown` unless the database answers and can be written."""
+        self.write(_touch)
+
+    def close(self) -> None:
+        """Close all pooled connections."""
+        self.engine.dispose()
+
+
+def _touch(connection: Connection) -> None:
+    # Matches no row, but needs the same right and the same lock as a real write.
+    connection.execute(text("UPDATE jobs SET attempts = attempts WHERE id = ''"))
+
+
+def _code(error: DBAPIError) -> int | None:
+    arguments = getattr(error.orig, "args", ())
+    return arguments[0] if arguments and isinstance(arguments[0], int) else None
+
+
+def _is_transient(error: DBAPIError) -> bool:
+    return _code(error) in _TRANSIENT or "database is locked" in str(error.orig)
+
+
+def _is_down(error: DBAPIError) -> bool:
+    message = str(error.orig)
+    return (
+        error.connection_invalidated
+        or _code(error) in _DOWN
+        or any(words in message for words in ("unable to open", "disk is full", "readonly database"))
+    )
+
+
+def _refused(error: DBAPIError) -> bool:
+    return _code(error) in {2002, 2003}
+
+
+def open_database(url: str, *, connections: int = 5, answer_seconds: float = 15.0) -> Database:
+    """Open the database at `url` (sqlite, mysql+pymysql or mariadb+pymysql); connects lazily.
+
+    `connections` is the most that one process holds; `answer_seconds` is how long one statement
+    may take before the server counts as down.
+    """
+    location = make_url(url)
+    options: dict[str, Any] = {
+        "json_serializer": lambda value: orjson.dumps(value).decode(),
+        "json_deserializer": orjson.loads,
+        "pool_size": connections,
+        "max_overflow": 0,
+        "pool_timeout": 2,
+    }
+    if location.get_backend_name() == "sqlite":
+        _make_folder(location.database)
+        engine = create_engine(location, connect_args={"timeout": 10}, **options)
+        _prepare_sqlite(engine)
+        return Database(engine)
+    engine = create_engine(
+        location,
+        isolation_level="READ COMMITTED",
+        pool_recycle=1800,
+        connect_args={
+            "charset": "utf8mb4",
+            "connect_timeout": min(3, answer_seconds),
+            "read_timeout": answer_seconds,
+            "write_timeout": answer_seconds,
+            # Less than any request's or task's limit; the default of 50 s is more.
+            "init_command": "SET SESSION innodb_lock_wait_timeout = 5, time_zone = '+00:00'",
+        },
+        **options,
+    )
+    return Database(engine)
+
+
+def _make_folder(database: str | None) -> None:
+    if database and database != ":memory:":
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, _record: Any) -> None:  # noqa: ANN401 - sqlite3's own
+        # The driver's implicit transactions start too late for a safe read-then-write.
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        # A transaction that reads first and writes later fails at once when another wrote in
+        # between, whatever the busy timeout; one that says so from the start waits its turn.
+        write = connection.get_execution_options().get("drybeans_write", True)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

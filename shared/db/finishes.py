@@ -1,0 +1,223 @@
+"""Finishing: results, chunks and counters move together, in one transaction, guarded by the fence."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, tuple_, update
+
+from shared.db.claims import among
+from shared.db.tables import chunks, jobs, results
+from shared.db.types import now
+from shared.domain.chunks import ChunkResult
+from shared.domain.jobs import TERMINAL, ChunkRef, ChunkState, JobFailure, JobId, JobState, Tally
+from shared.domain.summaries import merge_summaries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """What a finish came to.
+
+    `written` chunks have their result; `lost` ones were taken over by another claim; `released`
+    ones entered their job's window and are to be published; `jobs` are now finished.
+    """
+
+    written: tuple[ChunkRef, ...]
+    lost: tuple[ChunkRef, ...]
+    released: tuple[ChunkRef, ...]
+    jobs: Mapping[JobId, JobState]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Progress:
+    """A job before and after its chunks were finished."""
+
+    id: JobId
+    before: Tally
+    after: Tally
+    released: int
+    release: int
+
+    @property
+    def freed(self) -> list[ChunkRef]:
+        return [ChunkRef(job=self.id, seq=seq) for seq in range(self.released, self.release)]
+
+
+def finish(
+    connection: Connection, outcomes: Sequence[ChunkResult], *, window: int, republish: timedelta
+) -> Finished:
+    """Write `outcomes`, each only if its claim still holds, and move their jobs on.
+
+    Locks chunks before jobs, both in key order. Safe to run again after a lost connection: an
+    outcome already written under its fence counts as written.
+    """
+    held = _lock_held(connection, outcomes)
+    mine = [outcome for outcome in outcomes if outcome.ref in held]
+    other = [outcome for outcome in outcomes if outcome.ref not in held]
+    before = _already_written(connection, other)
+    moved: list[_Progress] = []
+    if mine:
+        _close_chunks(connection, mine)
+        _insert_results(connection, mine)
+        moved = _move_jobs(connection, mine, window)
+        _release(connection, moved, republish)
+    return Finished(
+        written=tuple(outcome.ref for outcome in mine) + tuple(sorted(before)),
+        lost=tuple(outcome.ref for outcome in other if outcome.ref not in before),
+        released=tuple(ref for progress in moved for ref in progress.freed),
+        jobs={move.id: move.after.state for move in moved if move.after.state in TERMINAL},
+    )
+
+
+def _lock_held(connection: Connection, outcomes: Sequence[ChunkResult]) -> set[ChunkRef]:
+    fences = {outcome.ref: outcome.fence for outcome in outcomes}
+    rows = connection.execute(
+        select(chunks.c["job_id", "seq", "fence"])
+        .where(among(fences), chunks.c.state == ChunkState.RUNNING)
+        .with_for_update()
+    )
+    refs = ((ChunkRef(job=JobId(row.job_id), seq=row.seq), row.fence) for row in rows)
+    return {ref for ref, fence in refs if fence == fences[ref]}
+
+
+def _already_written(connection: Connection, outcomes: Sequence[ChunkResult]) -> set[ChunkRef]:
+    if not outcomes:
+        return set()
+    keys = [(outcome.ref.job, outcome.ref.seq, outcome.fence) for outcome in outcomes]
+    key = tuple_(results.c.job_id, results.c.seq, results.c.fence)
+    rows = connection.execute(select(results.c["job_id", "seq"]).where(key.in_(keys)))
+    return {ChunkRef(job=JobId(row.job_id), seq=row.seq) for row in rows}
+
+
+def _close_chunks(connection: Connection, outcomes: Sequence[ChunkResult]) -> None:
+    by_state = defaultdict(list)
+    for outcome in outcomes:
+        state = ChunkState.FAILED if outcome.failure else ChunkState.DONE
+        by_state[state].append(outcome.ref)
+    for state, refs in sorted(by_state.items()):
+        connection.execute(
+            update(chunks)
+            .where(among(refs))
+            .values(state=state, claimed_by=None, lease_until=None)
+        )
+
+
+def _insert_results(connection: Connection, outcomes: Sequence[ChunkResult]) -> None:
+    moment = connection.scalar(select(now()))
+    connection.execute(insert(results), [_result(o) | {"created_at": moment} for o in outcomes])
+
+
+def _result(outcome: ChunkResult) -> dict[str, Any]:
+    failure = outcome.failure
+    return {
+        "job_id": outcome.ref.job,
+        "seq": outcome.ref.seq,
+        "fence": outcome.fence,
+        "first_row": outcome.first_row,
+        "row_count": outcome.row_count,
+        "labels": outcome.labels,
+        "probabilities": outcome.probabilities,
+        "errors": [asdict(error) for error in outcome.errors] or None,
+        "summary": outcome.summary,
+        "error_code": failure.code if failure else None,
+        "error_detail": failure.detail[:500] if failure else None,
+        "model_version": outcome.model_version,
+    }
+
+
+def _move_jobs(
+    connection: Connection, outcomes: Sequence[ChunkResult], window: int
+) -> list[_Progress]:
+    by_job: defaultdict[str, list[ChunkResult]] = defaultdict(list)
+    for outcome in outcomes:
+        by_job[outcome.ref.job].append(outcome)
+    rows = connection.execute(
+        select(
+            jobs.c["id", "state", "rows_total", "rows_succeeded", "rows_failed"],
+            jobs.c["chunks_total", "chunks_finished", "chunks_released"],
+        )
+        .where(jobs.c.id.in_(sorted(by_job)))
+        .order_by(jobs.c.id)
+        .with_for_update()
+    )
+    moves = [_progress(row, by_job[row.id], window) for row in rows]
+    _write_counters(connection, moves)
+    for move in moves:
+        if move.after.state in TERMINAL and move.after.chunks_total > 1:
+            _summarise(connection, move.id)
+        failure = next((o.failure for o in by_job[move.id] if o.failure), None)
+        if failure:
+            _explain(connection, move.id, failure)
+    return moves
+
+
+def _progress(row: Any, outcomes: Sequence[ChunkResult], window: int) -> _Progress:  # noqa: ANN401 - a row
+    before = Tally(
+        state=JobState(row.state),
+        rows_total=row.rows_total,
+        rows_succeeded=row.rows_succeeded,
+        rows_failed=row.rows_failed,
+        chunks_total=row.chunks_total,
+        chunks_finished=row.chunks_finished,
+    )
+    failed = sum(outcome.failed_rows for outcome in outcomes)
+    total = sum(outcome.row_count for outcome in outcomes)
+    after = before.plus(succeeded=total - failed, failed=failed, chunks=len(outcomes))
+    release = min(row.chunks_total, after.chunks_finished + window)
+    return _Progress(
+        id=row.id,
+        before=before,
+        after=after,
+        released=row.chunks_released,
+        release=max(row.chunks_released, release),
+    )
+
+
+def _write_counters(connection: Connection, moves: Sequence[_Progress]) -> None:
+    # Jobs that end alike are written together: for one-row jobs that is nearly all of a batch.
+    alike = defaultdict(list)
+    for move in moves:
+        after = move.after
+        key = (after.state, after.rows_succeeded, after.rows_failed, after.chunks_finished,
+               move.release)
+        alike[key].append(move.id)
+    for (state, succeeded, failed, finished, release), ids in alike.items():
+        values: dict[str, Any] = {
+            "state": state,
+            "rows_succeeded": succeeded,
+            "rows_failed": failed,
+            "chunks_finished": finished,
+            "chunks_released": release,
+        }
+        if state in TERMINAL:
+            values |= {"finished_at": now(), "expires_at": now(jobs.c.retention_seconds)}
+        connection.execute(update(jobs).where(jobs.c.id.in_(ids)).values(values))
+
+
+def _summarise(connection: Connection, job: JobId) -> None:
+    parts = connection.scalars(
+        select(results.c.summary).where(results.c.job_id == job, results.c.summary.is_not(None))
+    )
+    connection.execute(
+        update(jobs).where(jobs.c.id == job).values(summary=merge_summaries(parts))
+    )
+
+
+def _explain(connection: Connection, job: JobId, failure: JobFailure) -> None:
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job, jobs.c.error_code.is_(None))
+        .values(error_code=failure.code, error_detail=failure.detail[:500])
+    )
+
+
+def _release(connection: Connection, moves: Sequence[_Progress], republish: timedelta) -> None:
+    refs = [ref for move in moves for ref in move.freed]
+    if refs:
+        connection.execute(
+            update(chunks)
+            .where(among(refs))
+            .values(next_publish_at=now(republish.total_seconds()), publishes=1)
+        )

@@ -1,0 +1,116 @@
+"""Reads jobs and their results."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, delete, select
+
+from shared.db.tables import chunks, inputs, jobs, results
+from shared.domain.jobs import TERMINAL, Job, JobFailure, JobId, JobState
+from shared.domain.rows import RowError
+
+_COLUMNS = jobs.c[
+    "id", "state", "model_name", "model_version", "model_sha256", "outputs", "labels", "warnings",
+    "rows_total", "rows_succeeded", "rows_failed", "chunks_total", "attempts", "summary",
+    "error_code", "error_detail", "created_at", "started_at", "finished_at", "expires_at",
+]  # fmt: skip
+
+
+def read_job(connection: Connection, job: JobId) -> Job | None:
+    """Read one job, or None when there is none."""
+    # A job of one chunk keeps its summary with that chunk's result.
+    only_chunk = and_(results.c.job_id == jobs.c.id, results.c.seq == 0, jobs.c.chunks_total == 1)
+    row = connection.execute(
+        select(_COLUMNS, results.c.summary.label("only_summary"))
+        .outerjoin(results, only_chunk)
+        .where(jobs.c.id == job)
+    ).first()
+    return None if row is None else _job(row)
+
+
+def _job(row: Row[Any]) -> Job:
+    failure = JobFailure(code=row.error_code, detail=row.error_detail) if row.error_code else None
+    return Job(
+        id=row.id,
+        state=JobState(row.state),
+        model_name=row.model_name,
+        model_version=row.model_version,
+        model_sha256=row.model_sha256,
+        outputs=tuple(row.outputs),
+        labels=row.labels,
+        rows_total=row.rows_total,
+        rows_succeeded=row.rows_succeeded,
+        rows_failed=row.rows_failed,
+        attempts=row.attempts,
+        summary=row.summary or row.only_summary,
+        failure=failure,
+        warnings=tuple(row.warnings),
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        expires_at=row.expires_at,
+    )
+
+
+def finished_among(connection: Connection, ids: Iterable[JobId]) -> set[JobId]:
+    """Give those of `ids` that are finished or gone."""
+    wanted = set(ids)
+    unfinished = connection.scalars(
+        select(jobs.c.id).where(jobs.c.id.in_(sorted(wanted)), jobs.c.state.not_in(TERMINAL))
+    )
+    return wanted - {JobId(job) for job in unfinished}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredResult:
+    """One chunk's result, as read back. `labels` is None when the chunk was given up."""
+
+    first_row: int
+    row_count: int
+    labels: Sequence[str | None] | None
+    probabilities: bytes | None
+    errors: tuple[RowError, ...]
+    failure: JobFailure | None
+
+
+def read_results(connection: Connection, job: JobId, first: int, last: int) -> list[StoredResult]:
+    """Read the results that hold any of the rows `first` to `last` - 1 of `job`, in order.
+
+    A chunk without a result yet is missing from the list.
+    """
+    rows = connection.execute(
+        select(results)
+        .where(
+            results.c.job_id == job,
+            results.c.first_row < last,
+            results.c.first_row + results.c.row_count > first,
+        )
+        .order_by(results.c.seq)
+    )
+    return [_stored(row) for row in rows]
+
+
+def _stored(row: Row[Any]) -> StoredResult:
+    failure = JobFailure(code=row.error_code, detail=row.error_detail) if row.error_code else None
+    return StoredResult(
+        first_row=row.first_row,
+        row_count=row.row_count,
+        labels=row.labels,
+        probabilities=row.probabilities,
+        errors=tuple(RowError(**error) for error in row.errors or ()),
+        failure=failure,
+    )
+
+
+def erase(connection: Connection, ids: Sequence[JobId]) -> None:
+    """Delete `ids` with everything that belongs to them."""
+    for table in (results, inputs, chunks):
+        connection.execute(delete(table).where(table.c.job_id.in_(sorted(ids))))
+    connection.execute(delete(jobs).where(jobs.c.id.in_(sorted(ids))))
+
+
+def in_pages(total: int, size: int) -> Iterator[tuple[int, int]]:
+    """Cut `total` rows into pages of `size`: pairs of first row and row after the last."""
+    for first in range(0, total, size):
+        yield first, min(first + size, total)

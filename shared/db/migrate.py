@@ -1,0 +1,92 @@
+"""Brings a database's tables up to date: `python -m shared.db.migrate [upgrade|downgrade|check]`."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from shared.db.engine import Database, open_database
+from shared.domain.errors import DryBeansError
+
+log = logging.getLogger(__name__)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def upgrade(database: Database, revision: str = "head") -> None:
+    """Move `database` up to `revision`. Safe to run from several places at once on MySQL."""
+    _run(database, command.upgrade, revision)
+
+
+def downgrade(database: Database, revision: str) -> None:
+    """Move `database` down to `revision`; `base` removes every table."""
+    _run(database, command.downgrade, revision)
+
+
+def _run(database: Database, move: object, revision: str) -> None:
+    # One connection for lock and migration: a second `migrate` waits for the first.
+    with database.engine.connect() as connection:
+        with connection.begin(), _only_one(connection):
+            config = _config()
+            config.attributes["connection"] = connection
+            move(config, revision)  # type: ignore[operator]
+
+
+class _only_one:  # noqa: N801 - a context manager
+    """Holds the database's named lock; SQLite needs none, since its transaction is the lock."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection if connection.dialect.name != "sqlite" else None
+
+    def __enter__(self) -> None:
+        if self._connection is not None:
+            self._connection.exec_driver_sql("SELECT GET_LOCK('drybeans.migrate', 60)")
+
+    def __exit__(self, *_: object) -> None:
+        if self._connection is not None:
+            self._connection.exec_driver_sql("SELECT RELEASE_LOCK('drybeans.migrate')")
+
+
+def is_current(connection: Connection) -> bool:
+    """Say whether every migration this code knows has been applied."""
+    heads = set(ScriptDirectory.from_config(_config()).get_heads())
+    return set(MigrationContext.configure(connection).get_current_heads()) == heads
+
+
+def main() -> None:
+    """Run from the command line, on the database that the settings name."""
+    from shared.logs import start_logging  # noqa: PLC0415 - only when run as a program
+    from shared.settings import read_settings  # noqa: PLC0415
+
+    parser = argparse.ArgumentParser(prog="python -m shared.db.migrate", description=__doc__)
+    parser.add_argument("action", nargs="?", default="upgrade",
+                        choices=("upgrade", "downgrade", "check"))
+    parser.add_argument("revision", nargs="?", help="a revision, head or base")
+    arguments = parser.parse_args()
+    try:
+        settings = read_settings()
+        start_logging(settings.log_level, settings.log_format)
+        database = open_database(settings.database_url.get_secret_value(), answer_seconds=3600)
+        if arguments.action == "check":
+            raise SystemExit(0 if database.read(is_current) else "the tables are not up to date")
+        if arguments.action == "upgrade":
+            upgrade(database, arguments.revision or "head")
+        else:
+            downgrade(database, arguments.revision or "-1")
+        log.info("migrated", extra={"action": arguments.action})
+    except DryBeansError as error:
+        raise SystemExit(f"migrate: {error.detail}") from None
+
+
+if __name__ == "__main__":
+    main()

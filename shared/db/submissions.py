@@ -1,0 +1,94 @@
+"""Stores accepted jobs: a whole group in one transaction."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from shared.db.tables import chunks, inputs, jobs
+from shared.db.types import now
+from shared.domain.chunks import NewChunk, Submission
+from shared.domain.jobs import ChunkRef, ChunkState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outbox:
+    """When stored chunks are handed to Redis.
+
+    `window` is the most chunks of one job that Redis knows at a time; `republish_after` is when
+    the sweep first publishes a chunk again that nobody has claimed.
+    """
+
+    window: int
+    republish_after: timedelta
+
+
+def insert_group(
+    connection: Connection, group: Sequence[Submission], outbox: Outbox
+) -> list[ChunkRef]:
+    """Insert `group` and give the chunks that are to be published now.
+
+    Safe to run again after a lost connection: what is already there is left alone.
+    """
+    known = set(connection.scalars(select(jobs.c.id).where(jobs.c.id.in_([s.id for s in group]))))
+    new = [submission for submission in group if submission.id not in known]
+    if new:
+        pairs = [(submission, chunk) for submission in new for chunk in submission.chunks]
+        connection.execute(insert(jobs), [_job(submission, outbox) for submission in new])
+        connection.execute(insert(chunks), [_chunk(*pair, outbox) for pair in pairs])
+        connection.execute(insert(inputs), [_input(*pair) for pair in pairs])
+    return [ref for submission in group for ref in submission.refs()[: outbox.window]]
+
+
+def _job(submission: Submission, outbox: Outbox) -> dict[str, Any]:
+    return {
+        "id": submission.id,
+        "state": submission.state,
+        "queue": submission.queue,
+        "model_name": submission.model_name,
+        "model_version": submission.model_version,
+        "model_sha256": submission.model_sha256,
+        "outputs": list(submission.outputs),
+        "labels": dict(submission.labels),
+        "warnings": list(submission.warnings),
+        "rows_total": submission.row_count,
+        "rows_succeeded": 0,
+        "rows_failed": 0,
+        "chunks_total": len(submission.chunks),
+        "chunks_finished": 0,
+        "chunks_released": min(len(submission.chunks), outbox.window),
+        "attempts": 0,
+        "retention_seconds": round(submission.retention.total_seconds()),
+        "created_at": submission.created_at,
+        "deadline_at": submission.deadline_at,
+    }
+
+
+def _chunk(submission: Submission, chunk: NewChunk, outbox: Outbox) -> dict[str, Any]:
+    # By this process's clock and not the database's: PyMySQL batches only plain values, and an
+    # error here moves a second publication by as much, nothing else.
+    again = submission.created_at + outbox.republish_after
+    return {
+        "job_id": submission.id,
+        "seq": chunk.seq,
+        "state": ChunkState.PENDING,
+        "queue": submission.queue,
+        "first_row": chunk.first_row,
+        "row_count": chunk.row_count,
+        "fence": 0,
+        "attempt": 0,
+        "next_publish_at": again if chunk.seq < outbox.window else None,
+        "publishes": 1 if chunk.seq < outbox.window else 0,
+    }
+
+
+def _input(submission: Submission, chunk: NewChunk) -> dict[str, Any]:
+    return {
+        "job_id": submission.id,
+        "seq": chunk.seq,
+        "encoding": chunk.encoding,
+        "body": chunk.body,
+        "errors": [asdict(error) for error in chunk.errors] or None,
+    }

@@ -1,0 +1,201 @@
+"""Finds work that nobody is doing: the SQL of the sweep, safe for any number of sweepers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, case, func, select, update
+
+from shared.db.claims import among
+from shared.db.finishes import Finished, finish
+from shared.db.jobs import erase
+from shared.db.tables import chunks, jobs
+from shared.db.types import now
+from shared.domain.chunks import ChunkResult, Queue
+from shared.domain.jobs import (
+    UNFINISHED,
+    ChunkRef,
+    ChunkState,
+    JobFailure,
+    JobId,
+    JobState,
+    RetryPolicy,
+    chunk_sources,
+    sources,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueChunk:
+    """A pending chunk that is to be published; `tried` ones travel alone."""
+
+    ref: ChunkRef
+    row_count: int
+    tried: bool
+
+
+def take_due(
+    connection: Connection, queue: Queue, limit: int, interval: timedelta
+) -> list[DueChunk]:
+    """Take up to `limit` pending chunks of `queue` whose time to be published has come.
+
+    Their next time is set before they are published, twice as far away each time up to 64
+    times `interval`, so that a sweeper that dies loses nothing and a backlog is not repeated.
+    """
+    rows = connection.execute(
+        select(chunks.c["job_id", "seq", "attempt", "row_count"])
+        .where(
+            chunks.c.state == ChunkState.PENDING,
+            chunks.c.queue == queue,
+            chunks.c.next_publish_at <= now(),
+        )
+        .order_by(chunks.c.next_publish_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    due = [DueChunk(ref=_ref(row), row_count=row.row_count, tried=row.attempt > 0) for row in rows]
+    if due:
+        doubled = case(
+            *((chunks.c.publishes == n, 2**n * interval.total_seconds()) for n in range(6)),
+            else_=64 * interval.total_seconds(),
+        )
+        connection.execute(
+            update(chunks)
+            .where(among(chunk.ref for chunk in due))
+            .values(next_publish_at=now(doubled), publishes=chunks.c.publishes + 1)
+        )
+    return due
+
+
+def _ref(row: Row[Any]) -> ChunkRef:
+    return ChunkRef(job=JobId(row.job_id), seq=row.seq)
+
+
+def make_all_due(connection: Connection) -> int:
+    """Make every published pending chunk due at once, after Redis lost its messages."""
+    return connection.execute(
+        update(chunks)
+        .where(chunks.c.state == ChunkState.PENDING, chunks.c.next_publish_at > now())
+        .values(next_publish_at=now(), publishes=0)
+    ).rowcount
+
+
+def return_expired_leases(
+    connection: Connection, policy: RetryPolicy, limit: int
+) -> tuple[list[ChunkRef], list[ChunkResult]]:
+    """Return chunks whose lease ran out; give those returned, and those out of attempts.
+
+    The latter keep their claim, so that the caller can finish them as failed.
+    """
+    rows = connection.execute(
+        select(
+            chunks.c["job_id", "seq", "fence", "attempt", "first_row", "row_count"],
+            jobs.c["model_name", "model_version"],
+        )
+        .join(jobs, jobs.c.id == chunks.c.job_id)
+        .where(chunks.c.state == ChunkState.RUNNING, chunks.c.lease_until < now())
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=chunks)
+    ).all()
+    poison = [_given_up(row) for row in rows if policy.exhausted(row.attempt)]
+    returned = [_ref(row) for row in rows if not policy.exhausted(row.attempt)]
+    if returned:
+        connection.execute(
+            update(chunks)
+            .where(among(returned))
+            .values(
+                state=ChunkState.PENDING,
+                claimed_by=None,
+                lease_until=None,
+                next_publish_at=now(),
+                publishes=0,
+                error_detail="its worker stopped answering",
+            )
+        )
+    return returned, poison
+
+
+def _given_up(row: Row[Any]) -> ChunkResult:
+    detail = f"{row.attempt} workers stopped answering while they ran this part of the job."
+    return ChunkResult(
+        ref=_ref(row),
+        fence=row.fence,
+        first_row=row.first_row,
+        row_count=row.row_count,
+        model_version=f"{row.model_name}@{row.model_version}",
+        failure=JobFailure(code="worker_died", detail=detail),
+    )
+
+
+def give_up(
+    connection: Connection, poison: Sequence[ChunkResult], *, window: int, republish: timedelta
+) -> Finished:
+    """Write the failure of chunks that ran out of attempts."""
+    return finish(connection, poison, window=window, republish=republish)
+
+
+def expire_jobs(connection: Connection, limit: int) -> list[JobId]:
+    """Close up to `limit` jobs that are past their deadline, and cancel their open chunks."""
+    ids = [
+        JobId(job)
+        for job in connection.scalars(
+            select(jobs.c.id)
+            .where(jobs.c.state.in_(UNFINISHED), jobs.c.deadline_at < now())
+            .limit(limit)
+        )
+    ]
+    return [job for job in ids if stop_job(connection, job, JobState.EXPIRED)]
+
+
+def stop_job(connection: Connection, job: JobId, state: JobState) -> bool:
+    """Move `job` to `state`, canceled or expired, with all chunks that are still open.
+
+    Gives False when the job had already finished.
+    """
+    # Chunks before jobs, as everywhere; their results, once written, stay.
+    connection.execute(
+        update(chunks)
+        .where(
+            chunks.c.job_id == job,
+            chunks.c.state.in_(chunk_sources(ChunkState.CANCELED)),
+            chunks.c.job_id.in_(
+                select(jobs.c.id).where(jobs.c.id == job, jobs.c.state.in_(sources(state)))
+            ),
+        )
+        .values(
+            state=ChunkState.CANCELED, claimed_by=None, lease_until=None, next_publish_at=None
+        )
+    )
+    moved = connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job, jobs.c.state.in_(sources(state)))
+        .values(
+            state=state, finished_at=now(), expires_at=now(jobs.c.retention_seconds)
+        )
+    )
+    return moved.rowcount == 1
+
+
+def erase_expired(connection: Connection, limit: int) -> int:
+    """Delete up to `limit` finished jobs whose retention is over, and count them."""
+    ids = [
+        JobId(job)
+        for job in connection.scalars(
+            select(jobs.c.id).where(jobs.c.expires_at < now()).limit(limit)
+        )
+    ]
+    if ids:
+        erase(connection, ids)
+    return len(ids)
+
+
+def backlog(connection: Connection) -> dict[Queue, int]:
+    """Count the rows of unfinished chunks in each queue."""
+    rows = connection.execute(
+        select(chunks.c.queue, func.sum(chunks.c.row_count))
+        .where(chunks.c.state.in_((ChunkState.PENDING, ChunkState.RUNNING)))
+        .group_by(chunks.c.queue)
+    )
+    counted = {Queue(queue): int(count) for queue, count in rows}
+    return {queue: counted.get(queue, 0) for queue in Queue}

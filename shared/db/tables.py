@@ -1,0 +1,119 @@
+"""The tables as the code sees them; the migrations create them and a test compares the two."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+)
+
+from shared.db.types import UtcDateTime, ascii_text, blob, document
+
+metadata = MetaData()
+
+# No foreign keys: inserting a result would take a shared lock on its job's row, and two workers
+# that finish chunks of one job would then deadlock on raising that lock for the counters.
+
+_INNODB = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+    "mariadb_engine": "InnoDB",
+    "mariadb_charset": "utf8mb4",
+    "mariadb_collate": "utf8mb4_bin",
+}
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", ascii_text(36, fixed=True), primary_key=True),
+    Column("state", ascii_text(10), nullable=False),
+    Column("queue", ascii_text(16), nullable=False),
+    Column("model_name", String(64), nullable=False),
+    Column("model_version", Integer, nullable=False),
+    Column("model_sha256", ascii_text(64, fixed=True), nullable=False),
+    Column("outputs", document(), nullable=False),
+    Column("labels", document(), nullable=False),
+    Column("warnings", document(), nullable=False),
+    Column("rows_total", BigInteger, nullable=False),
+    Column("rows_succeeded", BigInteger, nullable=False),
+    Column("rows_failed", BigInteger, nullable=False),
+    Column("chunks_total", Integer, nullable=False),
+    Column("chunks_finished", Integer, nullable=False),
+    # Chunks 0 … chunks_released-1 have been handed to Redis; the others wait for the window.
+    Column("chunks_released", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("summary", document()),
+    Column("error_code", ascii_text(64)),
+    Column("error_detail", String(500)),
+    Column("retention_seconds", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    Column("deadline_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Index("jobs_by_deadline", "state", "deadline_at"),
+    Index("jobs_by_expiry", "expires_at"),
+    **_INNODB,
+)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("job_id", ascii_text(36, fixed=True), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("state", ascii_text(10), nullable=False),
+    Column("queue", ascii_text(16), nullable=False),
+    Column("first_row", BigInteger, nullable=False),
+    Column("row_count", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("claimed_by", ascii_text(64)),
+    Column("lease_until", UtcDateTime),
+    # When the sweep shall publish a pending chunk (again); NULL while it waits for the window.
+    Column("next_publish_at", UtcDateTime),
+    Column("publishes", Integer, nullable=False),
+    Column("error_detail", String(500)),
+    PrimaryKeyConstraint("job_id", "seq"),
+    # Serves the sweep (due chunks, expired leases) and the backlog's sums without a table look-up.
+    Index("chunks_by_work", "state", "queue", "next_publish_at", "row_count"),
+    **_INNODB,
+)
+
+# Bodies stay out of `chunks`, so that moving a chunk never rewrites megabytes (SQLite would).
+inputs = Table(
+    "inputs",
+    metadata,
+    Column("job_id", ascii_text(36, fixed=True), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("encoding", ascii_text(16), nullable=False),
+    Column("body", blob(), nullable=False),
+    Column("errors", document()),
+    PrimaryKeyConstraint("job_id", "seq"),
+    **_INNODB,
+)
+
+# One row for each finished chunk, inserted once and never updated.
+results = Table(
+    "results",
+    metadata,
+    Column("job_id", ascii_text(36, fixed=True), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("first_row", BigInteger, nullable=False),
+    Column("row_count", Integer, nullable=False),
+    Column("labels", document()),
+    Column("probabilities", blob()),
+    Column("errors", document()),
+    Column("summary", document()),
+    Column("error_code", ascii_text(64)),
+    Column("error_detail", String(500)),
+    Column("model_version", String(80), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("job_id", "seq"),
+    **_INNODB,
+)

@@ -1,0 +1,113 @@
+"""Work on its way: what is submitted, what a worker claims, and what it brings back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from shared.domain.jobs import ChunkRef, JobFailure, JobId, JobState
+from shared.domain.rows import RowError
+
+
+class Queue(StrEnum):
+    """The two queues: small jobs never wait behind large ones."""
+
+    INTERACTIVE = "interactive"
+    BULK = "bulk"
+
+
+class Encoding(StrEnum):
+    """How a chunk's body holds its rows."""
+
+    FLOAT64 = "float64"  # rows × features little-endian float64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewChunk:
+    """A slice of a job's rows, ready to be stored. `first_row` counts from 0 in the job."""
+
+    seq: int
+    first_row: int
+    row_count: int
+    encoding: Encoding
+    body: bytes
+    errors: tuple[RowError, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A job that has been checked and not yet been committed."""
+
+    id: JobId
+    queue: Queue
+    model_name: str
+    model_version: int
+    model_sha256: str
+    outputs: tuple[str, ...]
+    labels: Mapping[str, str]
+    warnings: tuple[str, ...]
+    retention: timedelta
+    created_at: datetime
+    deadline_at: datetime
+    chunks: tuple[NewChunk, ...]
+
+    @property
+    def state(self) -> JobState:
+        """Every row is here, so the job can be queued at once."""
+        return JobState.QUEUED
+
+    @property
+    def row_count(self) -> int:
+        """Count the rows of all chunks."""
+        return sum(chunk.row_count for chunk in self.chunks)
+
+    @property
+    def size(self) -> int:
+        """Count the bytes of all bodies: what the intake's bound measures."""
+        return sum(len(chunk.body) for chunk in self.chunks)
+
+    def refs(self) -> list[ChunkRef]:
+        """Name its chunks, in order."""
+        return [ChunkRef(job=self.id, seq=chunk.seq) for chunk in self.chunks]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """A chunk that this worker may finish, as long as nobody raises its fence."""
+
+    ref: ChunkRef
+    fence: int
+    attempt: int
+    first_row: int
+    row_count: int
+    encoding: Encoding
+    body: bytes
+    errors: tuple[RowError, ...]
+    model_name: str
+    model_version: int
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkResult:
+    """The outcome of one claimed chunk, to be written once.
+
+    `labels` has an entry for each row, None where `errors` says why; `probabilities` holds
+    rows × classes little-endian float32 values. A chunk given up has neither, and a `failure`.
+    """
+
+    ref: ChunkRef
+    fence: int
+    first_row: int
+    row_count: int
+    model_version: str
+    labels: Sequence[str | None] | None = None
+    probabilities: bytes | None = None
+    errors: tuple[RowError, ...] = ()
+    summary: Mapping[str, object] | None = None
+    failure: JobFailure | None = None
+
+    @property
+    def failed_rows(self) -> int:
+        """Count the rows without a label."""
+        return self.row_count if self.labels is None else len(self.errors)

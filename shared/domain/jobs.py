@@ -1,0 +1,178 @@
+"""What a job and its chunks are, and every move they may make."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, NewType
+
+JobId = NewType("JobId", str)
+"""A UUIDv7 in its canonical text form: sorts by time of submission."""
+
+
+class JobState(StrEnum):
+    """Where a job stands; the words are the ones in the database and in the API."""
+
+    RECEIVING = "receiving"  # its upload is still arriving; chunks already run
+    QUEUED = "queued"  # accepted, no chunk claimed yet
+    RUNNING = "running"  # at least one chunk was claimed
+    SUCCEEDED = "succeeded"  # every row has a label
+    PARTIAL = "partial"  # some rows have a label, some an error
+    FAILED = "failed"  # no row has a label, or the job as a whole was refused
+    CANCELED = "canceled"  # the client asked; finished chunks keep their results
+    EXPIRED = "expired"  # its deadline passed first
+
+
+class ChunkState(StrEnum):
+    """Where a chunk stands."""
+
+    PENDING = "pending"  # waits for a worker
+    RUNNING = "running"  # claimed: leased to one worker
+    DONE = "done"  # its result is stored
+    FAILED = "failed"  # given up after `max_attempts`; the result says why
+    CANCELED = "canceled"  # its job was canceled or expired first
+
+
+_OUTCOMES: Final = frozenset({JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED})
+_STOPPED: Final = frozenset({JobState.CANCELED, JobState.EXPIRED})
+
+MOVES: Final[Mapping[JobState, frozenset[JobState]]] = {
+    JobState.RECEIVING: frozenset({JobState.QUEUED, JobState.RUNNING}) | _OUTCOMES | _STOPPED,
+    JobState.QUEUED: frozenset({JobState.RUNNING}) | _OUTCOMES | _STOPPED,
+    JobState.RUNNING: _OUTCOMES | _STOPPED,
+    JobState.SUCCEEDED: frozenset(),
+    JobState.PARTIAL: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.CANCELED: frozenset(),
+    JobState.EXPIRED: frozenset(),
+}
+"""Every move a job may make. Terminal states have none."""
+
+CHUNK_MOVES: Final[Mapping[ChunkState, frozenset[ChunkState]]] = {
+    ChunkState.PENDING: frozenset({ChunkState.RUNNING, ChunkState.CANCELED, ChunkState.FAILED}),
+    ChunkState.RUNNING: frozenset(
+        {ChunkState.DONE, ChunkState.FAILED, ChunkState.PENDING, ChunkState.CANCELED}
+    ),
+    ChunkState.DONE: frozenset(),
+    ChunkState.FAILED: frozenset(),
+    ChunkState.CANCELED: frozenset(),
+}
+"""Every move a chunk may make; running → pending is a claim given back or a lease that ran out."""
+
+TERMINAL: Final = frozenset(state for state, moves in MOVES.items() if not moves)
+UNFINISHED: Final = frozenset(JobState) - TERMINAL
+
+
+def sources(target: JobState) -> frozenset[JobState]:
+    """Give the states from which a job may move to `target`: the guard of that move's UPDATE."""
+    return frozenset(state for state, moves in MOVES.items() if target in moves)
+
+
+def chunk_sources(target: ChunkState) -> frozenset[ChunkState]:
+    """Give the states from which a chunk may move to `target`."""
+    return frozenset(state for state, moves in CHUNK_MOVES.items() if target in moves)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class ChunkRef:
+    """A reference to a chunk: all that a message carries."""
+
+    job: JobId
+    seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """How far a job has come: its counters and the state that follows from them."""
+
+    state: JobState
+    rows_total: int
+    rows_succeeded: int
+    rows_failed: int
+    chunks_total: int
+    chunks_finished: int
+
+    def plus(self, *, succeeded: int, failed: int, chunks: int) -> "Tally":
+        """Add the outcome of `chunks` chunks, and move on when they were the last."""
+        finished = self.chunks_finished + chunks
+        rows_succeeded = self.rows_succeeded + succeeded
+        rows_failed = self.rows_failed + failed
+        complete = self.state is not JobState.RECEIVING and finished == self.chunks_total
+        return Tally(
+            state=outcome(rows_succeeded, rows_failed) if complete else self.state,
+            rows_total=self.rows_total,
+            rows_succeeded=rows_succeeded,
+            rows_failed=rows_failed,
+            chunks_total=self.chunks_total,
+            chunks_finished=finished,
+        )
+
+
+def outcome(succeeded: int, failed: int) -> JobState:
+    """Name the final state of a job whose rows have all been tried."""
+    if not failed:
+        return JobState.SUCCEEDED
+    return JobState.PARTIAL if succeeded else JobState.FAILED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often and how soon a chunk is tried again.
+
+    Attempts are counted at the claim, so a chunk that kills its worker is counted too.
+    """
+
+    max_attempts: int
+    first_delay: timedelta = timedelta(seconds=1)
+
+    def exhausted(self, attempt: int) -> bool:
+        """Say whether attempt number `attempt` (1 is the first) was the last one allowed."""
+        return attempt >= self.max_attempts
+
+    def delay(self, attempt: int) -> timedelta:
+        """Give the wait after failed attempt number `attempt`: it doubles each time."""
+        return self.first_delay * 2 ** (attempt - 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFailure:
+    """Why a job or a chunk as a whole came to nothing."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job as a client may see it."""
+
+    id: JobId
+    state: JobState
+    model_name: str
+    model_version: int
+    model_sha256: str
+    outputs: tuple[str, ...]
+    labels: Mapping[str, str]
+    rows_total: int
+    rows_succeeded: int
+    rows_failed: int
+    attempts: int
+    summary: Mapping[str, object] | None
+    failure: JobFailure | None
+    warnings: tuple[str, ...]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None
+
+    @property
+    def finished(self) -> bool:
+        """Say whether nothing about this job will change any more."""
+        return self.state in TERMINAL
+
+    @property
+    def progress(self) -> float:
+        """Give the share of rows that have been tried, 0 to 1."""
+        if self.finished and self.state not in _STOPPED:
+            return 1.0
+        return (self.rows_succeeded + self.rows_failed) / max(self.rows_total, 1)

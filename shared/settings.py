@@ -1,0 +1,118 @@
+"""The settings: the one place that reads the environment."""
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Final, Literal
+from urllib.parse import quote
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.domain.errors import SettingsInvalid
+
+PREFIX: Final = "DRYBEANS_"
+
+# Read by the client, the tests and the benchmarks, which have no other settings.
+_OTHERS: Final = frozenset({"DRYBEANS_URL", "DRYBEANS_API_KEY"})
+_OTHER_PREFIXES: Final = ("DRYBEANS_TEST_", "DRYBEANS_BENCH_")
+
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, each as `DRYBEANS_<NAME>`; the defaults suit one machine."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    database_url: SecretStr = SecretStr("sqlite:///var/drybeans.db")
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+
+    model_root: Path = Path("model_artifacts")
+    default_model: str = "drybeans"
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+
+    max_body_bytes: Count = 16 * 1024 * 1024
+    max_instances: Count = 100_000
+    chunk_rows: Count = 10_000
+    interactive_max_rows: Count = 1_000
+    message_rows: Count = 20_000
+    message_chunks: Count = 500
+
+    intake_jobs: Count = 2_000
+    intake_bytes: Count = 64 * 1024 * 1024
+    group_jobs: Count = 500
+
+    predict_wait_seconds: Seconds = 30.0
+    retention_seconds: Seconds = 7 * 24 * 3600.0
+    deadline_seconds: Seconds = 24 * 3600.0
+
+    lease_seconds: Seconds = 15.0
+    max_attempts: Count = 4
+    republish_seconds: Seconds = 5.0
+    sweep_seconds: Seconds = 1.0
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claim holds without a heartbeat."""
+        return timedelta(seconds=self.lease_seconds)
+
+    @property
+    def retention(self) -> timedelta:
+        """How long a finished job is kept."""
+        return timedelta(seconds=self.retention_seconds)
+
+    @property
+    def deadline(self) -> timedelta:
+        """How long a job may take before it expires."""
+        return timedelta(seconds=self.deadline_seconds)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _walkthrough_database(cls, values: dict[str, object]) -> dict[str, object]:
+        """Accept the walkthrough's MYSQL_* variables in place of a URL."""
+        names = ("MYSQL_USER", "MYSQL_PASSWORD", "MYSQL_HOST", "MYSQL_DB")
+        given = {name: os.environ[name] for name in names if os.environ.get(name)}
+        if "database_url" in values or not given:
+            return values
+        if len(given) < len(names):
+            missing = ", ".join(name for name in names if name not in given)
+            message = f"set {missing} too, or give DRYBEANS_DATABASE_URL instead"
+            raise ValueError(message)
+        user, password, host, name = (quote(given[n], safe=":" if n == "MYSQL_HOST" else "")
+                                      for n in names)
+        return values | {"database_url": f"mysql+pymysql://{user}:{password}@{host}/{name}"}
+
+
+def read_settings() -> Settings:
+    """Read and check the environment.
+
+    Raises `SettingsInvalid`, naming every variable that is wrong or unknown, and never a value:
+    a value may be a secret.
+    """
+    problems = [f"{name}: there is no such setting" for name in _unknown(os.environ)]
+    settings = None
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        problems += [
+            f"{PREFIX}{'_'.join(map(str, flaw['loc'])).upper()}: {flaw['msg']}"
+            for flaw in error.errors()
+        ]
+    if problems or settings is None:
+        raise SettingsInvalid("; ".join(problems))
+    return settings
+
+
+def _unknown(environment: Mapping[str, str]) -> list[str]:
+    # pydantic-settings passes over a misspelt name in silence, so the names are checked here.
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | _OTHERS
+    return sorted(
+        name
+        for name in environment
+        if name.startswith(PREFIX) and name not in known and not name.startswith(_OTHER_PREFIXES)
+    )
