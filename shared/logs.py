@@ -48,5 +48,11 @@ def start_logging(level: str, style: Literal["text", "json"]) -> None:
     handler.setFormatter(EventFormatter(style))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # These tell of every message and connection at info.
-    for chatty in ("kombu", "amqp", "alembic.runtime", "celery.worker.strategy", "celery.app.trace"):
+    for chatty in (
+        "kombu",
+        "amqp",
+        "alembic.runtime",
+        "celery.worker.strategy",
+        "celery.app.trace",
+    ):
         logging.getLogger(chatty).setLevel(logging.WARNING)

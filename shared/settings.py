@@ -10,6 +10,7 @@ from urllib.parse import quote
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.domain.chunks import MessageLimits, Outbox
 from shared.domain.errors import SettingsInvalid
 
 PREFIX: Final = "DRYBEANS_"
@@ -36,6 +37,12 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
 
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 5000
+    api_processes: Count = 1
+    api_connections: Count = 8
+    database_answer_seconds: Seconds = 2.0
+
     max_body_bytes: Count = 16 * 1024 * 1024
     max_instances: Count = 100_000
     chunk_rows: Count = 10_000
@@ -55,6 +62,11 @@ class Settings(BaseSettings):
     max_attempts: Count = 4
     republish_seconds: Seconds = 5.0
     sweep_seconds: Seconds = 1.0
+    window_chunks: Count = 4
+
+    workers: Count = os.cpu_count() or 1
+    queues: str = "interactive,bulk"
+    task_seconds: Seconds = 300.0
 
     @property
     def lease(self) -> timedelta:
@@ -65,6 +77,17 @@ class Settings(BaseSettings):
     def retention(self) -> timedelta:
         """How long a finished job is kept."""
         return timedelta(seconds=self.retention_seconds)
+
+    @property
+    def outbox(self) -> Outbox:
+        """When chunks are handed to Redis, and handed over again."""
+        again = timedelta(seconds=self.republish_seconds)
+        return Outbox(window=self.window_chunks, republish_after=again)
+
+    @property
+    def message_limits(self) -> MessageLimits:
+        """How much one message may refer to."""
+        return MessageLimits(rows=self.message_rows, chunks=self.message_chunks)
 
     @property
     def deadline(self) -> timedelta:
@@ -83,8 +106,9 @@ class Settings(BaseSettings):
             missing = ", ".join(name for name in names if name not in given)
             message = f"set {missing} too, or give DRYBEANS_DATABASE_URL instead"
             raise ValueError(message)
-        user, password, host, name = (quote(given[n], safe=":" if n == "MYSQL_HOST" else "")
-                                      for n in names)
+        user, password, host, name = (
+            quote(given[n], safe=":" if n == "MYSQL_HOST" else "") for n in names
+        )
         return values | {"database_url": f"mysql+pymysql://{user}:{password}@{host}/{name}"}
 
 

@@ -61,9 +61,7 @@ def claim(connection: Connection, refs: Sequence[ChunkRef], claimant: Claimant) 
     return claimed
 
 
-def _read_claimed(
-    connection: Connection, refs: Sequence[ChunkRef], token: str
-) -> list[Claimed]:
+def _read_claimed(connection: Connection, refs: Sequence[ChunkRef], token: str) -> list[Claimed]:
     same_chunk = (inputs.c.job_id == chunks.c.job_id) & (inputs.c.seq == chunks.c.seq)
     rows = connection.execute(
         select(
@@ -129,9 +127,7 @@ def extend(connection: Connection, claimed: Sequence[Claimed], claimant: Claiman
     ).rowcount
 
 
-def give_back(
-    connection: Connection, claimed: Claimed, *, reason: str, after: timedelta
-) -> bool:
+def give_back(connection: Connection, claimed: Claimed, *, reason: str, after: timedelta) -> bool:
     """Return a claim whose attempt came to nothing, to be published again `after` a while.
 
     Gives False when the claim was lost before. The attempt stays counted.

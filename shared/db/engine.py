@@ -33,7 +33,8 @@ class Database:
     @contextmanager
     def _begin(self, *, write: bool) -> Iterator[Connection]:
         with self.engine.connect() as connection:
-            with connection.execution_options(drybeans_write=write).begin():
+            connection.execution_options(drybeans_write=write)
+            with connection.begin():
                 yield connection
 
     def read(self, work: Callable[[Connection], T]) -> T:
@@ -96,7 +97,9 @@ def _is_down(error: DBAPIError) -> bool:
     return (
         error.connection_invalidated
         or _code(error) in _DOWN
-        or any(words in message for words in ("unable to open", "disk is full", "readonly database"))
+        or any(
+            words in message for words in ("unable to open", "disk is full", "readonly")
+        )
     )
 
 

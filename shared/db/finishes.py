@@ -1,4 +1,4 @@
-"""Finishing: results, chunks and counters move together, in one transaction, guarded by the fence."""
+"""Finishing: results, chunks and counters move in one transaction, guarded by the fence."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert, select, tuple_, update
 from shared.db.claims import among
 from shared.db.tables import chunks, jobs, results
 from shared.db.types import now
-from shared.domain.chunks import ChunkResult
+from shared.domain.chunks import ChunkResult, Dispatch, Outbox, Queue
 from shared.domain.jobs import TERMINAL, ChunkRef, ChunkState, JobFailure, JobId, JobState, Tally
 from shared.domain.summaries import merge_summaries
 
@@ -26,28 +26,30 @@ class Finished:
 
     written: tuple[ChunkRef, ...]
     lost: tuple[ChunkRef, ...]
-    released: tuple[ChunkRef, ...]
+    released: tuple[Dispatch, ...]
     jobs: Mapping[JobId, JobState]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Progress:
-    """A job before and after its chunks were finished."""
+    """A job after some of its chunks were finished."""
 
     id: JobId
-    before: Tally
+    queue: Queue
     after: Tally
     released: int
     release: int
 
     @property
-    def freed(self) -> list[ChunkRef]:
-        return [ChunkRef(job=self.id, seq=seq) for seq in range(self.released, self.release)]
+    def freed(self) -> list[Dispatch]:
+        """Give the chunks that enter the window; a job with a window travels chunk by chunk."""
+        return [
+            Dispatch(ref=ChunkRef(job=self.id, seq=seq), queue=self.queue, row_count=0, alone=True)
+            for seq in range(self.released, self.release)
+        ]
 
 
-def finish(
-    connection: Connection, outcomes: Sequence[ChunkResult], *, window: int, republish: timedelta
-) -> Finished:
+def finish(connection: Connection, outcomes: Sequence[ChunkResult], outbox: Outbox) -> Finished:
     """Write `outcomes`, each only if its claim still holds, and move their jobs on.
 
     Locks chunks before jobs, both in key order. Safe to run again after a lost connection: an
@@ -61,12 +63,12 @@ def finish(
     if mine:
         _close_chunks(connection, mine)
         _insert_results(connection, mine)
-        moved = _move_jobs(connection, mine, window)
-        _release(connection, moved, republish)
+        moved = _move_jobs(connection, mine, outbox.window)
+        _release(connection, moved, outbox.republish_after)
     return Finished(
         written=tuple(outcome.ref for outcome in mine) + tuple(sorted(before)),
         lost=tuple(outcome.ref for outcome in other if outcome.ref not in before),
-        released=tuple(ref for progress in moved for ref in progress.freed),
+        released=tuple(dispatch for progress in moved for dispatch in progress.freed),
         jobs={move.id: move.after.state for move in moved if move.after.state in TERMINAL},
     )
 
@@ -98,9 +100,7 @@ def _close_chunks(connection: Connection, outcomes: Sequence[ChunkResult]) -> No
         by_state[state].append(outcome.ref)
     for state, refs in sorted(by_state.items()):
         connection.execute(
-            update(chunks)
-            .where(among(refs))
-            .values(state=state, claimed_by=None, lease_until=None)
+            update(chunks).where(among(refs)).values(state=state, claimed_by=None, lease_until=None)
         )
 
 
@@ -135,7 +135,7 @@ def _move_jobs(
         by_job[outcome.ref.job].append(outcome)
     rows = connection.execute(
         select(
-            jobs.c["id", "state", "rows_total", "rows_succeeded", "rows_failed"],
+            jobs.c["id", "state", "queue", "rows_total", "rows_succeeded", "rows_failed"],
             jobs.c["chunks_total", "chunks_finished", "chunks_released"],
         )
         .where(jobs.c.id.in_(sorted(by_job)))
@@ -168,7 +168,7 @@ def _progress(row: Any, outcomes: Sequence[ChunkResult], window: int) -> _Progre
     release = min(row.chunks_total, after.chunks_finished + window)
     return _Progress(
         id=row.id,
-        before=before,
+        queue=Queue(row.queue),
         after=after,
         released=row.chunks_released,
         release=max(row.chunks_released, release),
@@ -180,8 +180,13 @@ def _write_counters(connection: Connection, moves: Sequence[_Progress]) -> None:
     alike = defaultdict(list)
     for move in moves:
         after = move.after
-        key = (after.state, after.rows_succeeded, after.rows_failed, after.chunks_finished,
-               move.release)
+        key = (
+            after.state,
+            after.rows_succeeded,
+            after.rows_failed,
+            after.chunks_finished,
+            move.release,
+        )
         alike[key].append(move.id)
     for (state, succeeded, failed, finished, release), ids in alike.items():
         values: dict[str, Any] = {
@@ -200,9 +205,7 @@ def _summarise(connection: Connection, job: JobId) -> None:
     parts = connection.scalars(
         select(results.c.summary).where(results.c.job_id == job, results.c.summary.is_not(None))
     )
-    connection.execute(
-        update(jobs).where(jobs.c.id == job).values(summary=merge_summaries(parts))
-    )
+    connection.execute(update(jobs).where(jobs.c.id == job).values(summary=merge_summaries(parts)))
 
 
 def _explain(connection: Connection, job: JobId, failure: JobFailure) -> None:
@@ -214,7 +217,7 @@ def _explain(connection: Connection, job: JobId, failure: JobFailure) -> None:
 
 
 def _release(connection: Connection, moves: Sequence[_Progress], republish: timedelta) -> None:
-    refs = [ref for move in moves for ref in move.freed]
+    refs = [dispatch.ref for move in moves for dispatch in move.freed]
     if refs:
         connection.execute(
             update(chunks)

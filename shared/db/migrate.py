@@ -1,4 +1,4 @@
-"""Brings a database's tables up to date: `python -m shared.db.migrate [upgrade|downgrade|check]`."""
+"""Brings a database up to date: `python -m shared.db.migrate [upgrade|downgrade|check]`."""
 
 import argparse
 import logging
@@ -35,11 +35,10 @@ def downgrade(database: Database, revision: str) -> None:
 
 def _run(database: Database, move: object, revision: str) -> None:
     # One connection for lock and migration: a second `migrate` waits for the first.
-    with database.engine.connect() as connection:
-        with connection.begin(), _only_one(connection):
-            config = _config()
-            config.attributes["connection"] = connection
-            move(config, revision)  # type: ignore[operator]
+    with database.engine.connect() as connection, connection.begin(), _only_one(connection):
+        config = _config()
+        config.attributes["connection"] = connection
+        move(config, revision)  # type: ignore[operator]
 
 
 class _only_one:  # noqa: N801 - a context manager
@@ -69,8 +68,9 @@ def main() -> None:
     from shared.settings import read_settings  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(prog="python -m shared.db.migrate", description=__doc__)
-    parser.add_argument("action", nargs="?", default="upgrade",
-                        choices=("upgrade", "downgrade", "check"))
+    parser.add_argument(
+        "action", nargs="?", default="upgrade", choices=("upgrade", "downgrade", "check")
+    )
     parser.add_argument("revision", nargs="?", help="a revision, head or base")
     arguments = parser.parse_args()
     try:

@@ -1,33 +1,19 @@
 """Stores accepted jobs: a whole group in one transaction."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import timedelta
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
 from shared.db.tables import chunks, inputs, jobs
-from shared.db.types import now
-from shared.domain.chunks import NewChunk, Submission
-from shared.domain.jobs import ChunkRef, ChunkState
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outbox:
-    """When stored chunks are handed to Redis.
-
-    `window` is the most chunks of one job that Redis knows at a time; `republish_after` is when
-    the sweep first publishes a chunk again that nobody has claimed.
-    """
-
-    window: int
-    republish_after: timedelta
+from shared.domain.chunks import Dispatch, NewChunk, Outbox, Submission
+from shared.domain.jobs import ChunkState
 
 
 def insert_group(
     connection: Connection, group: Sequence[Submission], outbox: Outbox
-) -> list[ChunkRef]:
+) -> list[Dispatch]:
     """Insert `group` and give the chunks that are to be published now.
 
     Safe to run again after a lost connection: what is already there is left alone.
@@ -39,7 +25,7 @@ def insert_group(
         connection.execute(insert(jobs), [_job(submission, outbox) for submission in new])
         connection.execute(insert(chunks), [_chunk(*pair, outbox) for pair in pairs])
         connection.execute(insert(inputs), [_input(*pair) for pair in pairs])
-    return [ref for submission in group for ref in submission.refs()[: outbox.window]]
+    return [d for submission in group for d in submission.dispatches(outbox.window)]
 
 
 def _job(submission: Submission, outbox: Outbox) -> dict[str, Any]:

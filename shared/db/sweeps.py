@@ -1,6 +1,5 @@
 """Finds work that nobody is doing: the SQL of the sweep, safe for any number of sweepers."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -12,7 +11,7 @@ from shared.db.finishes import Finished, finish
 from shared.db.jobs import erase
 from shared.db.tables import chunks, jobs
 from shared.db.types import now
-from shared.domain.chunks import ChunkResult, Queue
+from shared.domain.chunks import ChunkResult, Dispatch, Outbox, Queue
 from shared.domain.jobs import (
     UNFINISHED,
     ChunkRef,
@@ -27,17 +26,16 @@ from shared.domain.jobs import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DueChunk:
-    """A pending chunk that is to be published; `tried` ones travel alone."""
+class Recovered:
+    """What became of claims that ran out: `returned` to be tried again, or `finished` as failed."""
 
-    ref: ChunkRef
-    row_count: int
-    tried: bool
+    returned: tuple[ChunkRef, ...]
+    finished: Finished | None
 
 
 def take_due(
     connection: Connection, queue: Queue, limit: int, interval: timedelta
-) -> list[DueChunk]:
+) -> list[Dispatch]:
     """Take up to `limit` pending chunks of `queue` whose time to be published has come.
 
     Their next time is set before they are published, twice as far away each time up to 64
@@ -54,7 +52,10 @@ def take_due(
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
-    due = [DueChunk(ref=_ref(row), row_count=row.row_count, tried=row.attempt > 0) for row in rows]
+    due = [
+        Dispatch(ref=_ref(row), queue=queue, row_count=row.row_count, alone=row.attempt > 0)
+        for row in rows
+    ]
     if due:
         doubled = case(
             *((chunks.c.publishes == n, 2**n * interval.total_seconds()) for n in range(6)),
@@ -62,7 +63,7 @@ def take_due(
         )
         connection.execute(
             update(chunks)
-            .where(among(chunk.ref for chunk in due))
+            .where(among(dispatch.ref for dispatch in due))
             .values(next_publish_at=now(doubled), publishes=chunks.c.publishes + 1)
         )
     return due
@@ -82,12 +83,9 @@ def make_all_due(connection: Connection) -> int:
 
 
 def return_expired_leases(
-    connection: Connection, policy: RetryPolicy, limit: int
-) -> tuple[list[ChunkRef], list[ChunkResult]]:
-    """Return chunks whose lease ran out; give those returned, and those out of attempts.
-
-    The latter keep their claim, so that the caller can finish them as failed.
-    """
+    connection: Connection, policy: RetryPolicy, outbox: Outbox, limit: int
+) -> Recovered:
+    """Return up to `limit` chunks whose lease ran out, and fail those out of attempts."""
     rows = connection.execute(
         select(
             chunks.c["job_id", "seq", "fence", "attempt", "first_row", "row_count"],
@@ -98,7 +96,6 @@ def return_expired_leases(
         .limit(limit)
         .with_for_update(skip_locked=True, of=chunks)
     ).all()
-    poison = [_given_up(row) for row in rows if policy.exhausted(row.attempt)]
     returned = [_ref(row) for row in rows if not policy.exhausted(row.attempt)]
     if returned:
         connection.execute(
@@ -113,7 +110,9 @@ def return_expired_leases(
                 error_detail="its worker stopped answering",
             )
         )
-    return returned, poison
+    poison = [_given_up(row) for row in rows if policy.exhausted(row.attempt)]
+    finished = finish(connection, poison, outbox) if poison else None
+    return Recovered(returned=tuple(returned), finished=finished)
 
 
 def _given_up(row: Row[Any]) -> ChunkResult:
@@ -126,13 +125,6 @@ def _given_up(row: Row[Any]) -> ChunkResult:
         model_version=f"{row.model_name}@{row.model_version}",
         failure=JobFailure(code="worker_died", detail=detail),
     )
-
-
-def give_up(
-    connection: Connection, poison: Sequence[ChunkResult], *, window: int, republish: timedelta
-) -> Finished:
-    """Write the failure of chunks that ran out of attempts."""
-    return finish(connection, poison, window=window, republish=republish)
 
 
 def expire_jobs(connection: Connection, limit: int) -> list[JobId]:
@@ -163,16 +155,12 @@ def stop_job(connection: Connection, job: JobId, state: JobState) -> bool:
                 select(jobs.c.id).where(jobs.c.id == job, jobs.c.state.in_(sources(state)))
             ),
         )
-        .values(
-            state=ChunkState.CANCELED, claimed_by=None, lease_until=None, next_publish_at=None
-        )
+        .values(state=ChunkState.CANCELED, claimed_by=None, lease_until=None, next_publish_at=None)
     )
     moved = connection.execute(
         update(jobs)
         .where(jobs.c.id == job, jobs.c.state.in_(sources(state)))
-        .values(
-            state=state, finished_at=now(), expires_at=now(jobs.c.retention_seconds)
-        )
+        .values(state=state, finished_at=now(), expires_at=now(jobs.c.retention_seconds))
     )
     return moved.rowcount == 1
 
@@ -199,3 +187,9 @@ def backlog(connection: Connection) -> dict[Queue, int]:
     )
     counted = {Queue(queue): int(count) for queue, count in rows}
     return {queue: counted.get(queue, 0) for queue in Queue}
+
+
+def discard(connection: Connection, job: JobId) -> None:
+    """Stop `job` if it still runs, and erase it with all that belongs to it."""
+    stop_job(connection, job, JobState.CANCELED)
+    erase(connection, [job])

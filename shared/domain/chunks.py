@@ -1,6 +1,7 @@
 """Work on its way: what is submitted, what a worker claims, and what it brings back."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -66,9 +67,17 @@ class Submission:
         """Count the bytes of all bodies: what the intake's bound measures."""
         return sum(len(chunk.body) for chunk in self.chunks)
 
-    def refs(self) -> list[ChunkRef]:
-        """Name its chunks, in order."""
-        return [ChunkRef(job=self.id, seq=chunk.seq) for chunk in self.chunks]
+    def dispatches(self, window: int) -> list["Dispatch"]:
+        """Give its first `window` chunks as they are handed to Redis; the others wait for these."""
+        return [
+            Dispatch(
+                ref=ChunkRef(job=self.id, seq=chunk.seq),
+                queue=self.queue,
+                row_count=chunk.row_count,
+                alone=len(self.chunks) > 1,
+            )
+            for chunk in self.chunks[:window]
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,3 +120,59 @@ class ChunkResult:
     def failed_rows(self) -> int:
         """Count the rows without a label."""
         return self.row_count if self.labels is None else len(self.errors)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatch:
+    """A chunk that is to be handed to Redis.
+
+    One that travels `alone` gets a message of its own: a large chunk is work enough, and one
+    that was tried before may have killed its worker, and the rest of its batch with it.
+    """
+
+    ref: ChunkRef
+    queue: Queue
+    row_count: int
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outbox:
+    """When stored chunks are handed to Redis.
+
+    `window` is the most chunks of one job that Redis knows at a time; `republish_after` is when
+    the sweep first publishes a chunk again that nobody has claimed.
+    """
+
+    window: int
+    republish_after: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageLimits:
+    """How much one message may refer to: what a worker then runs as one batch."""
+
+    rows: int
+    chunks: int
+
+
+def pack_messages(
+    dispatches: Iterable[Dispatch], limits: MessageLimits
+) -> Iterator[tuple[Queue, list[ChunkRef]]]:
+    """Put `dispatches` into as few messages as `limits` allow, in order within each queue."""
+    open_messages: dict[Queue, list[ChunkRef]] = {}
+    rows: Counter[Queue] = Counter()
+    for dispatch in dispatches:
+        queue = dispatch.queue
+        if dispatch.alone:
+            yield queue, [dispatch.ref]
+            continue
+        message = open_messages.setdefault(queue, [])
+        full = rows[queue] + dispatch.row_count > limits.rows or len(message) == limits.chunks
+        if message and full:
+            yield queue, message
+            message = open_messages[queue] = []
+            rows[queue] = 0
+        message.append(dispatch.ref)
+        rows[queue] += dispatch.row_count
+    yield from open_messages.items()

@@ -46,6 +46,12 @@ class ModelUnknown(DryBeansError):
     code = "model_unknown"
 
 
+class ModelNotFound(DryBeansError):
+    """No model lives at this address."""
+
+    code = "model_not_found"
+
+
 class SettingsInvalid(DryBeansError):
     """The settings in the environment are not valid."""
 

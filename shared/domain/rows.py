@@ -4,7 +4,8 @@ import math
 import sys
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowError:
@@ -29,8 +30,16 @@ class PackedRows:
     count: int
     errors: tuple[RowError, ...]
 
+    def errors_within(self, first: int, last: int) -> tuple[RowError, ...]:
+        """Give the errors of rows `first` to `last` - 1, counted from `first`."""
+        return tuple(
+            replace(error, row=error.row - first)
+            for error in self.errors
+            if first <= error.row < last
+        )
 
-class _Flaw(Exception):  # noqa: N818 - it never leaves this module
+
+class _Flaw(Exception):
     """What is wrong with a value or a row."""
 
     def __init__(self, code: str, detail: str, field: str | None = None) -> None:
@@ -52,9 +61,7 @@ def pack(instances: Sequence[object], columns: Mapping[str, int]) -> PackedRows:
             values.extend(_numbers(instance, columns, width))
         except _Flaw as flaw:
             values.extend(blank)
-            errors.append(
-                RowError(row=row, code=flaw.code, detail=flaw.detail, field=flaw.field)
-            )
+            errors.append(RowError(row=row, code=flaw.code, detail=flaw.detail, field=flaw.field))
     if sys.byteorder == "big":
         values.byteswap()
     return PackedRows(body=values.tobytes(), count=len(instances), errors=tuple(errors))
@@ -64,7 +71,9 @@ def _numbers(instance: object, columns: Mapping[str, int], width: int) -> Iterab
     if isinstance(instance, dict):
         return _from_object(instance, columns, width)
     if not isinstance(instance, list):
-        raise _Flaw("not_a_row", f"A row is a list of {width} numbers or an object by feature name.")
+        raise _Flaw(
+            "not_a_row", f"A row is a list of {width} numbers, or an object by name."
+        )
     if not instance:
         raise _Flaw("empty", "The row is empty.")
     if len(instance) != width:

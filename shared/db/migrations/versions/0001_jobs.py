@@ -111,9 +111,7 @@ def _create_chunks() -> None:
         sa.PrimaryKeyConstraint("job_id", "seq"),
         **_OPTIONS,
     )
-    op.create_index(
-        "chunks_by_work", "chunks", ["state", "queue", "next_publish_at", "row_count"]
-    )
+    op.create_index("chunks_by_work", "chunks", ["state", "queue", "next_publish_at", "row_count"])
 
 
 def _create_inputs() -> None:

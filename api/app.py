@@ -1,0 +1,37 @@
+"""The Flask application, made from its services."""
+
+import re
+from typing import Final
+
+import uuid_utils
+from flask import Flask, Response, g, request
+
+from api.errors import register_errors
+from api.routes import health, home, jobs, models, predict
+from api.services import Services
+
+_REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+def create_app(services: Services) -> Flask:
+    """Make the application; importing this module or calling this opens no connection."""
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
+    app.url_map.strict_slashes = False
+    register_errors(app, max_body_bytes=services.settings.max_body_bytes)
+    for part in (health, home, jobs, models, predict):
+        app.register_blueprint(part.blueprint(services))
+    app.before_request(_take_request_id)
+    app.after_request(_give_request_id)
+    return app
+
+
+def _take_request_id() -> None:
+    given = request.headers.get("X-Request-ID", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid_utils.uuid7())
+
+
+def _give_request_id(response: Response) -> Response:
+    response.headers["X-Request-ID"] = g.request_id
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response

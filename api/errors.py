@@ -1,0 +1,99 @@
+"""Every error as RFC 9457 problem+json: the one place that turns errors into HTTP."""
+
+import logging
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from shared.domain import errors
+from shared.domain.errors import DryBeansError, Fault
+
+log = logging.getLogger(__name__)
+
+MOST_FAULTS: Final = 100
+
+STATUS: Final[dict[type[DryBeansError], HTTPStatus]] = {
+    errors.DryBeansError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.ManifestInvalid: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.ArtifactRefused: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.SettingsInvalid: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.ClaimLost: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.ModelUnknown: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.ModelNotFound: HTTPStatus.NOT_FOUND,
+    errors.RequestInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.BodyMalformed: HTTPStatus.BAD_REQUEST,
+    errors.BodyTypeUnsupported: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.JobNotFound: HTTPStatus.NOT_FOUND,
+    errors.JobDeleted: HTTPStatus.GONE,
+    errors.JobUnfinished: HTTPStatus.CONFLICT,
+    errors.IntakeFull: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DatabaseDown: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.QueueDown: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.WaitTimedOut: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+_RETRY_AFTER: Final = {HTTPStatus.SERVICE_UNAVAILABLE: "2", HTTPStatus.CONFLICT: "1"}
+
+
+def problem(status: HTTPStatus, code: str, detail: str, faults: tuple[Fault, ...] = ()) -> Response:
+    """Write a problem document; at most 100 faults are listed."""
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "code": code,
+        "detail": detail,
+        "errors": [
+            {"pointer": fault.pointer, "code": fault.code, "detail": fault.detail}
+            for fault in faults[:MOST_FAULTS]
+        ],
+    }
+    if len(faults) > MOST_FAULTS:
+        document["errors_truncated"] = True
+    response = Response(orjson.dumps(document), status, content_type="application/problem+json")
+    if status in _RETRY_AFTER:
+        response.headers["Retry-After"] = _RETRY_AFTER[status]
+    return response
+
+
+def _of_drybeans(error: DryBeansError) -> Response:
+    status = STATUS[type(error)]
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("request_failed", exc_info=error)
+    return problem(status, error.code, error.detail, error.faults)
+
+
+def _of_werkzeug(error: HTTPException) -> Response:
+    status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+    code = status.phrase.lower().replace(" ", "_").replace("-", "_")
+    response = problem(status, code, error.description or status.phrase)
+    for name, value in error.get_headers():
+        if name.lower() in {"allow", "retry-after", "www-authenticate", "location"}:
+            response.headers[name] = value
+    return response
+
+
+def _of_anything(error: Exception) -> Response:
+    log.error("request_failed", exc_info=error)
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal_error",
+        "The service made a mistake. Its log tells more under this answer's X-Request-ID.",
+    )
+
+
+def register_errors(app: Flask, *, max_body_bytes: int) -> None:
+    """Answer every error of `app` with a problem document."""
+
+    def too_large(_: RequestEntityTooLarge) -> Response:
+        detail = f"The body is larger than {max_body_bytes} bytes; send less, or a CSV."
+        return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, errors.BodyTooLarge.code, detail)
+
+    app.register_error_handler(DryBeansError, _of_drybeans)
+    app.register_error_handler(RequestEntityTooLarge, too_large)
+    app.register_error_handler(HTTPException, _of_werkzeug)
+    app.register_error_handler(Exception, _of_anything)

@@ -1,0 +1,135 @@
+"""Group commit: submissions that arrive together are committed together.
+
+One writer takes everything that waits and stores it in one transaction. A lone submission is
+stored at once; while a commit is under way the next group gathers by itself, so there is no
+timer and no batch size to tune.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from shared.domain.chunks import Dispatch, Submission
+from shared.domain.errors import DatabaseDown, DryBeansError, IntakeFull
+
+log = logging.getLogger(__name__)
+
+Store = Callable[[Sequence[Submission]], list[Dispatch]]
+Publish = Callable[[Sequence[Dispatch]], None]
+
+_UNANSWERED: Final = (
+    "The database does not answer. The job may still be accepted: send it again with the same "
+    "Idempotency-Key, or look for it before you do."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeLimits:
+    """How much may wait for the writer, how much it takes at once, how long a client waits."""
+
+    jobs: int
+    bytes: int
+    group: int
+    seconds: float
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    submission: Submission
+    done: threading.Event = field(default_factory=threading.Event)
+    error: DryBeansError | None = None
+
+
+class Intake:
+    """Takes submissions from many threads and answers each when it is committed."""
+
+    def __init__(self, store: Store, publish: Publish, limits: IntakeLimits) -> None:
+        """Take `store`, which commits a group, and `publish`, which must not block."""
+        self._store = store
+        self._publish = publish
+        self._limits = limits
+        self._waiting: deque[_Waiting] = deque()
+        self._bytes = 0
+        self._changed = threading.Condition()
+        self._closed = False
+        self._writer = threading.Thread(target=self._run, name="intake", daemon=True)
+
+    def start(self) -> None:
+        """Start the writer: after the server has forked."""
+        self._writer.start()
+
+    def submit(self, submission: Submission) -> None:
+        """Return once `submission` is committed.
+
+        Raises `IntakeFull` when too much waits, `DatabaseDown` when it could not be stored.
+        """
+        entry = _Waiting(submission)
+        with self._changed:
+            self._admit(submission)
+            self._waiting.append(entry)
+            self._changed.notify()
+        if not entry.done.wait(self._limits.seconds):
+            self._withdraw(entry)
+        if entry.error is not None:
+            raise entry.error
+
+    def _admit(self, submission: Submission) -> None:
+        too_many = len(self._waiting) >= self._limits.jobs
+        too_large = self._waiting and self._bytes + submission.size > self._limits.bytes
+        if self._closed or too_many or too_large:
+            raise IntakeFull
+        self._bytes += submission.size
+
+    def _withdraw(self, entry: _Waiting) -> None:
+        """Give up on `entry`: for certain when the writer has not taken it yet."""
+        with self._changed:
+            if entry in self._waiting:
+                self._waiting.remove(entry)
+                self._bytes -= entry.submission.size
+                raise DatabaseDown
+        if not entry.done.is_set():
+            raise DatabaseDown(_UNANSWERED)
+
+    def close(self) -> None:
+        """Take no more, store what waits, and return when that is done."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._writer.is_alive():
+            self._writer.join()
+
+    def _run(self) -> None:
+        while group := self._next_group():
+            self._commit(group)
+
+    def _next_group(self) -> list[_Waiting]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            size = min(len(self._waiting), self._limits.group)
+            group = [self._waiting.popleft() for _ in range(size)]
+            self._bytes -= sum(entry.submission.size for entry in group)
+            return group
+
+    def _commit(self, group: Sequence[_Waiting]) -> None:
+        try:
+            dispatches = self._store([entry.submission for entry in group])
+        except DryBeansError as error:
+            self._answer(group, error)
+        except Exception as error:
+            log.exception("group_failed", extra={"jobs": len(group)})
+            if len(group) == 1:
+                self._answer(group, DatabaseDown(f"The job could not be stored: {error}"))
+            # One submission that the database refuses must not take the others with it.
+            for entry in group if len(group) > 1 else ():
+                self._commit([entry])
+        else:
+            self._publish(dispatches)
+            self._answer(group, None)
+
+    def _answer(self, group: Sequence[_Waiting], error: DryBeansError | None) -> None:
+        for entry in group:
+            entry.error = error
+            entry.done.set()

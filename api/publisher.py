@@ -1,0 +1,51 @@
+"""Hands committed chunks to Redis from a thread of its own, so that no request waits for Redis."""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from shared.domain.chunks import Dispatch
+from shared.domain.errors import QueueDown
+
+log = logging.getLogger(__name__)
+
+# More than this waits only while Redis does not answer, and then the sweep publishes it.
+_MOST: Final = 20_000
+
+
+class Publisher:
+    """Publishes what it is offered, all that waits at once; drops it when Redis is down."""
+
+    def __init__(self, publish: Callable[[Sequence[Dispatch]], int]) -> None:
+        """Take `publish`, which raises `QueueDown` when Redis does not take messages."""
+        self._publish = publish
+        self._waiting: deque[Dispatch] = deque(maxlen=_MOST)
+        self._arrived = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+
+    def start(self) -> None:
+        """Start publishing: after the server has forked."""
+        self._thread.start()
+
+    def offer(self, dispatches: Sequence[Dispatch]) -> None:
+        """Take `dispatches` without blocking."""
+        self._waiting.extend(dispatches)
+        self._arrived.set()
+
+    def _run(self) -> None:
+        while True:
+            self._arrived.wait()
+            self._arrived.clear()
+            self._publish_waiting()
+
+    def _publish_waiting(self) -> None:
+        batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        try:
+            if batch:
+                self._publish(batch)
+        except QueueDown as error:
+            log.warning("publish_failed", extra={"chunks": len(batch), "reason": error.detail})
+        except Exception:
+            log.exception("publish_failed", extra={"chunks": len(batch)})

@@ -1,0 +1,57 @@
+"""Reads request bodies: JSON only when it says so, strictly, within bounds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from flask import Request
+
+from shared.domain.errors import BodyMalformed, BodyTypeUnsupported, Fault, RequestInvalid
+
+
+def read_json(request: Request) -> Mapping[str, Any]:
+    """Read the body as a JSON object.
+
+    Raises `BodyTypeUnsupported` for another content type, `BodyMalformed` for what is not JSON
+    (NaN and Infinity are not), `RequestInvalid` for JSON that is no object.
+    """
+    if not request.is_json:
+        given = request.mimetype or "no content type"
+        raise BodyTypeUnsupported(f"Send application/json; the request has {given}.")
+    document = parse_json(request.get_data(cache=False))
+    if not isinstance(document, dict):
+        raise RequestInvalid('The body must be a JSON object such as {"instances": [[…]]}.')
+    return document
+
+
+def parse_json(text: bytes | str) -> Any:  # noqa: ANN401 - JSON
+    """Parse strict JSON. Raises `BodyMalformed` with the place of the first mistake."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise BodyMalformed(f"The body is not well-formed JSON: {_reason(text, error)}.") from None
+
+
+def _reason(text: bytes | str, error: orjson.JSONDecodeError) -> str:
+    start = error.doc[error.pos : error.pos + 9] if error.doc else ""
+    if start.lstrip("-+").lower().startswith(("nan", "inf")):
+        return f"NaN and Infinity are not JSON numbers (character {error.pos + 1})"
+    return str(error) if text else "it is empty"
+
+
+class Faults:
+    """Collects what is wrong with a request, so that a client learns it all at once."""
+
+    def __init__(self) -> None:
+        """Begin with nothing wrong."""
+        self.found: list[Fault] = []
+
+    def add(self, pointer: str, code: str, detail: str) -> None:
+        """Note one thing that is wrong at `pointer`."""
+        self.found.append(Fault(pointer=pointer, code=code, detail=detail))
+
+    def raise_any(self, detail: str = "The request has mistakes; errors lists them.") -> None:
+        """Raise `RequestInvalid` if anything is wrong; a single fault speaks for itself."""
+        if self.found:
+            only = self.found[0].detail if len(self.found) == 1 else detail
+            raise RequestInvalid(only, faults=tuple(self.found))

@@ -1,0 +1,17 @@
+"""Answers in JSON, and the small headers that go with them."""
+
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from flask import Response
+
+
+def json_response(
+    document: Any,  # noqa: ANN401 - whatever orjson writes
+    status: HTTPStatus = HTTPStatus.OK,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """Write `document` as JSON; datetimes as RFC 3339 in UTC."""
+    body = orjson.dumps(document, option=orjson.OPT_UTC_Z)
+    return Response(body, status, headers, content_type="application/json")

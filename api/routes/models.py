@@ -1,0 +1,42 @@
+"""The models that can be asked for."""
+
+from flask import Blueprint, Response
+from shared.domain.manifest import Manifest
+
+from api.documents import model_document
+from api.responses import json_response
+from api.services import Services
+from shared.domain.errors import ModelNotFound, ModelUnknown
+
+
+def blueprint(services: Services) -> Blueprint:
+    """Make the routes under /models."""
+    routes = Blueprint("models", __name__)
+
+    def document(manifest: Manifest) -> dict[str, object]:
+        default = services.catalog().default_version(manifest.name) == manifest.version
+        return model_document(manifest, default=default)
+
+    @routes.get("/models")
+    def every() -> Response:
+        documents = [document(manifest) for manifest in services.catalog().all()]
+        short = ("name", "version", "default", "description", "classes", "outputs", "links")
+        return json_response({"models": [{k: d[k] for k in short} for d in documents]})
+
+    @routes.get("/models/<name>")
+    def default(name: str) -> Response:
+        return json_response(document(_find(services, name)))
+
+    @routes.get("/models/<name>/<version>")
+    def one(name: str, version: str) -> Response:
+        return json_response(document(_find(services, f"{name}@{version}")))
+
+    return routes
+
+
+def _find(services: Services, name: str) -> Manifest:
+    try:
+        return services.catalog.resolve(name)
+    except ModelUnknown as error:
+        # In a path an unknown name is a missing resource, in a job's body a mistake.
+        raise ModelNotFound(error.detail) from None

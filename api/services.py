@@ -1,0 +1,148 @@
+"""The parts the routes use, wired from the settings; tests wire others."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uuid_utils
+from shared.catalog import Catalog
+from shared.domain.manifest import Manifest
+
+from api.intake import Intake, IntakeLimits
+from api.publisher import Publisher
+from api.submit import SubmitJob, SubmitLimits
+from api.waiting import Waiter
+from shared.db.engine import Database, open_database
+from shared.db.jobs import finished_among
+from shared.db.submissions import insert_group
+from shared.domain.jobs import JobId
+from shared.queue import MessageQueue
+from shared.settings import Settings
+
+
+class LiveCatalog:
+    """The catalog of models, read again when its folder has changed; looked at once a second."""
+
+    def __init__(self, root: Path) -> None:
+        """Read the catalog at `root`."""
+        self._root = root
+        self._lock = threading.Lock()
+        self._looked = time.monotonic()
+        self._stamp = self._stamps()
+        self._catalog = Catalog.read(root)
+
+    def __call__(self) -> Catalog:
+        """Give the catalog as it is now."""
+        with self._lock:
+            if time.monotonic() - self._looked > 1:
+                self._looked = time.monotonic()
+                stamp = self._stamps()
+                if stamp != self._stamp:
+                    self._catalog, self._stamp = Catalog.read(self._root), stamp
+            return self._catalog
+
+    def _stamps(self) -> frozenset[tuple[str, int]]:
+        files = self._root.glob("*/**/*.json")
+        return frozenset((str(file), file.stat().st_mtime_ns) for file in files)
+
+    def resolve(self, name: str) -> Manifest:
+        """Find the manifest that `name` stands for. Raises `ModelUnknown`."""
+        return self().resolve(name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything the routes need."""
+
+    settings: Settings
+    database: Database
+    queue: MessageQueue
+    catalog: LiveCatalog
+    intake: Intake
+    publisher: Publisher
+    waiter: Waiter
+    submit: SubmitJob
+
+    def start(self) -> None:
+        """Start the threads: after the server has forked."""
+        self.publisher.start()
+        self.intake.start()
+        self.waiter.start()
+
+    def stop(self) -> None:
+        """Store what was taken in and close."""
+        self.intake.close()
+        self.database.close()
+
+
+def new_job_id() -> JobId:
+    """Make a UUIDv7: ids sort by time, so the newest jobs lie together in the database."""
+    return JobId(str(uuid_utils.uuid7()))
+
+
+def utc_now() -> datetime:
+    """Tell the time."""
+    return datetime.now(UTC)
+
+
+def build_services(settings: Settings) -> Services:
+    """Wire the real parts; connections open at first use."""
+    database = open_database(
+        settings.database_url.get_secret_value(),
+        connections=settings.api_connections,
+        answer_seconds=settings.database_answer_seconds,
+    )
+    queue = MessageQueue(
+        settings.redis_url.get_secret_value(),
+        settings.message_limits,
+    )
+    publisher = Publisher(queue.publish)
+    intake = _intake(settings, database, publisher)
+    catalog = LiveCatalog(settings.model_root)
+    return Services(
+        settings=settings,
+        database=database,
+        queue=queue,
+        catalog=catalog,
+        intake=intake,
+        publisher=publisher,
+        waiter=Waiter(lambda ids: database.read(lambda c: finished_among(c, ids))),
+        submit=_submit(settings, catalog, intake, utc_now),
+    )
+
+
+def _intake(settings: Settings, database: Database, publisher: Publisher) -> Intake:
+    limits = IntakeLimits(
+        jobs=settings.intake_jobs,
+        bytes=settings.intake_bytes,
+        group=settings.group_jobs,
+        seconds=settings.database_answer_seconds,
+    )
+    return Intake(
+        lambda group: database.write(lambda c: insert_group(c, group, settings.outbox)),
+        publisher.offer,
+        limits,
+    )
+
+
+def _submit(
+    settings: Settings, catalog: LiveCatalog, intake: Intake, now: Callable[[], datetime]
+) -> SubmitJob:
+    limits = SubmitLimits(
+        instances=settings.max_instances,
+        chunk_rows=settings.chunk_rows,
+        interactive_rows=settings.interactive_max_rows,
+        retention=settings.retention,
+        deadline=settings.deadline,
+    )
+    return SubmitJob(
+        resolve=catalog.resolve,
+        default_model=settings.default_model,
+        accept=intake.submit,
+        limits=limits,
+        now=now,
+        new_id=new_job_id,
+    )

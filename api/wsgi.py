@@ -1,0 +1,15 @@
+"""What gunicorn serves: the application with real parts, started in the process that loads it."""
+
+import atexit
+
+from api.app import create_app
+from api.services import build_services
+from shared.logs import start_logging
+from shared.settings import read_settings
+
+_settings = read_settings()
+start_logging(_settings.log_level, _settings.log_format)
+_services = build_services(_settings)
+_services.start()
+atexit.register(_services.stop)
+app = create_app(_services)

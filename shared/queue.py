@@ -1,0 +1,109 @@
+"""Redis as drybeans uses it: messages that say which chunks wait, and nothing else.
+
+The only module outside the worker's own that knows Celery.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+from uuid import uuid4
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis import Redis
+from redis.exceptions import RedisError
+
+from shared.domain.chunks import Dispatch, MessageLimits, Queue, pack_messages
+from shared.domain.errors import QueueDown
+from shared.domain.jobs import ChunkRef, JobId
+
+# Frozen: a worker of another release must understand a message, or leave it to the sweep.
+RUN_TASK: Final = "drybeans.run.1"
+_EPOCH: Final = "drybeans:epoch"
+
+# A reason for each stands in docs/adr/0003.
+_SHARED_OPTIONS: Final = {
+    "task_serializer": "json",
+    "accept_content": ["json"],
+    "result_backend": None,
+    "task_ignore_result": True,
+    "task_store_errors_even_if_ignored": False,
+    "task_default_queue": Queue.INTERACTIVE.value,
+    "task_create_missing_queues": True,
+    "enable_utc": True,
+}
+_PUBLISHER_OPTIONS: Final = {
+    "task_publish_retry": False,
+    "broker_connection_retry": False,
+    "broker_pool_limit": 4,
+    "broker_transport_options": {
+        "socket_timeout": 1.0,
+        "socket_connect_timeout": 0.5,
+        "socket_keepalive": True,
+        "retry_on_timeout": False,
+        "max_retries": 0,
+    },
+}
+
+
+def new_celery(name: str, redis_url: str, options: dict[str, Any]) -> Celery:
+    """Make a Celery app on `redis_url` with the settings that both sides share."""
+    app = Celery(name, broker=redis_url, set_as_current=False)
+    app.conf.update(_SHARED_OPTIONS | options)
+    return app
+
+
+class MessageQueue:
+    """Publishes messages, quickly or not at all: what it cannot publish, the sweep will."""
+
+    def __init__(self, redis_url: str, limits: MessageLimits, *, pause: float = 5.0) -> None:
+        """Connect lazily to `redis_url`; stay silent for `pause` seconds after a failure."""
+        self._celery = new_celery("drybeans.publisher", redis_url, _PUBLISHER_OPTIONS)
+        self._redis = Redis.from_url(
+            redis_url, socket_timeout=1.0, socket_connect_timeout=0.5, decode_responses=True
+        )
+        self._limits = limits
+        self._pause = pause
+        self._silent_until = 0.0
+
+    def publish(self, dispatches: Iterable[Dispatch]) -> int:
+        """Send messages for `dispatches` and count them.
+
+        Raises `QueueDown` when Redis does not take them, and for a while after that at once.
+        """
+        if time.monotonic() < self._silent_until:
+            raise QueueDown
+        sent = 0
+        for queue, refs in pack_messages(dispatches, self._limits):
+            self._guard(lambda queue=queue, refs=refs: self._send(queue, refs))
+            sent += 1
+        return sent
+
+    def _send(self, queue: Queue, refs: Sequence[ChunkRef]) -> None:
+        self._celery.send_task(
+            RUN_TASK, args=[[[ref.job, ref.seq] for ref in refs]], queue=queue.value, retry=False
+        )
+
+    def _guard(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - Redis is loosely typed
+        try:
+            return call()
+        except (OperationalError, RedisError, OSError) as error:
+            self._silent_until = time.monotonic() + self._pause
+            raise QueueDown(f"Redis does not answer: {error}") from error
+
+    def waiting(self, queue: Queue) -> int:
+        """Count the messages of `queue` that no worker has taken yet."""
+        return int(self._guard(lambda: self._redis.llen(queue.value)))
+
+    def ping(self) -> None:
+        """Raise `QueueDown` unless Redis answers."""
+        self._guard(self._redis.ping)
+
+    def lost_memory(self) -> bool:
+        """Say whether Redis has been emptied since this was last asked by anyone, and mark it."""
+        return bool(self._guard(lambda: self._redis.set(_EPOCH, uuid4().hex, nx=True)))
+
+
+def refs_of(message: Sequence[Sequence[Any]]) -> list[ChunkRef]:
+    """Read a message's references back."""
+    return [ChunkRef(job=JobId(str(job)), seq=int(seq)) for job, seq in message]

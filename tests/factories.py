@@ -1,0 +1,86 @@
+"""Values for tests that name only what matters to the test."""
+
+from array import array
+from datetime import UTC, datetime, timedelta
+
+import uuid_utils
+
+from shared.db.claims import Claimant, claim
+from shared.db.engine import Database
+from shared.db.submissions import insert_group
+from shared.domain.chunks import (
+    ChunkResult,
+    Claimed,
+    Encoding,
+    NewChunk,
+    Outbox,
+    Queue,
+    Submission,
+)
+from shared.domain.jobs import ChunkRef, JobId
+
+OUTBOX = Outbox(window=2, republish_after=timedelta(seconds=5))
+
+
+def a_chunk(seq: int = 0, *, rows: int = 1, first_row: int | None = None) -> NewChunk:
+    """Make a chunk of `rows` rows of two numbers."""
+    return NewChunk(
+        seq=seq,
+        first_row=seq * rows if first_row is None else first_row,
+        row_count=rows,
+        encoding=Encoding.FLOAT64,
+        body=array("d", [1.0, 2.0] * rows).tobytes(),
+    )
+
+
+def a_submission(
+    *,
+    rows: int = 1,
+    chunks: int = 1,
+    queue: Queue = Queue.INTERACTIVE,
+    deadline: timedelta = timedelta(hours=1),
+    retention: timedelta = timedelta(days=1),
+) -> Submission:
+    """Make a job of `chunks` chunks with `rows` rows each."""
+    created = datetime.now(UTC)
+    return Submission(
+        id=JobId(str(uuid_utils.uuid7())),
+        queue=queue,
+        model_name="drybeans",
+        model_version=2,
+        model_sha256="0" * 64,
+        outputs=("label",),
+        labels={},
+        warnings=(),
+        retention=retention,
+        created_at=created,
+        deadline_at=created + deadline,
+        chunks=tuple(a_chunk(seq, rows=rows) for seq in range(chunks)),
+    )
+
+
+def submit(database: Database, *submissions: Submission) -> list[ChunkRef]:
+    """Store `submissions` and name the chunks that were released."""
+    dispatches = database.write(lambda c: insert_group(c, submissions, OUTBOX))
+    return [dispatch.ref for dispatch in dispatches]
+
+
+def take(
+    database: Database, *refs: ChunkRef, token: str = "a", lease: float = 15.0
+) -> list[Claimed]:
+    """Claim `refs` for `lease` seconds."""
+    claimant = Claimant(token=token, lease=timedelta(seconds=lease))
+    return database.write(lambda c: claim(c, refs, claimant))
+
+
+def answered(claimed: Claimed, label: str | None = "SIRA") -> ChunkResult:
+    """Answer all rows of `claimed` alike."""
+    return ChunkResult(
+        ref=claimed.ref,
+        fence=claimed.fence,
+        first_row=claimed.first_row,
+        row_count=claimed.row_count,
+        model_version="drybeans@2",
+        labels=[label] * claimed.row_count,
+        summary={"counts": {label: claimed.row_count}, "out_of_range": {}},
+    )

@@ -1,0 +1,68 @@
+"""The worker: `python -m worker.main` starts Celery with its pool of processes."""
+
+import logging
+
+from celery import signals
+
+from shared.logs import start_logging
+from shared.queue import new_celery
+from shared.settings import read_settings
+from worker.lifecycle import PoolProcess, connect_signals, new_runner
+from worker.tasks import register
+
+settings = read_settings()
+
+_OPTIONS = {
+    # Acknowledged before the run: the lease in the database recovers what a crash loses, and a
+    # late acknowledgement would only add duplicates.
+    "task_acks_late": False,
+    "worker_prefetch_multiplier": 1,
+    "worker_max_tasks_per_child": 2000,
+    "task_soft_time_limit": None,
+    # A batch is cut to take seconds; a process that takes this long hangs.
+    "task_time_limit": settings.task_seconds,
+    "worker_send_task_events": True,
+    "task_send_sent_event": False,
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,
+    "worker_hijack_root_logger": False,
+    "worker_redirect_stdouts": False,
+    "broker_transport_options": {
+        "visibility_timeout": 3600,
+        "socket_timeout": 15,
+        "socket_connect_timeout": 3,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+    },
+}
+
+app = new_celery("drybeans", settings.redis_url.get_secret_value(), _OPTIONS)
+_process = PoolProcess(lambda: new_runner(settings))
+register(app, _process)
+connect_signals(_process)
+
+
+@signals.setup_logging.connect(weak=False)
+def _logging(**_: object) -> None:
+    start_logging(settings.log_level, settings.log_format)
+
+
+def main() -> None:
+    """Run the worker until it is told to stop."""
+    _logging()
+    logging.getLogger(__name__).info("worker_starts", extra={"processes": settings.workers})
+    app.worker_main(
+        [
+            "worker",
+            "--pool=prefork",
+            f"--concurrency={settings.workers}",
+            f"--queues={settings.queues}",
+            "--without-gossip",
+            "--without-mingle",
+            f"--loglevel={settings.log_level}",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

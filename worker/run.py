@@ -1,0 +1,159 @@
+"""The whole product on one screen: claim a batch, predict it, write its results once."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import groupby
+
+from shared.db.claims import Claimant, claim, extend, give_back
+from shared.db.engine import Database
+from shared.db.finishes import Finished, finish
+from shared.domain.chunks import ChunkResult, Claimed, Outbox
+from shared.domain.errors import DatabaseDown, QueueDown
+from shared.domain.jobs import ChunkRef, JobFailure, RetryPolicy
+from shared.queue import MessageQueue
+from worker.models import Models
+from worker.predict import predict_chunks
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunBatch:
+    """Runs the chunks that a message refers to.
+
+    `patience` is how long finished predictions are kept for a database that does not answer.
+    """
+
+    database: Database
+    models: Models
+    queue: MessageQueue
+    new_token: Callable[[], str]
+    lease: timedelta
+    retry: RetryPolicy
+    outbox: Outbox
+    patience: timedelta = timedelta(seconds=60)
+
+    def __call__(self, refs: Sequence[ChunkRef]) -> None:
+        """Finish those of `refs` that nobody else has claimed."""
+        begun = time.monotonic()
+        claimant = Claimant(token=self.new_token(), lease=self.lease)
+        claimed = self.database.write(lambda connection: claim(connection, refs, claimant))
+        if not claimed:
+            return
+        with self._held(claimed, claimant):
+            outcomes = self._outcomes(claimed)
+            finished = self._finish(outcomes) if outcomes else None
+        self._report(claimed, finished, time.monotonic() - begun)
+
+    def _outcomes(self, claimed: Sequence[Claimed]) -> list[ChunkResult]:
+        outcomes: list[ChunkResult] = []
+        for chunks in _by_model(claimed):
+            try:
+                outcomes += self._predict(chunks)
+            except Exception:
+                log.exception("batch_failed", extra={"chunks": len(chunks)})
+                # One bad chunk must not take the others with it: find it by trying each alone.
+                outcomes += [result for chunk in chunks if (result := self._try_alone(chunk))]
+        return outcomes
+
+    def _predict(self, chunks: Sequence[Claimed]) -> list[ChunkResult]:
+        return predict_chunks(self.models(chunks[0].model_name, chunks[0].model_version), chunks)
+
+    def _try_alone(self, chunk: Claimed) -> ChunkResult | None:
+        try:
+            return self._predict([chunk])[0]
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            log.exception("chunk_failed", extra=_fields(chunk) | {"attempt": chunk.attempt})
+            if self.retry.exhausted(chunk.attempt):
+                return _given_up(chunk, reason)
+            delay = self.retry.delay(chunk.attempt)
+            self.database.write(
+                lambda connection: give_back(connection, chunk, reason=reason, after=delay)
+            )
+            return None
+
+    def _finish(self, outcomes: Sequence[ChunkResult]) -> Finished:
+        until = time.monotonic() + self.patience.total_seconds()
+        while True:
+            try:
+                finished = self.database.write(
+                    lambda connection: finish(connection, outcomes, self.outbox)
+                )
+            except DatabaseDown:
+                # The answers are right and the fence keeps them safe: worth waiting for.
+                if time.monotonic() > until:
+                    raise
+                time.sleep(1)
+            else:
+                self._publish(finished)
+                return finished
+
+    def _publish(self, finished: Finished) -> None:
+        try:
+            self.queue.publish(finished.released)
+        except QueueDown as error:
+            log.warning("publish_failed", extra={"reason": error.detail})
+
+    @contextmanager
+    def _held(self, claimed: Sequence[Claimed], claimant: Claimant) -> Iterator[None]:
+        """Renew the lease from a thread for as long as the batch runs."""
+        done = threading.Event()
+        beat = threading.Thread(target=self._beat, args=(done, claimed, claimant), daemon=True)
+        beat.start()
+        try:
+            yield
+        finally:
+            done.set()
+            beat.join()
+
+    def _beat(self, done: threading.Event, claimed: Sequence[Claimed], claimant: Claimant) -> None:
+        while not done.wait(self.lease.total_seconds() / 3):
+            try:
+                self.database.write(lambda connection: extend(connection, claimed, claimant))
+            except DatabaseDown as error:
+                log.warning("heartbeat_failed", extra={"reason": error.detail})
+
+    def _report(
+        self, claimed: Sequence[Claimed], finished: Finished | None, seconds: float
+    ) -> None:
+        for ref in finished.lost if finished else ():
+            log.warning("claim_lost", extra={"job": ref.job, "chunk": ref.seq})
+        log.info(
+            "batch_finished",
+            extra={
+                "chunks": len(claimed),
+                "rows": sum(chunk.row_count for chunk in claimed),
+                "jobs": len(finished.jobs) if finished else 0,
+                "seconds": round(seconds, 4),
+            },
+        )
+
+
+def _by_model(claimed: Sequence[Claimed]) -> Iterator[list[Claimed]]:
+    def key(chunk: Claimed) -> tuple[str, int, tuple[str, ...]]:
+        return chunk.model_name, chunk.model_version, chunk.outputs
+
+    for _, chunks in groupby(sorted(claimed, key=key), key=key):
+        yield list(chunks)
+
+
+def _fields(chunk: Claimed) -> dict[str, object]:
+    return {"job": chunk.ref.job, "chunk": chunk.ref.seq}
+
+
+def _given_up(chunk: Claimed, reason: str) -> ChunkResult:
+    detail = f"Every one of {chunk.attempt} attempts failed; the last with {reason}"
+    return ChunkResult(
+        ref=chunk.ref,
+        fence=chunk.fence,
+        first_row=chunk.first_row,
+        row_count=chunk.row_count,
+        model_version=f"{chunk.model_name}@{chunk.model_version}",
+        failure=JobFailure(code="prediction_failed", detail=detail),
+    )

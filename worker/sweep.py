@@ -1,0 +1,136 @@
+"""The sweep: `python -m worker.sweep` finds work that nobody is doing, every second.
+
+Any number of sweepers may run; the database lets each row be taken by one of them.
+"""
+
+import logging
+import signal
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from shared.db.engine import Database, open_database
+from shared.db.sweeps import (
+    erase_expired,
+    expire_jobs,
+    make_all_due,
+    return_expired_leases,
+    take_due,
+)
+from shared.domain.chunks import Dispatch, Outbox, Queue
+from shared.domain.errors import DatabaseDown, DryBeansError, QueueDown
+from shared.domain.jobs import RetryPolicy
+from shared.logs import start_logging
+from shared.queue import MessageQueue
+from shared.settings import Settings, read_settings
+
+log = logging.getLogger(__name__)
+
+# What one pass takes at a time: a pass stays short, and the next one is a second away.
+_BATCH: Final = 1000
+# A queue this long is work enough until the next pass; more would only fill Redis.
+_WAITING_MESSAGES: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """One pass over everything that may have been forgotten."""
+
+    database: Database
+    queue: MessageQueue
+    retry: RetryPolicy
+    outbox: Outbox
+
+    def __call__(self) -> None:
+        """Look once. Raises `DatabaseDown` when there is nothing to look at."""
+        self._return_leases()
+        self._expire()
+        self._erase()
+        try:
+            self._republish()
+        except QueueDown as error:
+            log.warning("publish_failed", extra={"reason": error.detail})
+
+    def _return_leases(self) -> None:
+        recovered = self.database.write(
+            lambda connection: return_expired_leases(connection, self.retry, self.outbox, _BATCH)
+        )
+        if recovered.returned:
+            log.warning("leases_returned", extra={"chunks": len(recovered.returned)})
+        if recovered.finished:
+            log.error("chunks_given_up", extra={"chunks": len(recovered.finished.written)})
+            self._publish(recovered.finished.released)
+
+    def _expire(self) -> None:
+        expired = self.database.write(lambda connection: expire_jobs(connection, _BATCH))
+        if expired:
+            log.warning("jobs_expired", extra={"jobs": len(expired)})
+
+    def _erase(self) -> None:
+        erased = self.database.write(lambda connection: erase_expired(connection, _BATCH))
+        if erased:
+            log.info("jobs_erased", extra={"jobs": erased})
+
+    def _republish(self) -> None:
+        if self.queue.lost_memory():
+            due = self.database.write(make_all_due)
+            log.warning("redis_was_empty", extra={"chunks": due})
+        for queue in Queue:
+            if self.queue.waiting(queue) >= _WAITING_MESSAGES:
+                continue
+            due_now = self.database.write(
+                lambda connection, queue=queue: take_due(
+                    connection, queue, _BATCH, self.outbox.republish_after
+                )
+            )
+            if due_now:
+                log.warning("chunks_republished", extra={"queue": queue, "chunks": len(due_now)})
+                self.queue.publish(due_now)
+
+    def _publish(self, released: Iterable[Dispatch]) -> None:
+        try:
+            self.queue.publish(released)
+        except QueueDown as error:
+            log.warning("publish_failed", extra={"reason": error.detail})
+
+
+def new_sweep(settings: Settings) -> Sweep:
+    """Wire a sweep from `settings`."""
+    return Sweep(
+        database=open_database(settings.database_url.get_secret_value(), connections=1),
+        queue=MessageQueue(
+            settings.redis_url.get_secret_value(), settings.message_limits, pause=0.0
+        ),
+        retry=RetryPolicy(max_attempts=settings.max_attempts),
+        outbox=settings.outbox,
+    )
+
+
+def run(sweep: Sweep, stop: threading.Event, *, every: float) -> None:
+    """Sweep each `every` seconds until `stop`; a failed pass is told and tried again."""
+    while not stop.wait(every):
+        try:
+            sweep()
+        except DatabaseDown as error:
+            log.warning("sweep_waits", extra={"reason": error.detail})
+        except Exception:
+            log.exception("sweep_failed")
+
+
+def main() -> None:
+    """Run the sweeper until SIGTERM or SIGINT."""
+    try:
+        settings = read_settings()
+    except DryBeansError as error:
+        raise SystemExit(f"sweep: {error.detail}") from None
+    start_logging(settings.log_level, settings.log_format)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    log.info("sweeper_starts")
+    run(new_sweep(settings), stop, every=settings.sweep_seconds)
+
+
+if __name__ == "__main__":
+    main()
