@@ -79,6 +79,7 @@ def answered(claimed: Claimed, label: str | None = "SIRA") -> ChunkResult:
         ref=claimed.ref,
         fence=claimed.fence,
         first_row=claimed.first_row,
+        first_line=claimed.first_line,
         row_count=claimed.row_count,
         model_version="drybeans@2",
         labels=[label] * claimed.row_count,

@@ -71,6 +71,7 @@ def _cut(model: Model, chunk: Claimed, answers: _Answers, part: slice) -> ChunkR
         ref=chunk.ref,
         fence=chunk.fence,
         first_row=chunk.first_row,
+        first_line=chunk.first_line,
         row_count=chunk.row_count,
         model_version=model.manifest.id,
         labels=labels,

@@ -153,6 +153,7 @@ def _given_up(chunk: Claimed, reason: str) -> ChunkResult:
         ref=chunk.ref,
         fence=chunk.fence,
         first_row=chunk.first_row,
+        first_line=chunk.first_line,
         row_count=chunk.row_count,
         model_version=f"{chunk.model_name}@{chunk.model_version}",
         failure=JobFailure(code="prediction_failed", detail=detail),

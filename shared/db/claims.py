@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, case, func, select, tuple
 from shared.db.tables import chunks, inputs, jobs
 from shared.db.types import now
 from shared.domain.chunks import Claimed, Encoding
+from shared.domain.csv_layout import CsvLayout
 from shared.domain.jobs import (
     ChunkRef,
     ChunkState,
@@ -65,9 +66,9 @@ def _read_claimed(connection: Connection, refs: Sequence[ChunkRef], token: str) 
     same_chunk = (inputs.c.job_id == chunks.c.job_id) & (inputs.c.seq == chunks.c.seq)
     rows = connection.execute(
         select(
-            chunks.c["job_id", "seq", "fence", "attempt", "first_row", "row_count"],
+            chunks.c["job_id", "seq", "fence", "attempt", "first_row", "first_line", "row_count"],
             inputs.c["encoding", "body", "errors"],
-            jobs.c["model_name", "model_version", "outputs"],
+            jobs.c["model_name", "model_version", "outputs", "layout"],
         )
         .join(inputs, same_chunk)
         .join(jobs, jobs.c.id == chunks.c.job_id)
@@ -86,8 +87,10 @@ def _claimed(row: Row[Any]) -> Claimed:
         fence=row.fence,
         attempt=row.attempt,
         first_row=row.first_row,
+        first_line=row.first_line,
         row_count=row.row_count,
         encoding=Encoding(row.encoding),
+        layout=CsvLayout.of(row.layout) if row.layout else None,
         body=row.body,
         errors=tuple(RowError(**error) for error in row.errors or ()),
         model_name=row.model_name,

@@ -97,9 +97,7 @@ def _is_down(error: DBAPIError) -> bool:
     return (
         error.connection_invalidated
         or _code(error) in _DOWN
-        or any(
-            words in message for words in ("unable to open", "disk is full", "readonly")
-        )
+        or any(words in message for words in ("unable to open", "disk is full", "readonly"))
     )
 
 

@@ -67,7 +67,10 @@ class StoredResult:
     """One chunk's result, as read back. `labels` is None when the chunk was given up."""
 
     first_row: int
+    first_line: int
     row_count: int
+    ids: Sequence[str] | None
+    lines: Sequence[int] | None
     labels: Sequence[str | None] | None
     probabilities: bytes | None
     errors: tuple[RowError, ...]
@@ -95,6 +98,9 @@ def _stored(row: Row[Any]) -> StoredResult:
     failure = JobFailure(code=row.error_code, detail=row.error_detail) if row.error_code else None
     return StoredResult(
         first_row=row.first_row,
+        first_line=row.first_line,
+        ids=row.ids,
+        lines=row.lines,
         row_count=row.row_count,
         labels=row.labels,
         probabilities=row.probabilities,

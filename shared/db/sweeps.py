@@ -88,7 +88,7 @@ def return_expired_leases(
     """Return up to `limit` chunks whose lease ran out, and fail those out of attempts."""
     rows = connection.execute(
         select(
-            chunks.c["job_id", "seq", "fence", "attempt", "first_row", "row_count"],
+            chunks.c["job_id", "seq", "fence", "attempt", "first_row", "first_line", "row_count"],
             jobs.c["model_name", "model_version"],
         )
         .join(jobs, jobs.c.id == chunks.c.job_id)
@@ -121,6 +121,7 @@ def _given_up(row: Row[Any]) -> ChunkResult:
         ref=_ref(row),
         fence=row.fence,
         first_row=row.first_row,
+        first_line=row.first_line,
         row_count=row.row_count,
         model_version=f"{row.model_name}@{row.model_version}",
         failure=JobFailure(code="worker_died", detail=detail),

@@ -39,6 +39,10 @@ jobs = Table(
     Column("outputs", document(), nullable=False),
     Column("labels", document(), nullable=False),
     Column("warnings", document(), nullable=False),
+    # How the rows of a CSV are laid out; NULL for rows that came as JSON.
+    Column("layout", document()),
+    # More failed rows than this fail the job; NULL is no limit.
+    Column("max_errors", BigInteger),
     Column("rows_total", BigInteger, nullable=False),
     Column("rows_succeeded", BigInteger, nullable=False),
     Column("rows_failed", BigInteger, nullable=False),
@@ -69,6 +73,7 @@ chunks = Table(
     Column("state", ascii_text(10), nullable=False),
     Column("queue", ascii_text(16), nullable=False),
     Column("first_row", BigInteger, nullable=False),
+    Column("first_line", BigInteger, nullable=False),
     Column("row_count", Integer, nullable=False),
     Column("fence", Integer, nullable=False),
     Column("attempt", Integer, nullable=False),
@@ -106,7 +111,11 @@ results = Table(
     Column("fence", Integer, nullable=False),
     Column("first_row", BigInteger, nullable=False),
     Column("row_count", Integer, nullable=False),
+    Column("first_line", BigInteger, nullable=False),
     Column("labels", document()),
+    # The rows' own ids and lines: NULL when they have none, or when lines follow one another.
+    Column("ids", document()),
+    Column("lines", document()),
     Column("probabilities", blob()),
     Column("errors", document()),
     Column("summary", document()),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from shared.domain.csv_layout import CsvLayout
 from shared.domain.jobs import ChunkRef, JobFailure, JobId, JobState
 from shared.domain.rows import RowError
 
@@ -21,14 +22,19 @@ class Encoding(StrEnum):
     """How a chunk's body holds its rows."""
 
     FLOAT64 = "float64"  # rows × features little-endian float64
+    CSV_ZSTD = "csv+zstd"  # lines of the client's CSV, compressed with Zstandard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewChunk:
-    """A slice of a job's rows, ready to be stored. `first_row` counts from 0 in the job."""
+    """A slice of a job's rows, ready to be stored.
+
+    `first_row` counts from 0 in the job, `first_line` from 1 in the CSV (0 for rows from JSON).
+    """
 
     seq: int
     first_row: int
+    first_line: int = 0
     row_count: int
     encoding: Encoding
     body: bytes
@@ -37,7 +43,10 @@ class NewChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A job that has been checked and not yet been committed."""
+    """A job that has been checked and not yet been committed.
+
+    More failed rows than `max_errors` fail the job. A job is `receiving` while its upload goes on.
+    """
 
     id: JobId
     queue: Queue
@@ -47,15 +56,13 @@ class Submission:
     outputs: tuple[str, ...]
     labels: Mapping[str, str]
     warnings: tuple[str, ...]
+    layout: CsvLayout | None = None
+    max_errors: int | None = None
     retention: timedelta
     created_at: datetime
     deadline_at: datetime
+    state: JobState = JobState.QUEUED
     chunks: tuple[NewChunk, ...]
-
-    @property
-    def state(self) -> JobState:
-        """Every row is here, so the job can be queued at once."""
-        return JobState.QUEUED
 
     @property
     def row_count(self) -> int:
@@ -88,8 +95,10 @@ class Claimed:
     fence: int
     attempt: int
     first_row: int
+    first_line: int
     row_count: int
     encoding: Encoding
+    layout: CsvLayout | None
     body: bytes
     errors: tuple[RowError, ...]
     model_name: str
@@ -103,12 +112,16 @@ class ChunkResult:
 
     `labels` has an entry for each row, None where `errors` says why; `probabilities` holds
     rows × classes little-endian float32 values. A chunk given up has neither, and a `failure`.
+    `ids` are the rows' own, if the CSV has them; `lines` are theirs where empty lines lie between.
     """
 
     ref: ChunkRef
     fence: int
     first_row: int
+    first_line: int
     row_count: int
+    ids: Sequence[str] | None = None
+    lines: Sequence[int] | None = None
     model_version: str
     labels: Sequence[str | None] | None = None
     probabilities: bytes | None = None

@@ -1,0 +1,143 @@
+"""How the columns of a CSV lie: read once from its first line, and used for every later one."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from shared.domain.errors import Fault, RequestInvalid
+
+DELIMITERS: Final = (",", ";", "\t")
+ID_COLUMN: Final = "id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CsvLayout:
+    """Where a CSV keeps what the model needs.
+
+    `positions` gives for each feature, in the model's order, its column, from 0; `id_position`
+    the column whose text is echoed, if there is one. `names` are the header's own, and empty
+    for a CSV without a header.
+    """
+
+    delimiter: str
+    width: int
+    positions: tuple[int, ...]
+    id_position: int | None
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Self:
+        """Read a layout back from the database."""
+        return cls(
+            delimiter=document["delimiter"],
+            width=document["width"],
+            positions=tuple(document["positions"]),
+            id_position=document["id_position"],
+            names=tuple(document["names"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What the first line of a CSV says: the layout, what to warn of, and whether it is data."""
+
+    layout: CsvLayout
+    warnings: tuple[str, ...]
+    is_data: bool
+
+
+def split_line(line: str, delimiter: str) -> list[str]:
+    """Cut one line into its fields; a quoted field may hold the delimiter, `""` is one quote."""
+    return next(csv.reader([line], delimiter=delimiter), [])
+
+
+def read_header(line: str, columns: Mapping[str, int], names: Sequence[str]) -> Header:
+    """Read the first line of a CSV (without its line end).
+
+    `columns` maps every accepted spelling, in lower case, to a feature's position; `names` are
+    the features in the model's order. Raises `RequestInvalid`, which names every column that is
+    missing, and those that are given twice or unknown.
+    """
+    delimiter = max(DELIMITERS, key=lambda mark: _matches(split_line(line, mark), columns))
+    fields = [field.strip() for field in split_line(line, delimiter)]
+    if not _matches(fields, columns):
+        return _without_header(line, names)
+    found: dict[int, int] = {}
+    extra: list[str] = []
+    repeated: list[str] = []
+    id_position = None
+    for at, field in enumerate(fields):
+        feature = columns.get(field.lower())
+        if feature is None and field.lower() == ID_COLUMN and id_position is None:
+            id_position = at
+        elif feature is None:
+            extra.append(field)
+        elif feature in found:
+            repeated.append(field)
+        else:
+            found[feature] = at
+    missing = [name for at, name in enumerate(names) if at not in found]
+    _refuse(missing, repeated, extra)
+    layout = CsvLayout(
+        delimiter=delimiter,
+        width=len(fields),
+        positions=tuple(found[at] for at in range(len(names))),
+        id_position=id_position,
+        names=tuple(fields),
+    )
+    warnings = (f"Columns not used: {_list(extra)}.",) if extra else ()
+    return Header(layout=layout, warnings=warnings, is_data=False)
+
+
+def _matches(fields: Sequence[str], columns: Mapping[str, int]) -> int:
+    return sum(field.strip().lower() in columns for field in fields)
+
+
+def _without_header(line: str, names: Sequence[str]) -> Header:
+    for delimiter in DELIMITERS:
+        fields = split_line(line, delimiter)
+        if len(fields) == len(names) and all(map(_is_number, fields)):
+            layout = CsvLayout(
+                delimiter=delimiter,
+                width=len(names),
+                positions=tuple(range(len(names))),
+                id_position=None,
+                names=(),
+            )
+            warning = "There is no header: the columns were taken in the model's order."
+            return Header(layout=layout, warnings=(warning,), is_data=True)
+    detail = (
+        f"The first line is neither a header with the model's columns nor {len(names)} numbers. "
+        f"The columns are {_list(names)}; separate them by comma, semicolon or tab."
+    )
+    faults = tuple(_fault(name, "missing_column", f"{name} is missing.") for name in names)
+    raise RequestInvalid(detail, faults=faults)
+
+
+def _refuse(missing: Sequence[str], repeated: Sequence[str], extra: Sequence[str]) -> None:
+    if not missing and not repeated:
+        return
+    faults = [_fault(name, "missing_column", f"{name} is missing.") for name in missing]
+    faults += [_fault(name, "repeated_column", f"{name} is there twice.") for name in repeated]
+    faults += [_fault(name, "unknown_column", f"{name} is no feature.") for name in extra]
+    parts = (("Missing", missing), ("Given twice", repeated), ("Unknown", extra))
+    detail = " ".join(f"{title}: {_list(listed)}." for title, listed in parts if listed)
+    raise RequestInvalid(f"The header does not fit the model. {detail}", faults=tuple(faults))
+
+
+def _fault(column: str, code: str, detail: str) -> Fault:
+    return Fault(pointer=column[:80], code=code, detail=detail[:200])
+
+
+def _list(names: Sequence[str]) -> str:
+    shown = ", ".join(name[:40] for name in names[:20])
+    return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")  # noqa: PLR2004 - as above
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
