@@ -1,0 +1,67 @@
+"""Chooses how a fitted estimator is best asked."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import StackingClassifier
+
+from worker.inference.cascade import Cascade, Stage
+from worker.inference.dots import dot_machine
+from worker.inference.expansion import Expansion, Machine
+from worker.inference.predictor import Predictor, StockPredictor
+from worker.inference.radial import Precision, radial_machine
+from worker.inference.stacking import read_stack
+from worker.inference.svc import Model, has_known_margins, open_pipeline, read_votes
+
+
+def compile_predictor(estimator: Any, *, caution: float = 1.0) -> Predictor:  # noqa: ANN401 - any scikit-learn classifier
+    """Give the fastest predictor that answers as the fitted `estimator` does on every row.
+
+    SVCs that decide by votes, logistic regressions on their margins, and pipelines of both with
+    scalers are computed here; every other estimator answers for itself. `caution` scales the error
+    bounds below which a row is computed more exactly: see `Cascade`.
+    """
+    stock = StockPredictor(estimator=estimator)
+    model = _read(estimator)
+    stages = _stages(model) if model else ()
+    if not model or not stages:
+        return stock
+    return Cascade(stock=stock, stages=stages, decision=model.decision, caution=caution)
+
+
+def _read(estimator: Any) -> Model | None:  # noqa: ANN401 - as above
+    opened = open_pipeline(estimator)
+    if opened is None:
+        return None
+    steps, last = opened
+    if type(last) is StackingClassifier:
+        return read_stack(steps, last)
+    if has_known_margins(last) and not last.break_ties:
+        return read_votes(steps, last)
+    return None
+
+
+def _stages(model: Model) -> tuple[Stage, ...]:
+    """Prepare float32, where it makes a difference, and float64."""
+    exact = _stage(model, np.float64)
+    if exact is None:
+        return ()
+    radial = any(source.expansion.kernel == "rbf" for source in model.sources)
+    quick = _stage(model, np.float32) if radial else None
+    return (exact,) if quick is None else (quick, exact)
+
+
+def _stage(model: Model, precision: Precision) -> Stage | None:
+    machines = []
+    for source in model.sources:
+        machine = _machine(source.expansion, precision)
+        if machine is None:
+            return None
+        machines.append((source.steps, machine))
+    return Stage(machines=tuple(machines), bias=model.bias, slack=model.slack)
+
+
+def _machine(expansion: Expansion, precision: Precision) -> Machine | None:
+    if expansion.kernel == "rbf":
+        return radial_machine(expansion, precision)
+    return dot_machine(expansion)

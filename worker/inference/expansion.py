@@ -1,0 +1,98 @@
+"""Sums of kernels as plain numbers: what a fitted SVC computes, before anyone chooses how.
+
+libsvm's decision value of a row z for one pair of classes is a sum over support vectors,
+
+    f_p(z) = sum_i c_ip K(z, s_i) + b_p
+
+(Chang & Lin 2011, "LIBSVM", sections 2 and 7; `predict_values` in scikit-learn's svm.cpp), taken
+there one kernel value after the other. The machines here take tiles of rows and support vectors
+instead: one matrix product, one elementwise function, and a second, narrow matrix product.
+
+Their error bounds rest on the usual one of a dot product of n terms, n u sum |a_j b_j| to first
+order and in any order of summation (Higham 2002, "Accuracy and Stability of Numerical Algorithms",
+section 3.1); u is 2^-24 in float32 and 2^-53 in float64. Each bound covers our rounding *and*
+scikit-learn's own: where |f_p| exceeds it, scikit-learn's value has the same sign.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final, Literal, Protocol, TypeAlias
+
+import numpy as np
+
+from worker.inference.predictor import Floats
+
+Kernel: TypeAlias = Literal["linear", "poly", "rbf", "sigmoid"]
+
+UNIT: Final = 2.0**-53
+"""The unit roundoff of float64, in which scikit-learn computes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Group:
+    """Support vectors that contribute to the same sums.
+
+    `points` (n, features); `coefs` (n, sums); `sizes` (n, sums): the most, in absolute terms, that
+    scikit-learn multiplies a point's kernel value with on its way into that sum.
+    """
+
+    points: Floats
+    coefs: Floats
+    sizes: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Expansion:
+    """Outputs that are sums of kernels: the groups' sums side by side, times `spread`.
+
+    Every group has the same number of sums; `spread` is (groups, sums, outputs). `depth` bounds how
+    often scikit-learn rounds a value besides computing and adding up the kernels. `gamma`, `degree`
+    and `offset` (coef0) are the kernel's.
+    """
+
+    kernel: Kernel
+    groups: tuple[Group, ...]
+    spread: Floats
+    depth: int
+    gamma: float = 1.0
+    degree: int = 1
+    offset: float = 0.0
+
+    @property
+    def points(self) -> Floats:
+        """All groups' points, (n, features)."""
+        return np.vstack([group.points for group in self.groups])
+
+    @property
+    def coefs(self) -> Floats:
+        """Each point's coefficient in each output, (n, outputs)."""
+        groups = zip(self.groups, self.spread, strict=True)
+        return np.vstack([group.coefs @ spread for group, spread in groups])
+
+    @property
+    def sizes(self) -> Floats:
+        """Each point's size in each output, (n, outputs)."""
+        groups = zip(self.groups, self.spread, strict=True)
+        return np.vstack([group.sizes @ np.abs(spread) for group, spread in groups])
+
+    def weighted(self, weights: Floats, depth: int) -> "Expansion":
+        """Give the expansion of these outputs times `weights` (outputs, new outputs).
+
+        `depth` is what scikit-learn's own weighing adds to the depth.
+        """
+        group = Group(
+            points=self.points, coefs=self.coefs @ weights, sizes=self.sizes @ np.abs(weights)
+        )
+        outputs = weights.shape[1]
+        return replace(
+            self, groups=(group,), spread=np.eye(outputs)[None], depth=self.depth + depth
+        )
+
+
+class Machine(Protocol):
+    """Evaluates an expansion."""
+
+    def evaluate(self, rows: Floats) -> tuple[Floats, Floats]:
+        """Give values and error bounds, each (n, outputs), of rows (n, features).
+
+        A bound that cannot be given is infinite or NaN.
+        """

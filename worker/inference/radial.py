@@ -1,0 +1,187 @@
+"""The radial kernel as matrix products, in float32 or float64."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil, e, log2
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.inference.expansion import UNIT, Expansion, Group
+from worker.inference.predictor import Floats
+
+Matrix: TypeAlias = NDArray[Any]
+Precision: TypeAlias = type[np.float32] | type[np.float64]
+
+_UNITS: Final[dict[Precision, float]] = {np.float32: 2.0**-24, np.float64: UNIT}
+_TILE_ROWS: Final = 256
+_TILE_POINTS: Final = 224
+"""A tile of float32 takes 229 kB, a part of a usual second-level cache; measured in ADR 0030."""
+_SLACK: Final = 2.0
+_SMALL: Final = 0.05
+_MOST: Final = 1e30
+"""Coefficients may add up to so much: float32 ends at 3e38."""
+_UNDERFLOW: Final = 2.0**-110
+"""Far more than float32 loses by underflow in a product with a weight of one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Tile:
+    """A part of one group: `weights` (features + 2, n), `coefs` (n, sums + 1)."""
+
+    group: int
+    weights: Matrix
+    coefs: Matrix
+
+    def is_finite(self) -> bool:
+        """Whether all its numbers fit into the precision."""
+        return bool(np.isfinite(self.weights).all() and np.isfinite(self.coefs).all())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RadialMachine:
+    """K(z, s) = exp(-gamma |z - s|^2).
+
+    With x = z - centre, and s relative to it too, the exponent to base 2 is *one* matrix product,
+
+        [x, -g|x|^2, 1] . [2g s, 1, -g|s|^2],    g = gamma log2(e).
+
+    x and s are rounded first and then squared in float64, so that rounding them moves the points a
+    little but does not unbalance the three terms. Moving the points changes the exponent by
+    2u g(|x|+|s|)^2 at most, rounding the weights and the squares by (f+3.5)u g(|x|+|s|)^2, the
+    product of f+2 terms by (f+2)u g(|x|+|s|)^2; so the relative error of K is below
+
+        u (2f + 8) gamma (|x|+|s|)^2  <=  u G (|x|^2 + |s|^2),    G = (4f + 16) gamma,
+
+    plus 8u for exp2 (4 ulp; 1.01 is the worst of all float32, measured). Rounding the coefficients
+    and summing a tile, then the tiles, adds up to D u. libsvm squares the differences z - s, whose
+    relative error stays below u'G (|x|^2 + |s|^2) with u' = 2^-53, and then adds n points one by
+    one: D' u'. With c_i the point's greatest coefficient and t_i its greatest size, in total
+
+        E = sum_i K_i [u c_i (D + G|s_i|^2 + G|x|^2) + u' t_i (D' + G|s_i|^2 + G|x|^2)]
+         <= (1 + G|x|^2 / min(D, D')) sum_i K_i w_i,
+
+    where the w_i are known beforehand: one more column of coefficients. `_SLACK` covers the terms
+    of second order, and that these K_i are rounded ones too; rows for which u G(|x|^2 + |s|^2) is
+    not `_SMALL` get no bound.
+    """
+
+    precision: Precision
+    centre: Floats
+    scale: float
+    growth: float
+    depth: float
+    reach: float
+    tiny: float
+    tiles: tuple[_Tile, ...]
+    spread: Floats
+
+    def evaluate(self, rows: Floats) -> tuple[Floats, Floats]:
+        """Give values and error bounds, each (n, outputs), of rows (n, features)."""
+        moved, squares = self._augment(rows)
+        sums = self._sums(moved).reshape(len(rows), -1).astype(np.float64)
+        values, errors = np.hsplit(sums @ self.spread, 2)
+        factor = _SLACK * (1.0 + self.growth / self.depth * squares)
+        factor[~(_UNITS[self.precision] * self.growth * (squares + self.reach) < _SMALL)] = np.inf
+        return values, errors * factor[:, None] + self.tiny
+
+    def _augment(self, rows: Floats) -> tuple[Matrix, Floats]:
+        """Give [x, -g|x|^2, 1], (n, features + 2), and |x|^2, (n,)."""
+        features = rows.shape[1]
+        moved = np.empty((len(rows), features + 2), self.precision)
+        moved[:, :features] = rows - self.centre
+        exact = moved[:, :features].astype(np.float64)
+        squares = np.einsum("ij,ij->i", exact, exact)
+        moved[:, features] = -self.scale * squares
+        moved[:, features + 1] = 1.0
+        return moved, squares
+
+    def _sums(self, moved: Matrix) -> Matrix:
+        """Give each group's sums and weights, (n, groups, sums + 1)."""
+        height, width = min(len(moved), _TILE_ROWS), self.tiles[0].coefs.shape[1]
+        groups = len(self.spread) // width
+        sums = np.zeros((len(moved), groups, width), self.precision)
+        scratch = np.empty(height * _TILE_POINTS, self.precision)
+        part = np.empty((height, width), self.precision)
+        for start in range(0, len(moved), _TILE_ROWS):
+            block = moved[start : start + _TILE_ROWS]
+            into = sums[start : start + _TILE_ROWS]
+            for tile in self.tiles:
+                kernel = scratch[: len(block) * len(tile.coefs)].reshape(len(block), -1)
+                np.matmul(block, tile.weights, out=kernel)
+                np.exp2(kernel, out=kernel)
+                into[:, tile.group] += np.matmul(kernel, tile.coefs, out=part[: len(block)])
+        return sums
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Depths:
+    """How many roundings a term meets: `own` of them here, `theirs` in libsvm; see above."""
+
+    unit: float
+    growth: float
+    own: float
+    theirs: float
+
+    def weights(self, group: Group, squares: Floats) -> Floats:
+        """Give the w_i of a group whose points have these |s_i|^2, (n,)."""
+        most = np.abs(group.coefs).max(axis=1), group.sizes.max(axis=1)
+        weights: Floats = self.unit * (self.own + self.growth * squares) * most[0]
+        weights += UNIT * (self.theirs + self.growth * squares) * most[1]
+        return weights
+
+
+def radial_machine(expansion: Expansion, precision: Precision) -> RadialMachine | None:
+    """Prepare `expansion`; None when its numbers do not fit into `precision`."""
+    points = expansion.points
+    centre, scale = points.mean(axis=0), expansion.gamma * log2(e)
+    depths = _Depths(
+        unit=_UNITS[precision],
+        growth=(4.0 * points.shape[1] + 16.0) * expansion.gamma,
+        own=_TILE_POINTS + len(points) / _TILE_POINTS + len(expansion.groups) + 16.0,
+        theirs=len(points) + expansion.depth + 16.0,
+    )
+    tiles: list[_Tile] = []
+    reach = 0.0
+    for number, group in enumerate(expansion.groups):
+        near = (group.points - centre).astype(precision).astype(np.float64)
+        squares = np.square(near).sum(axis=1)
+        reach = max(reach, float(squares.max(initial=0.0)))
+        weights = np.column_stack([2.0 * scale * near, np.ones(len(near)), -scale * squares])
+        coefs = np.column_stack([group.coefs, depths.weights(group, squares)])
+        tiles += _tiles(number, weights.astype(precision), coefs.astype(precision))
+    weight = float(np.abs(expansion.coefs).sum())
+    if not weight < _MOST or not all(tile.is_finite() for tile in tiles):
+        return None
+    return RadialMachine(
+        precision=precision,
+        centre=centre,
+        scale=scale,
+        growth=depths.growth,
+        depth=min(depths.own, depths.theirs),
+        reach=reach,
+        tiny=_UNDERFLOW * (1.0 + len(points) + weight),
+        tiles=tuple(tiles),
+        spread=_with_bounds(expansion.spread),
+    )
+
+
+def _tiles(group: int, weights: Matrix, coefs: Matrix) -> Iterator[_Tile]:
+    """Cut a group into tiles of about the same size."""
+    count = ceil(len(coefs) / _TILE_POINTS)
+    for part in np.array_split(np.arange(len(coefs)), count) if count else []:
+        yield _Tile(
+            group=group,
+            weights=np.ascontiguousarray(weights[part].T),
+            coefs=np.ascontiguousarray(coefs[part]),
+        )
+
+
+def _with_bounds(spread: Floats) -> Floats:
+    """Give the matrix from (groups, sums + bound) flat to (outputs' values, outputs' bounds)."""
+    groups, sums, outputs = spread.shape
+    both = np.zeros((groups, sums + 1, 2 * outputs))
+    both[:, :sums, :outputs] = spread
+    both[:, sums, outputs:] = np.abs(spread).sum(axis=1)
+    return both.reshape(-1, 2 * outputs)
