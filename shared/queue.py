@@ -5,6 +5,7 @@ The only module outside the worker's own that knows Celery.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 from uuid import uuid4
 
@@ -75,7 +76,7 @@ class MessageQueue:
             raise QueueDown
         sent = 0
         for queue, refs in pack_messages(dispatches, self._limits):
-            self._guard(lambda queue=queue, refs=refs: self._send(queue, refs))
+            self._guard(partial(self._send, queue, refs))
             sent += 1
         return sent
 

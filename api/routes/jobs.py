@@ -115,6 +115,11 @@ def _number(name: str, *, default: int, least: int, most: int) -> int:
     text = request.args.get(name)
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and least <= int(text) <= most):
+    if not (
+        text.isascii()
+        and text.isdigit()
+        and len(text) <= _MOST_DIGITS
+        and least <= int(text) <= most
+    ):
         raise RequestInvalid(f"{name} must be a whole number from {least} to {most}.")
     return int(text)

@@ -11,7 +11,7 @@ from api.reading import parse_json, read_json
 from api.responses import json_response
 from api.routes.jobs import find_job, read_rows
 from api.services import Services
-from shared.db.sweeps import discard
+from shared.db.stops import discard
 from shared.domain.errors import BodyMalformed, Fault, RequestInvalid, WaitTimedOut
 from shared.domain.jobs import Job, JobState
 

@@ -6,13 +6,22 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, insert, select, tuple_, update
 
 from shared.db.claims import among
 from shared.db.tables import chunks, jobs, results
 from shared.db.types import now
 from shared.domain.chunks import ChunkResult, Dispatch, Outbox, Queue
-from shared.domain.jobs import TERMINAL, ChunkRef, ChunkState, JobFailure, JobId, JobState, Tally
+from shared.domain.jobs import (
+    TERMINAL,
+    ChunkRef,
+    ChunkState,
+    JobFailure,
+    JobId,
+    JobState,
+    Tally,
+    chunk_sources,
+)
 from shared.domain.summaries import merge_summaries
 
 
@@ -31,7 +40,7 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Progress:
+class JobProgress:
     """A job after some of its chunks were finished."""
 
     id: JobId
@@ -39,6 +48,11 @@ class _Progress:
     after: Tally
     released: int
     release: int
+
+    @property
+    def finished(self) -> bool:
+        """Say whether the job has come to its end."""
+        return self.after.state in TERMINAL
 
     @property
     def freed(self) -> list[Dispatch]:
@@ -59,17 +73,16 @@ def finish(connection: Connection, outcomes: Sequence[ChunkResult], outbox: Outb
     mine = [outcome for outcome in outcomes if outcome.ref in held]
     other = [outcome for outcome in outcomes if outcome.ref not in held]
     before = _already_written(connection, other)
-    moved: list[_Progress] = []
+    moved: list[JobProgress] = []
     if mine:
         _close_chunks(connection, mine)
         _insert_results(connection, mine)
-        moved = _move_jobs(connection, mine, outbox.window)
-        _release(connection, moved, outbox.republish_after)
+        moved = advance_jobs(connection, _by_job(mine), outbox)
     return Finished(
         written=tuple(outcome.ref for outcome in mine) + tuple(sorted(before)),
         lost=tuple(outcome.ref for outcome in other if outcome.ref not in before),
         released=tuple(dispatch for progress in moved for dispatch in progress.freed),
-        jobs={move.id: move.after.state for move in moved if move.after.state in TERMINAL},
+        jobs={move.id: move.after.state for move in moved if move.finished},
     )
 
 
@@ -130,33 +143,44 @@ def _result(outcome: ChunkResult) -> dict[str, Any]:
     }
 
 
-def _move_jobs(
-    connection: Connection, outcomes: Sequence[ChunkResult], window: int
-) -> list[_Progress]:
-    by_job: defaultdict[str, list[ChunkResult]] = defaultdict(list)
+def _by_job(outcomes: Sequence[ChunkResult]) -> dict[JobId, list[ChunkResult]]:
+    by_job = defaultdict(list)
     for outcome in outcomes:
         by_job[outcome.ref.job].append(outcome)
+    return by_job
+
+
+def advance_jobs(
+    connection: Connection, by_job: Mapping[JobId, Sequence[ChunkResult]], outbox: Outbox
+) -> list[JobProgress]:
+    """Add the outcomes `by_job` to their jobs' counters and move the jobs on.
+
+    A job that has become complete in another way is given with no outcomes.
+    """
     rows = connection.execute(
         select(
             jobs.c["id", "state", "queue", "rows_total", "rows_succeeded", "rows_failed"],
-            jobs.c["chunks_total", "chunks_finished", "chunks_released"],
+            jobs.c["chunks_total", "chunks_finished", "chunks_released", "max_errors"],
         )
         .where(jobs.c.id.in_(sorted(by_job)))
         .order_by(jobs.c.id)
         .with_for_update()
     )
-    moves = [_progress(row, by_job[row.id], window) for row in rows]
+    moves = [_progress(row, by_job[row.id], outbox.window) for row in rows]
     _write_counters(connection, moves)
+    _release(connection, moves, outbox.republish_after)
     for move in moves:
-        if move.after.state in TERMINAL and move.after.chunks_total > 1:
-            _summarise(connection, move.id)
+        if move.after.too_many_errors:
+            _abandon(connection, move)
+        elif move.finished and move.after.chunks_total > 1:
+            summarise(connection, move.id)
         failure = next((o.failure for o in by_job[move.id] if o.failure), None)
         if failure:
-            _explain(connection, move.id, failure)
+            explain(connection, move.id, failure)
     return moves
 
 
-def _progress(row: Any, outcomes: Sequence[ChunkResult], window: int) -> _Progress:  # noqa: ANN401 - a row
+def _progress(row: Row[Any], outcomes: Sequence[ChunkResult], window: int) -> JobProgress:
     before = Tally(
         state=JobState(row.state),
         rows_total=row.rows_total,
@@ -164,21 +188,39 @@ def _progress(row: Any, outcomes: Sequence[ChunkResult], window: int) -> _Progre
         rows_failed=row.rows_failed,
         chunks_total=row.chunks_total,
         chunks_finished=row.chunks_finished,
+        max_errors=row.max_errors,
     )
     failed = sum(outcome.failed_rows for outcome in outcomes)
     total = sum(outcome.row_count for outcome in outcomes)
     after = before.plus(succeeded=total - failed, failed=failed, chunks=len(outcomes))
     release = min(row.chunks_total, after.chunks_finished + window)
-    return _Progress(
+    return JobProgress(
         id=row.id,
         queue=Queue(row.queue),
         after=after,
         released=row.chunks_released,
-        release=max(row.chunks_released, release),
+        release=row.chunks_released
+        if after.state in TERMINAL
+        else max(row.chunks_released, release),
     )
 
 
-def _write_counters(connection: Connection, moves: Sequence[_Progress]) -> None:
+def _abandon(connection: Connection, move: JobProgress) -> None:
+    """Cancel what is left of a job in which too many rows failed."""
+    connection.execute(
+        update(chunks)
+        .where(
+            chunks.c.job_id == move.id,
+            chunks.c.state.in_(chunk_sources(ChunkState.CANCELED)),
+        )
+        .values(state=ChunkState.CANCELED, claimed_by=None, lease_until=None, next_publish_at=None)
+    )
+    summarise(connection, move.id)
+    detail = f"{move.after.rows_failed} rows failed; at most {move.after.max_errors} may."
+    explain(connection, move.id, JobFailure(code="too_many_errors", detail=detail))
+
+
+def _write_counters(connection: Connection, moves: Sequence[JobProgress]) -> None:
     # Jobs that end alike are written together: for one-row jobs that is nearly all of a batch.
     alike = defaultdict(list)
     for move in moves:
@@ -204,14 +246,16 @@ def _write_counters(connection: Connection, moves: Sequence[_Progress]) -> None:
         connection.execute(update(jobs).where(jobs.c.id.in_(ids)).values(values))
 
 
-def _summarise(connection: Connection, job: JobId) -> None:
+def summarise(connection: Connection, job: JobId) -> None:
+    """Write the summary of `job` as the sum of those of its chunks."""
     parts = connection.scalars(
         select(results.c.summary).where(results.c.job_id == job, results.c.summary.is_not(None))
     )
     connection.execute(update(jobs).where(jobs.c.id == job).values(summary=merge_summaries(parts)))
 
 
-def _explain(connection: Connection, job: JobId, failure: JobFailure) -> None:
+def explain(connection: Connection, job: JobId, failure: JobFailure) -> None:
+    """Write why `job` came to nothing, unless something came before."""
     connection.execute(
         update(jobs)
         .where(jobs.c.id == job, jobs.c.error_code.is_(None))
@@ -219,7 +263,7 @@ def _explain(connection: Connection, job: JobId, failure: JobFailure) -> None:
     )
 
 
-def _release(connection: Connection, moves: Sequence[_Progress], republish: timedelta) -> None:
+def _release(connection: Connection, moves: Sequence[JobProgress], republish: timedelta) -> None:
     refs = [dispatch.ref for move in moves for dispatch in move.freed]
     if refs:
         connection.execute(

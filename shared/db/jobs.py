@@ -29,6 +29,12 @@ def read_job(connection: Connection, job: JobId) -> Job | None:
     return None if row is None else _job(row)
 
 
+def stored_job(connection: Connection, job: JobId) -> JobState | None:
+    """Give the state of `job`, or None when there is none."""
+    state = connection.scalar(select(jobs.c.state).where(jobs.c.id == job))
+    return None if state is None else JobState(state)
+
+
 def _job(row: Row[Any]) -> Job:
     failure = JobFailure(code=row.error_code, detail=row.error_detail) if row.error_code else None
     return Job(

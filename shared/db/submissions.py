@@ -22,13 +22,14 @@ def insert_group(
     new = [submission for submission in group if submission.id not in known]
     if new:
         pairs = [(submission, chunk) for submission in new for chunk in submission.chunks]
-        connection.execute(insert(jobs), [_job(submission, outbox) for submission in new])
-        connection.execute(insert(chunks), [_chunk(*pair, outbox) for pair in pairs])
-        connection.execute(insert(inputs), [_input(*pair) for pair in pairs])
+        connection.execute(insert(jobs), [job_row(submission, outbox) for submission in new])
+        connection.execute(insert(chunks), [chunk_row(*pair, outbox) for pair in pairs])
+        connection.execute(insert(inputs), [input_row(*pair) for pair in pairs])
     return [d for submission in group for d in submission.dispatches(outbox.window)]
 
 
-def _job(submission: Submission, outbox: Outbox) -> dict[str, Any]:
+def job_row(submission: Submission, outbox: Outbox) -> dict[str, Any]:
+    """Write a job as a row of `jobs`."""
     return {
         "id": submission.id,
         "state": submission.state,
@@ -54,7 +55,11 @@ def _job(submission: Submission, outbox: Outbox) -> dict[str, Any]:
     }
 
 
-def _chunk(submission: Submission, chunk: NewChunk, outbox: Outbox) -> dict[str, Any]:
+def chunk_row(
+    submission: Submission, chunk: NewChunk, outbox: Outbox, *, released: bool | None = None
+) -> dict[str, Any]:
+    """Write a chunk as a row of `chunks`; it is released if it is within the first window."""
+    released = chunk.seq < outbox.window if released is None else released
     # By this process's clock and not the database's: PyMySQL batches only plain values, and an
     # error here moves a second publication by as much, nothing else.
     again = submission.created_at + outbox.republish_after
@@ -68,12 +73,13 @@ def _chunk(submission: Submission, chunk: NewChunk, outbox: Outbox) -> dict[str,
         "row_count": chunk.row_count,
         "fence": 0,
         "attempt": 0,
-        "next_publish_at": again if chunk.seq < outbox.window else None,
-        "publishes": 1 if chunk.seq < outbox.window else 0,
+        "next_publish_at": again if released else None,
+        "publishes": int(released),
     }
 
 
-def _input(submission: Submission, chunk: NewChunk) -> dict[str, Any]:
+def input_row(submission: Submission, chunk: NewChunk) -> dict[str, Any]:
+    """Write a chunk's body as a row of `inputs`."""
     return {
         "job_id": submission.id,
         "seq": chunk.seq,

@@ -9,8 +9,10 @@ from sqlalchemy import Connection, Row, case, func, select, update
 from shared.db.claims import among
 from shared.db.finishes import Finished, finish
 from shared.db.jobs import erase
+from shared.db.stops import stop_job
 from shared.db.tables import chunks, jobs
 from shared.db.types import now
+from shared.db.uploads import UPLOAD_INCOMPLETE, fail_upload
 from shared.domain.chunks import ChunkResult, Dispatch, Outbox, Queue
 from shared.domain.jobs import (
     UNFINISHED,
@@ -20,8 +22,6 @@ from shared.domain.jobs import (
     JobId,
     JobState,
     RetryPolicy,
-    chunk_sources,
-    sources,
 )
 
 
@@ -129,41 +129,22 @@ def _given_up(row: Row[Any]) -> ChunkResult:
 
 
 def expire_jobs(connection: Connection, limit: int) -> list[JobId]:
-    """Close up to `limit` jobs that are past their deadline, and cancel their open chunks."""
-    ids = [
-        JobId(job)
-        for job in connection.scalars(
-            select(jobs.c.id)
-            .where(jobs.c.state.in_(UNFINISHED), jobs.c.deadline_at < now())
-            .limit(limit)
-        )
-    ]
-    return [job for job in ids if stop_job(connection, job, JobState.EXPIRED)]
+    """Close up to `limit` jobs that are past their deadline, and cancel their open chunks.
 
-
-def stop_job(connection: Connection, job: JobId, state: JobState) -> bool:
-    """Move `job` to `state`, canceled or expired, with all chunks that are still open.
-
-    Gives False when the job had already finished.
+    An upload moves its deadline on as it arrives, so one that is past it has been broken off.
     """
-    # Chunks before jobs, as everywhere; their results, once written, stay.
-    connection.execute(
-        update(chunks)
-        .where(
-            chunks.c.job_id == job,
-            chunks.c.state.in_(chunk_sources(ChunkState.CANCELED)),
-            chunks.c.job_id.in_(
-                select(jobs.c.id).where(jobs.c.id == job, jobs.c.state.in_(sources(state)))
-            ),
-        )
-        .values(state=ChunkState.CANCELED, claimed_by=None, lease_until=None, next_publish_at=None)
-    )
-    moved = connection.execute(
-        update(jobs)
-        .where(jobs.c.id == job, jobs.c.state.in_(sources(state)))
-        .values(state=state, finished_at=now(), expires_at=now(jobs.c.retention_seconds))
-    )
-    return moved.rowcount == 1
+    late = connection.execute(
+        select(jobs.c["id", "state"])
+        .where(jobs.c.state.in_(UNFINISHED), jobs.c.deadline_at < now())
+        .limit(limit)
+    ).all()
+    return [JobId(row.id) for row in late if _expire(connection, JobId(row.id), row.state)]
+
+
+def _expire(connection: Connection, job: JobId, state: str) -> bool:
+    if state == JobState.RECEIVING:
+        return fail_upload(connection, job, UPLOAD_INCOMPLETE)
+    return stop_job(connection, job, JobState.EXPIRED)
 
 
 def erase_expired(connection: Connection, limit: int) -> int:
@@ -188,9 +169,3 @@ def backlog(connection: Connection) -> dict[Queue, int]:
     )
     counted = {Queue(queue): int(count) for queue, count in rows}
     return {queue: counted.get(queue, 0) for queue in Queue}
-
-
-def discard(connection: Connection, job: JobId) -> None:
-    """Stop `job` if it still runs, and erase it with all that belongs to it."""
-    stop_job(connection, job, JobState.CANCELED)
-    erase(connection, [job])

@@ -1,5 +1,7 @@
 """The tables as the code sees them; the migrations create them and a test compares the two."""
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -18,7 +20,7 @@ metadata = MetaData()
 # No foreign keys: inserting a result would take a shared lock on its job's row, and two workers
 # that finish chunks of one job would then deadlock on raising that lock for the counters.
 
-_INNODB = {
+_INNODB: dict[str, Any] = {
     "mysql_engine": "InnoDB",
     "mysql_charset": "utf8mb4",
     "mysql_collate": "utf8mb4_bin",

@@ -94,6 +94,12 @@ class JobDeleted(DryBeansError):
     code = "job_deleted"
 
 
+class UploadStopped(DryBeansError):
+    """The job ended before its upload did."""
+
+    code = "upload_stopped"
+
+
 class JobUnfinished(DryBeansError):
     """The job has not finished yet."""
 

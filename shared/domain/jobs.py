@@ -1,7 +1,7 @@
 """What a job and its chunks are, and every move they may make."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, NewType
@@ -91,21 +91,29 @@ class Tally:
     rows_failed: int
     chunks_total: int
     chunks_finished: int
+    max_errors: int | None = None
+
+    @property
+    def too_many_errors(self) -> bool:
+        """Say whether more rows failed than the client allows."""
+        return self.max_errors is not None and self.rows_failed > self.max_errors
 
     def plus(self, *, succeeded: int, failed: int, chunks: int) -> "Tally":
         """Add the outcome of `chunks` chunks, and move on when they were the last."""
-        finished = self.chunks_finished + chunks
-        rows_succeeded = self.rows_succeeded + succeeded
-        rows_failed = self.rows_failed + failed
-        complete = self.state is not JobState.RECEIVING and finished == self.chunks_total
-        return Tally(
-            state=outcome(rows_succeeded, rows_failed) if complete else self.state,
-            rows_total=self.rows_total,
-            rows_succeeded=rows_succeeded,
-            rows_failed=rows_failed,
-            chunks_total=self.chunks_total,
-            chunks_finished=finished,
+        added = replace(
+            self,
+            rows_succeeded=self.rows_succeeded + succeeded,
+            rows_failed=self.rows_failed + failed,
+            chunks_finished=self.chunks_finished + chunks,
         )
+        return replace(added, state=added._state_now())
+
+    def _state_now(self) -> JobState:
+        if self.too_many_errors:
+            return JobState.FAILED
+        if self.state is JobState.RECEIVING or self.chunks_finished < self.chunks_total:
+            return self.state
+        return outcome(self.rows_succeeded, self.rows_failed)
 
 
 def outcome(succeeded: int, failed: int) -> JobState:
@@ -131,7 +139,7 @@ class RetryPolicy:
 
     def delay(self, attempt: int) -> timedelta:
         """Give the wait after failed attempt number `attempt`: it doubles each time."""
-        return self.first_delay * 2 ** (attempt - 1)
+        return self.first_delay * (1 << (attempt - 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

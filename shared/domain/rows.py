@@ -71,9 +71,7 @@ def _numbers(instance: object, columns: Mapping[str, int], width: int) -> Iterab
     if isinstance(instance, dict):
         return _from_object(instance, columns, width)
     if not isinstance(instance, list):
-        raise _Flaw(
-            "not_a_row", f"A row is a list of {width} numbers, or an object by name."
-        )
+        raise _Flaw("not_a_row", f"A row is a list of {width} numbers, or an object by name.")
     if not instance:
         raise _Flaw("empty", "The row is empty.")
     if len(instance) != width:

@@ -11,12 +11,12 @@ from shared.db.claims import Claimant, extend, give_back
 from shared.db.engine import Database
 from shared.db.finishes import Finished, finish
 from shared.db.jobs import read_job, read_results
+from shared.db.stops import stop_job
 from shared.db.sweeps import (
     erase_expired,
     expire_jobs,
     make_all_due,
     return_expired_leases,
-    stop_job,
     take_due,
 )
 from shared.db.tables import chunks, inputs, jobs, results

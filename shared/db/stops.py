@@ -1,0 +1,39 @@
+"""Stops a job before its end: canceled by its client, expired, or failed as a whole."""
+
+from sqlalchemy import Connection, select, update
+
+from shared.db.jobs import erase
+from shared.db.tables import chunks, jobs
+from shared.db.types import now
+from shared.domain.jobs import ChunkState, JobId, JobState, chunk_sources, sources
+
+
+def stop_job(connection: Connection, job: JobId, state: JobState) -> bool:
+    """Move `job` to `state`, canceled or expired, with all chunks that are still open.
+
+    Gives False when the job had already finished.
+    """
+    # Chunks before jobs, as everywhere; their results, once written, stay.
+    connection.execute(
+        update(chunks)
+        .where(
+            chunks.c.job_id == job,
+            chunks.c.state.in_(chunk_sources(ChunkState.CANCELED)),
+            chunks.c.job_id.in_(
+                select(jobs.c.id).where(jobs.c.id == job, jobs.c.state.in_(sources(state)))
+            ),
+        )
+        .values(state=ChunkState.CANCELED, claimed_by=None, lease_until=None, next_publish_at=None)
+    )
+    moved = connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job, jobs.c.state.in_(sources(state)))
+        .values(state=state, finished_at=now(), expires_at=now(jobs.c.retention_seconds))
+    )
+    return moved.rowcount == 1
+
+
+def discard(connection: Connection, job: JobId) -> None:
+    """Stop `job` if it still runs, and erase it with all that belongs to it."""
+    stop_job(connection, job, JobState.CANCELED)
+    erase(connection, [job])

@@ -1,0 +1,121 @@
+"""Uploads: a job that grows chunk by chunk while workers already run its first ones."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection, case, delete, insert, select, update
+
+from shared.db.finishes import advance_jobs, explain
+from shared.db.jobs import stored_job
+from shared.db.stops import stop_job
+from shared.db.submissions import chunk_row, input_row, job_row
+from shared.db.tables import chunks as chunk_table
+from shared.db.tables import inputs, jobs, results
+from shared.db.types import now
+from shared.domain.chunks import Dispatch, NewChunk, Outbox, Queue, Submission
+from shared.domain.errors import UploadStopped
+from shared.domain.jobs import ChunkRef, JobFailure, JobId, JobState
+
+UPLOAD_INCOMPLETE: Final = JobFailure(
+    code="upload_incomplete", detail="The upload broke off before its end; send it again."
+)
+
+
+def begin_upload(connection: Connection, submission: Submission, outbox: Outbox) -> None:
+    """Insert the job of an upload, as yet without chunks."""
+    if stored_job(connection, submission.id) is None:
+        connection.execute(insert(jobs), [job_row(submission, outbox)])
+
+
+def add_chunk(
+    connection: Connection,
+    submission: Submission,
+    chunk: NewChunk,
+    outbox: Outbox,
+    patience: timedelta,
+) -> list[Dispatch]:
+    """Add `chunk` to the job of `submission`, and give it back if it is to be published now.
+
+    The next chunk must come within `patience`. Raises `UploadStopped` when the job has ended
+    meanwhile. Safe to run again after a lost connection.
+    """
+    job = connection.execute(
+        select(jobs.c["state", "chunks_total", "chunks_finished", "chunks_released"])
+        .where(jobs.c.id == submission.id)
+        .with_for_update()
+    ).one_or_none()
+    if job is None or job.state != JobState.RECEIVING:
+        raise UploadStopped(f"The job {submission.id} is {job.state if job else 'deleted'}.")
+    if job.chunks_total > chunk.seq:
+        released = chunk.seq < job.chunks_released
+    else:
+        # In order: a chunk is released only when all before it are.
+        before = job.chunks_released == chunk.seq
+        released = before and chunk.seq < job.chunks_finished + outbox.window
+        again = now(outbox.republish_after.total_seconds())
+        row = chunk_row(submission, chunk, outbox, released=released)
+        row["next_publish_at"] = again if released else None
+        connection.execute(insert(chunk_table).values(row))
+        connection.execute(insert(inputs), [input_row(submission, chunk)])
+        _grow(connection, submission.id, chunk, released=released, patience=patience)
+    return [_dispatch(submission, chunk)] if released else []
+
+
+def _grow(
+    connection: Connection, job: JobId, chunk: NewChunk, *, released: bool, patience: timedelta
+) -> None:
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job)
+        .values(
+            rows_total=jobs.c.rows_total + chunk.row_count,
+            chunks_total=chunk.seq + 1,
+            chunks_released=jobs.c.chunks_released + int(released),
+            deadline_at=now(patience.total_seconds()),
+        )
+    )
+
+
+def _dispatch(submission: Submission, chunk: NewChunk) -> Dispatch:
+    return Dispatch(
+        ref=ChunkRef(job=submission.id, seq=chunk.seq),
+        queue=Queue(submission.queue),
+        row_count=chunk.row_count,
+        alone=True,
+    )
+
+
+def complete_upload(
+    connection: Connection, job: JobId, deadline: datetime, outbox: Outbox
+) -> list[Dispatch]:
+    """Close an upload whose last chunk has been stored; give the chunks to publish, if any.
+
+    Raises `UploadStopped` when the job has ended meanwhile.
+    """
+    moved = connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job, jobs.c.state == JobState.RECEIVING)
+        .values(
+            state=case((jobs.c.started_at.is_(None), JobState.QUEUED), else_=JobState.RUNNING),
+            deadline_at=deadline,
+        )
+    )
+    if not moved.rowcount:
+        raise UploadStopped(f"The job {job} has ended before its upload did.")
+    moves = advance_jobs(connection, {job: []}, outbox)
+    return [dispatch for move in moves for dispatch in move.freed]
+
+
+def fail_upload(connection: Connection, job: JobId, failure: JobFailure) -> bool:
+    """Fail a job whose upload came to nothing, and erase the rows that did arrive.
+
+    Gives False when the job was not receiving any more.
+    """
+    receiving = select(jobs.c.id).where(jobs.c.id == job, jobs.c.state == JobState.RECEIVING)
+    if connection.scalar(receiving.with_for_update()) is None:
+        return False
+    stop_job(connection, job, JobState.FAILED)
+    explain(connection, job, failure)
+    for table in (inputs, results):
+        connection.execute(delete(table).where(table.c.job_id == job))
+    return True
