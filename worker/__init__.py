@@ -1,0 +1,1 @@
+"""The side that predicts: Celery tasks, the batch run, the sweep, inference and training."""

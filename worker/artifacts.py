@@ -1,0 +1,268 @@
+"""Loads model artifacts once they have proven themselves, and publishes new ones whole."""
+
+import dataclasses
+import hashlib
+import importlib
+import importlib.metadata
+import io
+import json
+import re
+import shutil
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import skops.io as sio
+from numpy.typing import NDArray
+from sklearn.base import is_classifier
+from sklearn.utils.validation import check_is_fitted
+
+from shared.catalog import ALIASES_FILE, DEFAULT, MANIFEST_FILE, read_aliases, read_manifest
+from shared.domain.errors import ArtifactRefused, ManifestInvalid
+from shared.domain.manifest import Golden, Manifest, manifest_document
+
+Floats: TypeAlias = NDArray[np.float64]
+Estimator: TypeAlias = Any
+"""A fitted scikit-learn classifier; the library has no type for one."""
+
+MODEL_FILE: Final = "model.skops"
+_TOLERANCE: Final = 1e-6
+"""How far a golden probability may be off: other CPUs and BLAS builds round differently."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Artifact:
+    """A model that has proven itself: what its manifest says, and the fitted classifier."""
+
+    manifest: Manifest
+    estimator: Estimator
+
+
+def load(folder: Path) -> Artifact:
+    """Load the artifact in `folder`.
+
+    Nothing of the model file is interpreted before its size and hash are those of the manifest
+    and the libraries it needs are here in the same versions. Then it may only hold types that
+    skops or the manifest trusts, must be a fitted classifier of the manifest's features and
+    classes, and must answer the golden rows as the manifest says. Raises `ArtifactRefused`.
+    """
+    try:
+        manifest = read_manifest(folder)
+    except ManifestInvalid as error:
+        raise ArtifactRefused(error.detail) from error
+    content = _proven_bytes(folder / manifest.model_file, manifest)
+    _check_libraries(manifest)
+    estimator = _interpret(content, manifest)
+    _check_kind(estimator, manifest)
+    _check_golden(estimator, manifest)
+    return Artifact(manifest=manifest, estimator=estimator)
+
+
+def publish(
+    root: Path,
+    manifest: Manifest,
+    estimator: Estimator,
+    *,
+    replace: bool = False,
+    default: bool = True,
+) -> Path:
+    """Write the fitted `estimator` and `manifest` under `root` and return the artifact's folder.
+
+    The size, hash, and libraries of the manifest are worked out here, whatever it says of them.
+    The artifact is written aside, loaded back as a worker would, and only then moved to its
+    place, so that nobody sees half of one. `default` lets the model's plain name stand for this
+    version. Raises `ArtifactRefused` when it would not load, or when the version is there
+    already and `replace` is false.
+    """
+    target = root / manifest.name / str(manifest.version)
+    if target.exists() and not replace:
+        raise ArtifactRefused(f"{target} is there already; versions are not rewritten.")
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".publishing-", dir=root) as aside:
+        folder = Path(aside) / manifest.name / str(manifest.version)
+        folder.mkdir(parents=True)
+        _write(folder, manifest, estimator)
+        load(folder)
+        target.parent.mkdir(exist_ok=True)
+        if target.exists():
+            shutil.move(target, Path(aside) / "replaced")
+        folder.rename(target)
+    if default:
+        _set_default(target.parent, manifest.version)
+    return target
+
+
+def golden_of(estimator: Estimator, rows: Floats) -> Golden:
+    """Record what `estimator` says of `rows`, (n, features), for a manifest."""
+    labels, probabilities = _answers(estimator, rows)
+    return Golden(
+        rows=tuple(map(tuple, rows.tolist())),
+        labels=tuple(labels),
+        probabilities=None if probabilities is None else tuple(map(tuple, probabilities.tolist())),
+    )
+
+
+def untrusted_types(estimator: Estimator) -> frozenset[str]:
+    """Name the types in `estimator` that skops does not trust and that are not scikit-learn's."""
+    return frozenset(sio.get_untrusted_types(data=sio.dumps(estimator))) - own_types(estimator)
+
+
+def own_types(estimator: Estimator) -> frozenset[str]:
+    """Name the types in `estimator` that skops does not trust though they are scikit-learn's.
+
+    Its trees and splitters are among them; a manifest may trust them without a second look.
+    """
+    names = sio.get_untrusted_types(data=sio.dumps(estimator))
+    return frozenset(name for name in names if _is_of_sklearn(name))
+
+
+def _is_of_sklearn(name: str) -> bool:
+    module, _, attribute = name.rpartition(".")
+    if not module.startswith("sklearn."):
+        return False
+    # What a module of scikit-learn merely imports from elsewhere is not its own.
+    found = getattr(importlib.import_module(module), attribute, None)
+    return isinstance(found, type) and found.__module__.startswith("sklearn.")
+
+
+def _proven_bytes(path: Path, manifest: Manifest) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ArtifactRefused(f"{path} cannot be read ({error.strerror}).") from error
+    if len(content) != manifest.model_bytes:
+        raise ArtifactRefused(
+            f"{path} has {len(content)} bytes where its manifest says {manifest.model_bytes}: "
+            "it is truncated or another file."
+        )
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != manifest.sha256:
+        raise ArtifactRefused(
+            f"{path} has the SHA-256 {digest} where its manifest says {manifest.sha256}: "
+            "it was tampered with or is damaged."
+        )
+    return content
+
+
+def _check_libraries(manifest: Manifest) -> None:
+    for library, needed in manifest.libraries.items():
+        found = _installed(library)
+        if found != needed:
+            raise ArtifactRefused(
+                f"{manifest.id} was made with {library} {needed}; here is {found or 'none'}. "
+                "Install that version, or train and publish the model anew."
+            )
+
+
+def _installed(library: str) -> str | None:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _interpret(content: bytes, manifest: Manifest) -> Estimator:
+    try:
+        unknown = set(sio.get_untrusted_types(data=content)) - set(manifest.trusted_types)
+        # Looked at first: loading would already import the module of an unknown type.
+        estimator = None if unknown else sio.loads(content, trusted=list(manifest.trusted_types))
+    except Exception as error:  # a foreign file can make its reader raise anything
+        raise ArtifactRefused(
+            f"The model file of {manifest.id} is not a skops file that can be read ({error})."
+        ) from error
+    if unknown:
+        names = ", ".join(sorted(unknown))
+        raise ArtifactRefused(
+            f"The model file of {manifest.id} holds types that are not trusted: {names}."
+        )
+    return estimator
+
+
+def _check_kind(estimator: Estimator, manifest: Manifest) -> None:
+    def refuse(what: str) -> ArtifactRefused:
+        return ArtifactRefused(f"The model file of {manifest.id} holds {what}.")
+
+    kind = type(estimator).__name__
+    if not hasattr(estimator, "fit"):
+        raise refuse(f"no estimator but an object of type {kind}")
+    if not is_classifier(estimator):
+        raise refuse(f"no classifier but a {kind}")
+    try:
+        check_is_fitted(estimator)
+        classes = tuple(map(str, estimator.classes_))
+    except (ValueError, AttributeError) as error:
+        raise refuse(f"a {kind} that was never fitted") from error
+    if classes != manifest.classes:
+        raise refuse(f"a {kind} of the classes {', '.join(classes)}, which are not the manifest's")
+    width = getattr(estimator, "n_features_in_", len(manifest.features))
+    if width != len(manifest.features):
+        raise refuse(f"a {kind} of {width} features; the manifest has {len(manifest.features)}")
+    if "probabilities" in manifest.outputs and not hasattr(estimator, "predict_proba"):
+        raise refuse(f"a {kind}, which gives no probabilities though the manifest says so")
+
+
+def _check_golden(estimator: Estimator, manifest: Manifest) -> None:
+    golden = manifest.golden
+    try:
+        labels, probabilities = _answers(estimator, np.array(golden.rows))
+    except (ValueError, TypeError, AttributeError, IndexError) as error:
+        raise ArtifactRefused(f"{manifest.id} cannot predict its golden rows ({error}).") from error
+    wrong = sum(found != said for found, said in zip(labels, golden.labels, strict=True))
+    if wrong:
+        raise ArtifactRefused(
+            f"{manifest.id} gives {wrong} of its {len(labels)} golden rows another label than its "
+            "manifest says."
+        )
+    if golden.probabilities is not None:
+        off = float(np.abs(np.asarray(probabilities) - np.array(golden.probabilities)).max())
+        if not off <= _TOLERANCE:
+            raise ArtifactRefused(
+                f"{manifest.id} gives its golden rows probabilities that are off by {off:.2g}."
+            )
+
+
+def _answers(estimator: Estimator, rows: Floats) -> tuple[list[str], Floats | None]:
+    table: Any = rows
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is not None:
+        import pandas as pd  # noqa: PLC0415 - only a model fitted on a table of names needs it
+
+        table = pd.DataFrame(rows, columns=names)
+    labels = [str(label) for label in estimator.predict(table)]
+    with_chances = hasattr(estimator, "predict_proba")
+    return labels, np.asarray(estimator.predict_proba(table)) if with_chances else None
+
+
+def _write(folder: Path, manifest: Manifest, estimator: Estimator) -> None:
+    content = sio.dumps(estimator, compression=zipfile.ZIP_DEFLATED)
+    complete = dataclasses.replace(
+        manifest,
+        model_file=MODEL_FILE,
+        model_bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        libraries=_libraries_of(content) | dict(manifest.libraries),
+    )
+    document = json.dumps(manifest_document(complete), indent=1, allow_nan=False)
+    (folder / MODEL_FILE).write_bytes(content)
+    (folder / MANIFEST_FILE).write_text(document + "\n", encoding="utf-8")
+
+
+def _libraries_of(content: bytes) -> dict[str, str]:
+    """Name the distributions, besides NumPy and SciPy, whose types a skops file holds."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        schema = archive.read("schema.json").decode()
+    modules = set(re.findall(r'"__module__": "(\w+)', schema)) - set(sys.stdlib_module_names)
+    distributions = importlib.metadata.packages_distributions()
+    found = {name for module in modules for name in distributions.get(module, ())}
+    return {name: importlib.metadata.version(name) for name in sorted(found - {"numpy", "scipy"})}
+
+
+def _set_default(folder: Path, version: int) -> None:
+    aliases = read_aliases(folder) | {DEFAULT: version}
+    aside = folder / f".{ALIASES_FILE}"
+    aside.write_text(json.dumps(aliases) + "\n", encoding="utf-8")
+    aside.replace(folder / ALIASES_FILE)
