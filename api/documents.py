@@ -4,10 +4,9 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from shared.domain.manifest import Feature, Manifest
-
 from shared.db.jobs import StoredResult
 from shared.domain.jobs import Job
+from shared.domain.manifest import Feature, Manifest
 from shared.domain.rows import RowError
 
 _DIGITS = 7

@@ -8,17 +8,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import uuid_utils
-from shared.catalog import Catalog
-from shared.domain.manifest import Manifest
 
 from api.intake import Intake, IntakeLimits
 from api.publisher import Publisher
 from api.submit import SubmitJob, SubmitLimits
 from api.waiting import Waiter
+from shared.catalog import Catalog
 from shared.db.engine import Database, open_database
 from shared.db.jobs import finished_among
 from shared.db.submissions import insert_group
 from shared.domain.jobs import JobId
+from shared.domain.manifest import Manifest
 from shared.queue import MessageQueue
 from shared.settings import Settings
 

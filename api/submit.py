@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
-from shared.domain.manifest import Manifest
-
 from api.reading import Faults
 from shared.domain.chunks import Encoding, NewChunk, Queue, Submission
 from shared.domain.errors import BodyTooLarge, Fault, ModelUnknown, RequestInvalid
 from shared.domain.jobs import Job, JobId, JobState
+from shared.domain.manifest import Manifest
 from shared.domain.rows import PackedRows, pack
 
 _MEMBERS: Final = frozenset({"instances", "model", "outputs", "labels", "retention_seconds"})
@@ -137,8 +136,7 @@ def _read_model(name: object, resolve: Resolve, faults: Faults) -> Manifest | No
 
 def _read_outputs(outputs: object, manifest: Manifest | None, faults: Faults) -> tuple[str, ...]:
     possible = manifest.outputs if manifest else ("label", "probabilities")
-    known = isinstance(outputs, list) and outputs and all(name in possible for name in outputs)
-    if not known:
+    if not (isinstance(outputs, list) and outputs and all(name in possible for name in outputs)):
         detail = f"outputs must be a list of one or more of: {', '.join(possible)}."
         faults.add("/outputs", "outputs", detail)
         return ()

@@ -1,12 +1,12 @@
 """The models that can be asked for."""
 
 from flask import Blueprint, Response
-from shared.domain.manifest import Manifest
 
 from api.documents import model_document
 from api.responses import json_response
 from api.services import Services
 from shared.domain.errors import ModelNotFound, ModelUnknown
+from shared.domain.manifest import Manifest
 
 
 def blueprint(services: Services) -> Blueprint:

@@ -2,13 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
 from flask import Blueprint, Response, request
 
 from api.reading import parse_json, read_json
-from api.responses import json_response
 from api.routes.jobs import find_job, read_rows
 from api.services import Services
 from shared.db.stops import discard
@@ -31,7 +29,8 @@ def blueprint(services: Services) -> Blueprint:
             if not keep:
                 services.database.write(lambda connection: discard(connection, job.id))
         # Both fields are JSON inside text, as the walkthrough has them.
-        return json_response({"predictions": json.dumps(labels)}, HTTPStatus.OK)
+        body = json.dumps({"predictions": json.dumps(labels)})
+        return Response(body, content_type="application/json")
 
     return routes
 

@@ -4,12 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, case, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, case, func, select, tuple_, update
 
 from shared.db.tables import chunks, inputs, jobs
-from shared.db.types import now
+from shared.db.types import AnyRow, now
 from shared.domain.chunks import Claimed, Encoding
 from shared.domain.csv_layout import CsvLayout
 from shared.domain.jobs import (
@@ -66,9 +65,9 @@ def _read_claimed(connection: Connection, refs: Sequence[ChunkRef], token: str) 
     same_chunk = (inputs.c.job_id == chunks.c.job_id) & (inputs.c.seq == chunks.c.seq)
     rows = connection.execute(
         select(
-            chunks.c["job_id", "seq", "fence", "attempt", "first_row", "first_line", "row_count"],
-            inputs.c["encoding", "body", "errors"],
-            jobs.c["model_name", "model_version", "outputs", "layout"],
+            *chunks.c["job_id", "seq", "fence", "attempt", "first_row", "first_line", "row_count"],
+            *inputs.c["encoding", "body", "errors"],
+            *jobs.c["model_name", "model_version", "outputs", "layout"],
         )
         .join(inputs, same_chunk)
         .join(jobs, jobs.c.id == chunks.c.job_id)
@@ -81,7 +80,7 @@ def _read_claimed(connection: Connection, refs: Sequence[ChunkRef], token: str) 
     return [_claimed(row) for row in rows]
 
 
-def _claimed(row: Row[Any]) -> Claimed:
+def _claimed(row: AnyRow) -> Claimed:
     return Claimed(
         ref=ChunkRef(job=JobId(row.job_id), seq=row.seq),
         fence=row.fence,

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, tuple_, update
+from sqlalchemy import Connection, insert, select, tuple_, update
 
 from shared.db.claims import among
 from shared.db.tables import chunks, jobs, results
-from shared.db.types import now
+from shared.db.types import AnyRow, now
 from shared.domain.chunks import ChunkResult, Dispatch, Outbox, Queue
 from shared.domain.jobs import (
     TERMINAL,
@@ -89,7 +89,7 @@ def finish(connection: Connection, outcomes: Sequence[ChunkResult], outbox: Outb
 def _lock_held(connection: Connection, outcomes: Sequence[ChunkResult]) -> set[ChunkRef]:
     fences = {outcome.ref: outcome.fence for outcome in outcomes}
     rows = connection.execute(
-        select(chunks.c["job_id", "seq", "fence"])
+        select(*chunks.c["job_id", "seq", "fence"])
         .where(among(fences), chunks.c.state == ChunkState.RUNNING)
         .with_for_update()
     )
@@ -102,7 +102,7 @@ def _already_written(connection: Connection, outcomes: Sequence[ChunkResult]) ->
         return set()
     keys = [(outcome.ref.job, outcome.ref.seq, outcome.fence) for outcome in outcomes]
     key = tuple_(results.c.job_id, results.c.seq, results.c.fence)
-    rows = connection.execute(select(results.c["job_id", "seq"]).where(key.in_(keys)))
+    rows = connection.execute(select(*results.c["job_id", "seq"]).where(key.in_(keys)))
     return {ChunkRef(job=JobId(row.job_id), seq=row.seq) for row in rows}
 
 
@@ -159,8 +159,8 @@ def advance_jobs(
     """
     rows = connection.execute(
         select(
-            jobs.c["id", "state", "queue", "rows_total", "rows_succeeded", "rows_failed"],
-            jobs.c["chunks_total", "chunks_finished", "chunks_released", "max_errors"],
+            *jobs.c["id", "state", "queue", "rows_total", "rows_succeeded", "rows_failed"],
+            *jobs.c["chunks_total", "chunks_finished", "chunks_released", "max_errors"],
         )
         .where(jobs.c.id.in_(sorted(by_job)))
         .order_by(jobs.c.id)
@@ -180,7 +180,7 @@ def advance_jobs(
     return moves
 
 
-def _progress(row: Row[Any], outcomes: Sequence[ChunkResult], window: int) -> JobProgress:
+def _progress(row: AnyRow, outcomes: Sequence[ChunkResult], window: int) -> JobProgress:
     before = Tally(
         state=JobState(row.state),
         rows_total=row.rows_total,

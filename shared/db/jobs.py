@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, select
+from sqlalchemy import Connection, and_, delete, select
 
 from shared.db.tables import chunks, inputs, jobs, results
+from shared.db.types import AnyRow
 from shared.domain.jobs import TERMINAL, Job, JobFailure, JobId, JobState
 from shared.domain.rows import RowError
 
@@ -22,7 +22,7 @@ def read_job(connection: Connection, job: JobId) -> Job | None:
     # A job of one chunk keeps its summary with that chunk's result.
     only_chunk = and_(results.c.job_id == jobs.c.id, results.c.seq == 0, jobs.c.chunks_total == 1)
     row = connection.execute(
-        select(_COLUMNS, results.c.summary.label("only_summary"))
+        select(*_COLUMNS, results.c.summary.label("only_summary"))
         .outerjoin(results, only_chunk)
         .where(jobs.c.id == job)
     ).first()
@@ -35,7 +35,7 @@ def stored_job(connection: Connection, job: JobId) -> JobState | None:
     return None if state is None else JobState(state)
 
 
-def _job(row: Row[Any]) -> Job:
+def _job(row: AnyRow) -> Job:
     failure = JobFailure(code=row.error_code, detail=row.error_detail) if row.error_code else None
     return Job(
         id=row.id,
@@ -100,7 +100,7 @@ def read_results(connection: Connection, job: JobId, first: int, last: int) -> l
     return [_stored(row) for row in rows]
 
 
-def _stored(row: Row[Any]) -> StoredResult:
+def _stored(row: AnyRow) -> StoredResult:
     failure = JobFailure(code=row.error_code, detail=row.error_detail) if row.error_code else None
     return StoredResult(
         first_row=row.first_row,

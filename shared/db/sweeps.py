@@ -2,16 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
-from sqlalchemy import Connection, Row, case, func, select, update
+from sqlalchemy import Connection, case, func, select, update
 
 from shared.db.claims import among
 from shared.db.finishes import Finished, finish
 from shared.db.jobs import erase
 from shared.db.stops import stop_job
 from shared.db.tables import chunks, jobs
-from shared.db.types import now
+from shared.db.types import AnyRow, now
 from shared.db.uploads import UPLOAD_INCOMPLETE, fail_upload
 from shared.domain.chunks import ChunkResult, Dispatch, Outbox, Queue
 from shared.domain.jobs import (
@@ -42,7 +41,7 @@ def take_due(
     times `interval`, so that a sweeper that dies loses nothing and a backlog is not repeated.
     """
     rows = connection.execute(
-        select(chunks.c["job_id", "seq", "attempt", "row_count"])
+        select(*chunks.c["job_id", "seq", "attempt", "row_count"])
         .where(
             chunks.c.state == ChunkState.PENDING,
             chunks.c.queue == queue,
@@ -69,7 +68,7 @@ def take_due(
     return due
 
 
-def _ref(row: Row[Any]) -> ChunkRef:
+def _ref(row: AnyRow) -> ChunkRef:
     return ChunkRef(job=JobId(row.job_id), seq=row.seq)
 
 
@@ -88,8 +87,8 @@ def return_expired_leases(
     """Return up to `limit` chunks whose lease ran out, and fail those out of attempts."""
     rows = connection.execute(
         select(
-            chunks.c["job_id", "seq", "fence", "attempt", "first_row", "first_line", "row_count"],
-            jobs.c["model_name", "model_version"],
+            *chunks.c["job_id", "seq", "fence", "attempt", "first_row", "first_line", "row_count"],
+            *jobs.c["model_name", "model_version"],
         )
         .join(jobs, jobs.c.id == chunks.c.job_id)
         .where(chunks.c.state == ChunkState.RUNNING, chunks.c.lease_until < now())
@@ -115,7 +114,7 @@ def return_expired_leases(
     return Recovered(returned=tuple(returned), finished=finished)
 
 
-def _given_up(row: Row[Any]) -> ChunkResult:
+def _given_up(row: AnyRow) -> ChunkResult:
     detail = f"{row.attempt} workers stopped answering while they ran this part of the job."
     return ChunkResult(
         ref=_ref(row),
@@ -134,7 +133,7 @@ def expire_jobs(connection: Connection, limit: int) -> list[JobId]:
     An upload moves its deadline on as it arrives, so one that is past it has been broken off.
     """
     late = connection.execute(
-        select(jobs.c["id", "state"])
+        select(*jobs.c["id", "state"])
         .where(jobs.c.state.in_(UNFINISHED), jobs.c.deadline_at < now())
         .limit(limit)
     ).all()

@@ -1,14 +1,17 @@
 """Column types and the database's clock, the same on SQLite, MySQL and MariaDB."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
-from sqlalchemy import JSON, DateTime, Dialect, Float, LargeBinary, String, literal
+from sqlalchemy import JSON, DateTime, Dialect, Float, LargeBinary, Row, String, literal
 from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+"""A row of a query whose columns are told by name."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):

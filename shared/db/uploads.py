@@ -40,7 +40,7 @@ def add_chunk(
     meanwhile. Safe to run again after a lost connection.
     """
     job = connection.execute(
-        select(jobs.c["state", "chunks_total", "chunks_finished", "chunks_released"])
+        select(*jobs.c["state", "chunks_total", "chunks_finished", "chunks_released"])
         .where(jobs.c.id == submission.id)
         .with_for_update()
     ).one_or_none()

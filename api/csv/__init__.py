@@ -1,0 +1,1 @@
+"""CSV uploads: decoded, cut at line ends, compressed and stored as they arrive."""

@@ -1,0 +1,1 @@
+"""`make up`: all of drybeans on this machine, started, watched and stopped together."""
