@@ -1,0 +1,1 @@
+"""Training, measuring and publishing models; the worker itself never imports this."""
