@@ -1,6 +1,6 @@
 """Chooses how a fitted estimator is best asked."""
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from sklearn.ensemble import StackingClassifier
@@ -12,6 +12,8 @@ from worker.inference.predictor import Predictor, StockPredictor
 from worker.inference.radial import Precision, radial_machine
 from worker.inference.stacking import read_stack
 from worker.inference.svc import Model, has_known_margins, open_pipeline, read_votes
+
+_TRIALS: Final = 128
 
 
 def compile_predictor(estimator: Any, *, caution: float = 1.0) -> Predictor:  # noqa: ANN401 - any scikit-learn classifier
@@ -62,6 +64,21 @@ def _stage(model: Model, precision: Precision) -> Stage | None:
 
 
 def _machine(expansion: Expansion, precision: Precision) -> Machine | None:
-    if expansion.kernel == "rbf":
-        return radial_machine(expansion, precision)
-    return dot_machine(expansion)
+    """Prepare one expansion; None when `precision` cannot hold it, or does not hold its bounds."""
+    if expansion.kernel != "rbf":
+        return dot_machine(expansion)
+    machine = radial_machine(expansion, precision)
+    if machine is None or precision is np.float64:
+        return machine
+    return machine if _agree(machine, radial_machine(expansion, np.float64), expansion) else None
+
+
+def _agree(quick: Machine, exact: Machine | None, expansion: Expansion) -> bool:
+    """Try the bounds on support vectors: a machine whose arithmetic breaks them is not trusted."""
+    if exact is None:
+        return False
+    rows = expansion.points[:: max(1, len(expansion.points) // _TRIALS)]
+    with np.errstate(all="ignore"):
+        values, errors = quick.evaluate(rows)
+        truth, wrong = exact.evaluate(rows)
+    return bool((~(np.abs(values - truth) > errors + wrong)).all())

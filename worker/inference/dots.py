@@ -9,7 +9,8 @@ import numpy as np
 from worker.inference.expansion import UNIT, Expansion, Kernel
 from worker.inference.predictor import Floats
 
-_BLOCK_ROWS: Final = 256
+_TILE_ROWS: Final = 256
+_TILE_POINTS: Final = 192
 _SLACK: Final = 1.1
 _HUGE: Final = 1e250
 
@@ -47,19 +48,29 @@ class DotMachine:
         errors[~(base**self.degree < _HUGE)] = np.inf
         if self.kernel == "linear":
             return rows @ self.coefs, errors
-        values = np.empty_like(errors)
-        for start in range(0, len(rows), _BLOCK_ROWS):
-            block = slice(start, start + _BLOCK_ROWS)
-            np.matmul(self._kernel(rows[block]), self.coefs, out=values[block])
+        values = np.zeros_like(errors)
+        height = min(len(rows), _TILE_ROWS)
+        scratch = np.empty((2, height * _TILE_POINTS))
+        for start in range(0, len(rows), _TILE_ROWS):
+            block = rows[start : start + _TILE_ROWS]
+            into = values[start : start + _TILE_ROWS]
+            for first in range(0, len(self.points), _TILE_POINTS):
+                tile = slice(first, first + _TILE_POINTS)
+                kernel = self._kernel(block, self.points[tile], scratch)
+                into += kernel @ self.coefs[tile]
         return values, errors
 
-    def _kernel(self, rows: Floats) -> Floats:
-        base: Floats = rows @ self.points.T
+    def _kernel(self, rows: Floats, points: Floats, scratch: Floats) -> Floats:
+        """Give the kernel of `rows` (n, features) and `points` (m, features), (n, m)."""
+        shape = len(rows), len(points)
+        base: Floats = scratch[0, : shape[0] * shape[1]].reshape(shape)
+        power: Floats = scratch[1, : shape[0] * shape[1]].reshape(shape)
+        np.matmul(rows, points.T, out=base)
         base *= self.gamma
         base += self.offset
         if self.kernel == "sigmoid":
             return np.tanh(base, out=base)
-        power = base.copy() if self.degree else np.ones_like(base)
+        power[:] = base if self.degree else 1.0
         for _ in range(self.degree - 1):
             power *= base
         return power

@@ -19,7 +19,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from worker.inference.predictor import Floats
+from worker.inference.predictor import Floats, Indices
 
 Kernel: TypeAlias = Literal["linear", "poly", "rbf", "sigmoid"]
 
@@ -42,16 +42,17 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Expansion:
-    """Outputs that are sums of kernels: the groups' sums side by side, times `spread`.
+    """Outputs that are sums of kernels.
 
-    Every group has the same number of sums; `spread` is (groups, sums, outputs). `depth` bounds how
-    often scikit-learn rounds a value besides computing and adding up the kernels. `gamma`, `degree`
-    and `offset` (coef0) are the kernel's.
+    Every group has the same number of sums. Each output adds up some of all groups' sums, put side
+    by side: those in its column of `picks` (terms, outputs), none twice. `depth` bounds how often
+    scikit-learn rounds a value besides computing and adding up the kernels. `gamma`, `degree` and
+    `offset` (coef0) are the kernel's.
     """
 
     kernel: Kernel
     groups: tuple[Group, ...]
-    spread: Floats
+    picks: Indices
     depth: int
     gamma: float = 1.0
     degree: int = 1
@@ -65,14 +66,12 @@ class Expansion:
     @property
     def coefs(self) -> Floats:
         """Each point's coefficient in each output, (n, outputs)."""
-        groups = zip(self.groups, self.spread, strict=True)
-        return np.vstack([group.coefs @ spread for group, spread in groups])
+        return self._spread([group.coefs for group in self.groups])
 
     @property
     def sizes(self) -> Floats:
         """Each point's size in each output, (n, outputs)."""
-        groups = zip(self.groups, self.spread, strict=True)
-        return np.vstack([group.sizes @ np.abs(spread) for group, spread in groups])
+        return self._spread([group.sizes for group in self.groups])
 
     def weighted(self, weights: Floats, depth: int) -> "Expansion":
         """Give the expansion of these outputs times `weights` (outputs, new outputs).
@@ -82,10 +81,16 @@ class Expansion:
         group = Group(
             points=self.points, coefs=self.coefs @ weights, sizes=self.sizes @ np.abs(weights)
         )
-        outputs = weights.shape[1]
-        return replace(
-            self, groups=(group,), spread=np.eye(outputs)[None], depth=self.depth + depth
-        )
+        picks = np.arange(weights.shape[1])[None]
+        return replace(self, groups=(group,), picks=picks, depth=self.depth + depth)
+
+    def _spread(self, blocks: list[Floats]) -> Floats:
+        """Spread each group's columns over the outputs that pick them, (all n, outputs)."""
+        sums = blocks[0].shape[1]
+        spread = np.zeros((len(blocks) * sums, self.picks.shape[1]))
+        spread[self.picks, np.arange(self.picks.shape[1])] = 1.0
+        parts = np.split(spread, len(blocks))
+        return np.vstack([block @ part for block, part in zip(blocks, parts, strict=True)])
 
 
 class Machine(Protocol):

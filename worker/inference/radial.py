@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.inference.expansion import UNIT, Expansion, Group
-from worker.inference.predictor import Floats
+from worker.inference.predictor import Floats, Indices
 
 Matrix: TypeAlias = NDArray[Any]
 Precision: TypeAlias = type[np.float32] | type[np.float64]
@@ -18,7 +18,7 @@ _UNITS: Final[dict[Precision, float]] = {np.float32: 2.0**-24, np.float64: UNIT}
 _TILE_ROWS: Final = 256
 _TILE_POINTS: Final = 224
 """A tile of float32 takes 229 kB, a part of a usual second-level cache; measured in ADR 0030."""
-_SLACK: Final = 2.0
+_SLACK: Final = 1.1
 _SMALL: Final = 0.05
 _MOST: Final = 1e30
 """Coefficients may add up to so much: float32 ends at 3e38."""
@@ -48,11 +48,11 @@ class RadialMachine:
         [x, -g|x|^2, 1] . [2g s, 1, -g|s|^2],    g = gamma log2(e).
 
     x and s are rounded first and then squared in float64, so that rounding them moves the points a
-    little but does not unbalance the three terms. Moving the points changes the exponent by
-    2u g(|x|+|s|)^2 at most, rounding the weights and the squares by (f+3.5)u g(|x|+|s|)^2, the
+    little but does not unbalance the three terms. Moving the points changes the exponent by at most
+    2u g(|x|+|s|)^2, rounding the weights, the squares and g itself by (f+5)u g(|x|+|s|)^2, and the
     product of f+2 terms by (f+2)u g(|x|+|s|)^2; so the relative error of K is below
 
-        u (2f + 8) gamma (|x|+|s|)^2  <=  u G (|x|^2 + |s|^2),    G = (4f + 16) gamma,
+        u (2f + 10) gamma (|x|+|s|)^2  <=  u G (|x|^2 + |s|^2),    G = (4f + 20) gamma,
 
     plus 8u for exp2 (4 ulp; 1.01 is the worst of all float32, measured). Rounding the coefficients
     and summing a tile, then the tiles, adds up to D u. libsvm squares the differences z - s, whose
@@ -62,9 +62,9 @@ class RadialMachine:
         E = sum_i K_i [u c_i (D + G|s_i|^2 + G|x|^2) + u' t_i (D' + G|s_i|^2 + G|x|^2)]
          <= (1 + G|x|^2 / min(D, D')) sum_i K_i w_i,
 
-    where the w_i are known beforehand: one more column of coefficients. `_SLACK` covers the terms
-    of second order, and that these K_i are rounded ones too; rows for which u G(|x|^2 + |s|^2) is
-    not `_SMALL` get no bound.
+    where the w_i are known beforehand: one more column of coefficients in each group. Rows get a
+    bound only if u G(|x|^2 + |s|^2) is `_SMALL` for every s; then `_SLACK` covers the terms of
+    second order, and that the K_i in the bound are rounded ones too.
     """
 
     precision: Precision
@@ -75,16 +75,17 @@ class RadialMachine:
     reach: float
     tiny: float
     tiles: tuple[_Tile, ...]
-    spread: Floats
+    picks: Indices
+    bounds: Indices
 
     def evaluate(self, rows: Floats) -> tuple[Floats, Floats]:
         """Give values and error bounds, each (n, outputs), of rows (n, features)."""
         moved, squares = self._augment(rows)
-        sums = self._sums(moved).reshape(len(rows), -1).astype(np.float64)
-        values, errors = np.hsplit(sums @ self.spread, 2)
+        sums = self._sums(moved).reshape(len(rows), -1)
         factor = _SLACK * (1.0 + self.growth / self.depth * squares)
         factor[~(_UNITS[self.precision] * self.growth * (squares + self.reach) < _SMALL)] = np.inf
-        return values, errors * factor[:, None] + self.tiny
+        errors = _add(sums, self.bounds) * factor[:, None] + self.tiny
+        return _add(sums, self.picks), errors
 
     def _augment(self, rows: Floats) -> tuple[Matrix, Floats]:
         """Give [x, -g|x|^2, 1], (n, features + 2), and |x|^2, (n,)."""
@@ -100,7 +101,7 @@ class RadialMachine:
     def _sums(self, moved: Matrix) -> Matrix:
         """Give each group's sums and weights, (n, groups, sums + 1)."""
         height, width = min(len(moved), _TILE_ROWS), self.tiles[0].coefs.shape[1]
-        groups = len(self.spread) // width
+        groups = int(self.bounds.max()) // width + 1
         sums = np.zeros((len(moved), groups, width), self.precision)
         scratch = np.empty(height * _TILE_POINTS, self.precision)
         part = np.empty((height, width), self.precision)
@@ -138,7 +139,7 @@ def radial_machine(expansion: Expansion, precision: Precision) -> RadialMachine 
     centre, scale = points.mean(axis=0), expansion.gamma * log2(e)
     depths = _Depths(
         unit=_UNITS[precision],
-        growth=(4.0 * points.shape[1] + 16.0) * expansion.gamma,
+        growth=(4.0 * points.shape[1] + 20.0) * expansion.gamma,
         own=_TILE_POINTS + len(points) / _TILE_POINTS + len(expansion.groups) + 16.0,
         theirs=len(points) + expansion.depth + 16.0,
     )
@@ -154,6 +155,8 @@ def radial_machine(expansion: Expansion, precision: Precision) -> RadialMachine 
     weight = float(np.abs(expansion.coefs).sum())
     if not weight < _MOST or not all(tile.is_finite() for tile in tiles):
         return None
+    sums = expansion.groups[0].coefs.shape[1]
+    owner, column = np.divmod(expansion.picks, sums)
     return RadialMachine(
         precision=precision,
         centre=centre,
@@ -163,7 +166,9 @@ def radial_machine(expansion: Expansion, precision: Precision) -> RadialMachine 
         reach=reach,
         tiny=_UNDERFLOW * (1.0 + len(points) + weight),
         tiles=tuple(tiles),
-        spread=_with_bounds(expansion.spread),
+        # Behind its sums, each group has one more column: its bound.
+        picks=owner * (sums + 1) + column,
+        bounds=owner * (sums + 1) + sums,
     )
 
 
@@ -178,10 +183,9 @@ def _tiles(group: int, weights: Matrix, coefs: Matrix) -> Iterator[_Tile]:
         )
 
 
-def _with_bounds(spread: Floats) -> Floats:
-    """Give the matrix from (groups, sums + bound) flat to (outputs' values, outputs' bounds)."""
-    groups, sums, outputs = spread.shape
-    both = np.zeros((groups, sums + 1, 2 * outputs))
-    both[:, :sums, :outputs] = spread
-    both[:, sums, outputs:] = np.abs(spread).sum(axis=1)
-    return both.reshape(-1, 2 * outputs)
+def _add(sums: Matrix, picks: Indices) -> Floats:
+    """Add up the picked columns of `sums` in float64, (n, outputs)."""
+    total: Floats = sums.take(picks[0], axis=1).astype(np.float64)
+    for pick in picks[1:]:
+        total += sums.take(pick, axis=1)
+    return total

@@ -105,7 +105,7 @@ def _columns(steps: Steps, features: int) -> _Part:
         expansion=Expansion(
             kernel="linear",
             groups=(Group(points=unit, coefs=unit, sizes=unit),),
-            spread=unit[None],
+            picks=np.arange(features)[None],
             depth=0,
         ),
         bias=np.zeros(features),

@@ -1,7 +1,6 @@
 """Reads fitted SVCs, and pipelines that end in one, into expansions."""
 
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -68,15 +67,14 @@ def read_margins(svc: Any) -> tuple[Expansion, Floats]:  # noqa: ANN401 - an SVC
     cuts = np.cumsum(svc.n_support_)[:-1]
     points = np.split(svc.support_vectors_, cuts)
     coefs = np.split(svc._dual_coef_.T, cuts)
-    spread = np.zeros((classes, classes - 1, classes * (classes - 1) // 2))
-    for pair, (i, j) in enumerate(combinations(range(classes), 2)):
-        spread[i, j - 1, pair] = spread[j, i, pair] = 1.0
+    first, second = np.triu_indices(classes, k=1)
+    sums = classes - 1
     expansion = Expansion(
         kernel=svc.kernel,
         groups=tuple(
             Group(points=p, coefs=c, sizes=np.abs(c)) for p, c in zip(points, coefs, strict=True)
         ),
-        spread=spread,
+        picks=np.stack([first * sums + second - 1, second * sums + first]),
         depth=0,
         gamma=1.0 if linear else float(svc._gamma),  # noqa: SLF001 - what "scale" came to
         degree=int(svc.degree) if svc.kernel == "poly" else 1,

@@ -95,9 +95,10 @@ def read_step(transformer: Any) -> Step | None:  # noqa: ANN401 - any transforme
     """Prepare a fitted transformer; None when it is not one of those known to work by columns."""
     if type(transformer) not in _COLUMNWISE:
         return None
-    # A copy without column names, because it is given arrays and would warn.
+    # It is given arrays, of which it would warn had it column names, and which are not its own.
     bare = copy(transformer)
     vars(bare).pop("feature_names_in_", None)
+    bare.copy = True
     if type(bare) is PowerTransformer and bare.method == "yeo-johnson" and bare.standardize:
         lambdas = np.asarray(bare.lambdas_, dtype=np.float64)
         # At 0 and 2 the transform is a logarithm.
