@@ -29,6 +29,7 @@ STATUS: Final[dict[type[DryBeansError], HTTPStatus]] = {
     errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.JobNotFound: HTTPStatus.NOT_FOUND,
     errors.JobDeleted: HTTPStatus.GONE,
+    errors.UploadIncomplete: HTTPStatus.BAD_REQUEST,
     errors.UploadStopped: HTTPStatus.CONFLICT,
     errors.JobUnfinished: HTTPStatus.CONFLICT,
     errors.IntakeFull: HTTPStatus.SERVICE_UNAVAILABLE,

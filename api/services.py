@@ -2,16 +2,19 @@
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import uuid_utils
 
+from api.csv.cut import CutLimits
+from api.csv.receive import CsvLimits, ReceiveCsv
 from api.intake import Intake, IntakeLimits
+from api.options import ReadOptions
 from api.publisher import Publisher
 from api.submit import SubmitJob, SubmitLimits
+from api.uploads import DatabaseUploads
 from api.waiting import Waiter
 from shared.catalog import Catalog
 from shared.db.engine import Database, open_database
@@ -65,6 +68,7 @@ class Services:
     publisher: Publisher
     waiter: Waiter
     submit: SubmitJob
+    receive: ReceiveCsv
 
     def start(self) -> None:
         """Start the threads: after the server has forked."""
@@ -102,6 +106,9 @@ def build_services(settings: Settings) -> Services:
     publisher = Publisher(queue.publish)
     intake = _intake(settings, database, publisher)
     catalog = LiveCatalog(settings.model_root)
+    read_options = ReadOptions(
+        resolve=catalog.resolve, default_model=settings.default_model, longest=settings.retention
+    )
     return Services(
         settings=settings,
         database=database,
@@ -110,7 +117,8 @@ def build_services(settings: Settings) -> Services:
         intake=intake,
         publisher=publisher,
         waiter=Waiter(lambda ids: database.read(lambda c: finished_among(c, ids))),
-        submit=_submit(settings, catalog, intake, utc_now),
+        submit=_submit(settings, read_options, intake),
+        receive=_receive(settings, read_options, intake, database, publisher),
     )
 
 
@@ -128,21 +136,44 @@ def _intake(settings: Settings, database: Database, publisher: Publisher) -> Int
     )
 
 
-def _submit(
-    settings: Settings, catalog: LiveCatalog, intake: Intake, now: Callable[[], datetime]
-) -> SubmitJob:
+def _submit(settings: Settings, read_options: ReadOptions, intake: Intake) -> SubmitJob:
     limits = SubmitLimits(
         instances=settings.max_instances,
         chunk_rows=settings.chunk_rows,
         interactive_rows=settings.interactive_max_rows,
-        retention=settings.retention,
         deadline=settings.deadline,
     )
     return SubmitJob(
-        resolve=catalog.resolve,
-        default_model=settings.default_model,
+        read_options=read_options,
         accept=intake.submit,
         limits=limits,
-        now=now,
+        now=utc_now,
+        new_id=new_job_id,
+    )
+
+
+def _receive(
+    settings: Settings,
+    read_options: ReadOptions,
+    intake: Intake,
+    database: Database,
+    publisher: Publisher,
+) -> ReceiveCsv:
+    store = DatabaseUploads(
+        database=database,
+        publish=publisher.offer,
+        outbox=settings.outbox,
+        patience=timedelta(seconds=settings.upload_patience_seconds),
+    )
+    cut = CutLimits(piece_bytes=settings.chunk_bytes, line_bytes=settings.max_line_bytes)
+    limits = CsvLimits(
+        cut=cut, interactive_rows=settings.interactive_max_rows, deadline=settings.deadline
+    )
+    return ReceiveCsv(
+        read_options=read_options,
+        accept=intake.submit,
+        store=store,
+        limits=limits,
+        now=utc_now,
         new_id=new_job_id,
     )

@@ -3,50 +3,26 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from api.reading import Faults
+from api.options import OPTIONS, Options, ReadOptions
 from shared.domain.chunks import Encoding, NewChunk, Queue, Submission
-from shared.domain.errors import BodyTooLarge, Fault, ModelUnknown, RequestInvalid
+from shared.domain.errors import BodyTooLarge, Fault, RequestInvalid
 from shared.domain.jobs import Job, JobId, JobState
 from shared.domain.manifest import Manifest
 from shared.domain.rows import PackedRows, pack
 
-_MEMBERS: Final = frozenset({"instances", "model", "outputs", "labels", "retention_seconds"})
-_MOST_LABELS: Final = 16
-_LABEL_LENGTH: Final = 64
+_MEMBERS: Final = OPTIONS | {"instances"}
 _FLOAT64: Final = 8
-
-
-class Resolve(Protocol):
-    """Finds the manifest that a model's name stands for; raises `ModelUnknown`."""
-
-    def __call__(self, name: str, /) -> Manifest:
-        """Find it."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What a client asks for beside the rows."""
-
-    manifest: Manifest
-    outputs: tuple[str, ...]
-    labels: Mapping[str, str]
-    retention: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitLimits:
-    """How much one request may ask for, and how its rows are cut.
-
-    `retention` is both the default and the longest time that a finished job is kept.
-    """
+    """How much one request may ask for, and how its rows are cut."""
 
     instances: int
     chunk_rows: int
     interactive_rows: int
-    retention: timedelta
     deadline: timedelta
 
 
@@ -54,8 +30,7 @@ class SubmitLimits:
 class SubmitJob:
     """Accepts jobs of rows given as JSON."""
 
-    resolve: Resolve
-    default_model: str
+    read_options: ReadOptions
     accept: Callable[[Submission], None]
     limits: SubmitLimits
     now: Callable[[], datetime]
@@ -67,26 +42,11 @@ class SubmitJob:
         Raises `RequestInvalid` (with every fault), `ModelUnknown`, `BodyTooLarge`, and what the
         intake raises.
         """
-        options = self._options(document)
+        options = self.read_options(document, _MEMBERS)
         rows = self._rows(document, options.manifest)
         submission = self._submission(options, rows)
         self.accept(submission)
-        return _as_job(submission)
-
-    def _options(self, document: Mapping[str, Any]) -> Options:
-        faults = Faults()
-        for name in sorted(document.keys() - _MEMBERS):
-            known = ", ".join(sorted(_MEMBERS))
-            faults.add(f"/{name[:80]}", "unknown_member", f"Known members are {known}.")
-        labels = _read_labels(document.get("labels", {}), faults)
-        retention = _read_retention(
-            document.get("retention_seconds"), self.limits.retention, faults
-        )
-        manifest = _read_model(document.get("model", self.default_model), self.resolve, faults)
-        outputs = _read_outputs(document.get("outputs", ["label"]), manifest, faults)
-        faults.raise_any()
-        assert manifest is not None  # noqa: S101 - else there is a fault
-        return Options(manifest=manifest, outputs=outputs, labels=labels, retention=retention)
+        return as_job(submission)
 
     def _rows(self, document: Mapping[str, Any], manifest: Manifest) -> PackedRows:
         instances = document.get("instances")
@@ -121,50 +81,6 @@ class SubmitJob:
             deadline_at=created + self.limits.deadline,
             chunks=tuple(_cut(rows, self.limits.chunk_rows, len(manifest.features))),
         )
-
-
-def _read_model(name: object, resolve: Resolve, faults: Faults) -> Manifest | None:
-    if not isinstance(name, str):
-        faults.add("/model", "not_text", 'model must be text such as "drybeans" or "drybeans@1".')
-        return None
-    try:
-        return resolve(name)
-    except ModelUnknown as error:
-        faults.add("/model", error.code, error.detail)
-        return None
-
-
-def _read_outputs(outputs: object, manifest: Manifest | None, faults: Faults) -> tuple[str, ...]:
-    possible = manifest.outputs if manifest else ("label", "probabilities")
-    if not (isinstance(outputs, list) and outputs and all(name in possible for name in outputs)):
-        detail = f"outputs must be a list of one or more of: {', '.join(possible)}."
-        faults.add("/outputs", "outputs", detail)
-        return ()
-    return tuple(name for name in possible if name == "label" or name in outputs)
-
-
-def _read_labels(labels: object, faults: Faults) -> dict[str, str]:
-    if not isinstance(labels, dict) or len(labels) > _MOST_LABELS:
-        detail = f"labels must be an object of at most {_MOST_LABELS} pairs of text."
-        faults.add("/labels", "labels", detail)
-        return {}
-    for name, value in labels.items():
-        if not (isinstance(value, str) and max(len(name), len(value)) <= _LABEL_LENGTH and name):
-            detail = f"A label is a pair of texts of 1 to {_LABEL_LENGTH} characters."
-            faults.add(f"/labels/{name[:80]}", "label", detail)
-    return labels
-
-
-def _read_retention(seconds: object, longest: timedelta, faults: Faults) -> timedelta:
-    if seconds is None:
-        return longest
-    most = round(longest.total_seconds())
-    whole = isinstance(seconds, int) and not isinstance(seconds, bool)
-    if not whole or not 1 <= seconds <= most:  # type: ignore[operator]
-        detail = f"retention_seconds must be a whole number from 1 to {most}."
-        faults.add("/retention_seconds", "retention_seconds", detail)
-        return longest
-    return timedelta(seconds=seconds)  # type: ignore[arg-type]
 
 
 def _fault(pointer: str, code: str, detail: str) -> Fault:
@@ -211,7 +127,8 @@ def _cut(rows: PackedRows, size: int, width: int) -> Sequence[NewChunk]:
     ]
 
 
-def _as_job(submission: Submission) -> Job:
+def as_job(submission: Submission) -> Job:
+    """Show a submission that has just been committed as the job it has become."""
     return Job(
         id=submission.id,
         state=JobState.QUEUED,

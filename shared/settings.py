@@ -44,6 +44,10 @@ class Settings(BaseSettings):
     database_answer_seconds: Seconds = 2.0
 
     max_body_bytes: Count = 16 * 1024 * 1024
+    max_upload_bytes: Count = 16 * 1024**3
+    max_line_bytes: Count = 64 * 1024
+    chunk_bytes: Count = 4 * 1024 * 1024
+    upload_patience_seconds: Seconds = 300.0
     max_instances: Count = 100_000
     chunk_rows: Count = 10_000
     interactive_max_rows: Count = 1_000

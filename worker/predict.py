@@ -3,11 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.domain.chunks import ChunkResult, Claimed
+from shared.domain.chunks import ChunkResult, Claimed, Encoding
+from shared.zstd import decompress
+from worker.csv_rows import Rows, read_lines
 from worker.models import Model
 
 Floats = NDArray[np.float64]
@@ -28,23 +31,34 @@ def predict_chunks(model: Model, chunks: Sequence[Claimed]) -> list[ChunkResult]
 
     A row with an error keeps it and gets no label; the others are not affected.
     """
-    rows = [_rows(chunk, len(model.lows)) for chunk in chunks]
-    stacked = rows[0] if len(rows) == 1 else np.concatenate(rows)
+    rows = [read_rows(chunk, len(model.lows)) for chunk in chunks]
+    stacked = rows[0].values if len(rows) == 1 else np.concatenate([part.values for part in rows])
     answers = _answer(model, stacked, wants="probabilities" in chunks[0].outputs)
-    ends = np.cumsum([len(part) for part in rows]).tolist()
+    ends = np.cumsum([len(part.values) for part in rows]).tolist()
     starts = [0, *ends[:-1]]
     return [
-        _cut(model, chunk, answers, slice(start, end))
-        for chunk, start, end in zip(chunks, starts, ends, strict=True)
+        _cut(model, chunk, part, answers, slice(start, end))
+        for chunk, part, start, end in zip(chunks, rows, starts, ends, strict=True)
     ]
 
 
-def _rows(chunk: Claimed, width: int) -> Floats:
-    return np.frombuffer(chunk.body, dtype="<f8").reshape(chunk.row_count, width)
+def read_rows(chunk: Claimed, width: int) -> Rows:
+    """Read the rows of `chunk`, whatever their encoding."""
+    match chunk.encoding:
+        case Encoding.FLOAT64:
+            values = np.frombuffer(chunk.body, dtype="<f8").reshape(chunk.row_count, width)
+            return Rows(values=values, errors=chunk.errors)
+        case Encoding.CSV_ZSTD:
+            assert chunk.layout is not None  # noqa: S101 - a CSV always has one
+            return read_lines(
+                decompress(chunk.body), chunk.layout, chunk.row_count, chunk.first_line
+            )
+        case never:
+            assert_never(never)
 
 
 def _answer(model: Model, rows: Floats, *, wants: bool) -> _Answers:
-    good = np.isfinite(rows).all(axis=1)
+    good = np.asarray(np.isfinite(rows).all(axis=1), dtype=np.bool_)
     usable = rows if good.all() else rows[good]
     labels = np.full(len(rows), None, dtype=object)
     probabilities = None
@@ -62,7 +76,7 @@ def _answer(model: Model, rows: Floats, *, wants: bool) -> _Answers:
     )
 
 
-def _cut(model: Model, chunk: Claimed, answers: _Answers, part: slice) -> ChunkResult:
+def _cut(model: Model, chunk: Claimed, rows: Rows, answers: _Answers, part: slice) -> ChunkResult:
     labels = answers.labels[part]
     probabilities = answers.probabilities
     outside = answers.outside[part]
@@ -76,7 +90,9 @@ def _cut(model: Model, chunk: Claimed, answers: _Answers, part: slice) -> ChunkR
         model_version=model.manifest.id,
         labels=labels,
         probabilities=None if probabilities is None else probabilities[part].tobytes(),
-        errors=chunk.errors,
+        errors=rows.errors,
+        ids=rows.ids,
+        lines=rows.lines,
         summary={"counts": dict(counts), "out_of_range": _out_of_range(model, outside)},
     )
 

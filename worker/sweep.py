@@ -77,16 +77,16 @@ class Sweep:
             due = self.database.write(make_all_due)
             log.warning("redis_was_empty", extra={"chunks": due})
         for queue in Queue:
-            if self.queue.waiting(queue) >= _WAITING_MESSAGES:
-                continue
-            due_now = self.database.write(
-                lambda connection, queue=queue: take_due(
-                    connection, queue, _BATCH, self.outbox.republish_after
-                )
-            )
-            if due_now:
-                log.warning("chunks_republished", extra={"queue": queue, "chunks": len(due_now)})
-                self.queue.publish(due_now)
+            if self.queue.waiting(queue) < _WAITING_MESSAGES:
+                self._republish_queue(queue)
+
+    def _republish_queue(self, queue: Queue) -> None:
+        due = self.database.write(
+            lambda connection: take_due(connection, queue, _BATCH, self.outbox.republish_after)
+        )
+        if due:
+            log.warning("chunks_republished", extra={"queue": queue, "chunks": len(due)})
+            self.queue.publish(due)
 
     def _publish(self, released: Iterable[Dispatch]) -> None:
         try:

@@ -5,8 +5,10 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Final
 
+from shared.domain.csv_layout import is_blank
 from shared.domain.errors import BodyTooLarge, RequestInvalid
 
 _BLANK_LINE: Final = re.compile(rb"(?m)^[ \t\r]*\n")
@@ -32,13 +34,51 @@ class CutLimits:
     line_bytes: int
 
 
-def cut_lines(stream: Iterable[bytes], limits: CutLimits, delimiter: str) -> Iterator[Piece]:
-    """Cut `stream`, which begins with line 1, into pieces that end at line ends.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstLine:
+    """The first line that is not blank: its text, its bytes, its number, and what follows."""
+
+    text: str
+    raw: bytes
+    number: int
+    rest: bytes
+
+
+def take_first_line(stream: Iterator[bytes], most: int) -> FirstLine:
+    """Take the first line that is not blank off `stream`, and a byte order mark before it.
+
+    Raises `RequestInvalid` when there is none, `BodyTooLarge` when it is over `most` bytes.
+    """
+    data = b""
+    number = 1
+    for part in chain(stream, (b"\n",)):
+        data += part
+        if number == 1 and len(data) >= len(BOM):
+            data = data.removeprefix(BOM)
+        while b"\n" in data:
+            line, _, data = data.partition(b"\n")
+            if not is_blank(line):
+                text = line.decode("utf-8", "replace").removesuffix("\r")
+                return FirstLine(text=text, raw=line + b"\n", number=number, rest=data)
+            number += 1
+        if len(data) > most:
+            raise _line_too_long(most)
+    raise RequestInvalid("The CSV is empty.")
+
+
+def _line_too_long(most: int) -> BodyTooLarge:
+    return BodyTooLarge(f"A line is longer than {most} bytes; end lines with a line feed.")
+
+
+def cut_lines(
+    stream: Iterable[bytes], limits: CutLimits, delimiter: str, first_line: int
+) -> Iterator[Piece]:
+    """Cut `stream`, which begins with line `first_line`, into pieces that end at line ends.
 
     Memory is bounded by one piece. Raises `BodyTooLarge` for a line over the limit and
     `RequestInvalid` for a quoted field that holds a line break, naming the line.
     """
-    line = 1
+    line = first_line
     for data in _whole_lines(stream, limits):
         _refuse_broken_quotes(data, delimiter, line)
         lines = data.count(b"\n")
@@ -57,9 +97,7 @@ def _whole_lines(stream: Iterable[bytes], limits: CutLimits) -> Iterator[bytes]:
         end = part.rfind(b"\n") + 1
         unbroken = len(part) - end if end else unbroken + len(part)
         if unbroken > limits.line_bytes:
-            raise BodyTooLarge(
-                f"A line is longer than {limits.line_bytes} bytes; end lines with a line feed."
-            )
+            raise _line_too_long(limits.line_bytes)
         parts.append(part)
         size += len(part)
         if end and size >= limits.piece_bytes:

@@ -7,12 +7,13 @@ from uuid import UUID
 
 from flask import Blueprint, Response, request
 
+from api.csv.body import read_body
 from api.documents import job_document, result_rows
 from api.reading import read_json
 from api.responses import json_response
 from api.services import Services
 from shared.db.jobs import read_job, read_results
-from shared.domain.errors import JobNotFound, JobUnfinished, RequestInvalid
+from shared.domain.errors import BodyTypeUnsupported, JobNotFound, JobUnfinished, RequestInvalid
 from shared.domain.jobs import Job, JobId
 
 MOST_INLINE: Final = 1000
@@ -29,7 +30,7 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.post("/jobs")
     def submit() -> Response:
-        job = services.submit(read_json(request))
+        job = _submit(services)
         waited = _wait_asked()
         if waited is not None and services.waiter.wait(job.id, waited):
             job = find_job(services, job.id)
@@ -54,6 +55,20 @@ def blueprint(services: Services) -> Blueprint:
         return _page(services, job)
 
     return routes
+
+
+def _submit(services: Services) -> Job:
+    if request.is_json:
+        return services.submit(read_json(request))
+    if request.mimetype in {"text/csv", "multipart/form-data"}:
+        # Streamed: the limit on bodies that are held in memory does not apply.
+        request.max_content_length = services.settings.max_upload_bytes
+        document, stream = read_body(request, services.settings.max_upload_bytes)
+        return services.receive(document, stream)
+    given = request.mimetype or "no content type"
+    raise BodyTypeUnsupported(
+        f"Send application/json, text/csv or multipart/form-data; the request has {given}."
+    )
 
 
 def find_job(services: Services, job_id: str) -> Job:

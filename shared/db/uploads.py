@@ -13,12 +13,11 @@ from shared.db.tables import chunks as chunk_table
 from shared.db.tables import inputs, jobs, results
 from shared.db.types import now
 from shared.domain.chunks import Dispatch, NewChunk, Outbox, Queue, Submission
-from shared.domain.errors import UploadStopped
+from shared.domain.errors import UploadIncomplete, UploadStopped
 from shared.domain.jobs import ChunkRef, JobFailure, JobId, JobState
 
-UPLOAD_INCOMPLETE: Final = JobFailure(
-    code="upload_incomplete", detail="The upload broke off before its end; send it again."
-)
+_INCOMPLETE: Final = UploadIncomplete()
+UPLOAD_INCOMPLETE: Final = JobFailure(code=_INCOMPLETE.code, detail=_INCOMPLETE.detail)
 
 
 def begin_upload(connection: Connection, submission: Submission, outbox: Outbox) -> None:

@@ -26,6 +26,10 @@ class CsvLayout:
     id_position: int | None
     names: tuple[str, ...]
 
+    def column_name(self, position: int) -> str:
+        """Name the column at `position`: by the header, or else by its number from 1."""
+        return self.names[position] if self.names else f"column {position + 1}"
+
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
         """Read a layout back from the database."""
@@ -47,6 +51,11 @@ class Header:
     is_data: bool
 
 
+def is_blank(line: bytes) -> bool:
+    """Say whether `line` is no row at all: empty, or only spaces and tabs."""
+    return not line.strip(b" \t\r\n")
+
+
 def split_line(line: str, delimiter: str) -> list[str]:
     """Cut one line into its fields; a quoted field may hold the delimiter, `""` is one quote."""
     return next(csv.reader([line], delimiter=delimiter), [])
@@ -59,6 +68,8 @@ def read_header(line: str, columns: Mapping[str, int], names: Sequence[str]) -> 
     the features in the model's order. Raises `RequestInvalid`, which names every column that is
     missing, and those that are given twice or unknown.
     """
+    if "\r" in line:
+        raise RequestInvalid("The lines must end in LF or CR LF; the first one holds a lone CR.")
     delimiter = max(DELIMITERS, key=lambda mark: _matches(split_line(line, mark), columns))
     fields = [field.strip() for field in split_line(line, delimiter)]
     if not _matches(fields, columns):

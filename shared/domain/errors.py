@@ -94,6 +94,12 @@ class JobDeleted(DryBeansError):
     code = "job_deleted"
 
 
+class UploadIncomplete(DryBeansError):
+    """The upload broke off before its end; send it again."""
+
+    code = "upload_incomplete"
+
+
 class UploadStopped(DryBeansError):
     """The job ended before its upload did."""
 

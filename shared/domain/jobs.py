@@ -106,7 +106,7 @@ class Tally:
             rows_failed=self.rows_failed + failed,
             chunks_finished=self.chunks_finished + chunks,
         )
-        return replace(added, state=added._state_now())
+        return replace(added, state=added._state_now())  # noqa: SLF001 - its own class
 
     def _state_now(self) -> JobState:
         if self.too_many_errors:

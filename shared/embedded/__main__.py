@@ -9,6 +9,7 @@ import argparse
 import os
 from pathlib import Path
 
+from shared.embedded.demo import demo
 from shared.embedded.launch import launch
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -17,12 +18,17 @@ _ROOT = Path(__file__).resolve().parents[2]
 def main() -> int:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m shared.embedded", description=__doc__)
+    parser.add_argument("action", nargs="?", default="up", choices=("up", "demo"))
     parser.add_argument(
         "--var", type=Path, default=_ROOT / "var", help="the folder for database and lock file"
     )
-    var: Path = parser.parse_args().var.resolve()
+    arguments = parser.parse_args()
+    var: Path = arguments.var.resolve()
     # The model folder and gunicorn's settings are named from here.
     os.chdir(_ROOT)
+    if arguments.action == "demo":
+        port = os.environ.get("PORT") or "5000"
+        return demo(os.environ.get("DRYBEANS_URL") or f"http://127.0.0.1:{port}")
     return launch(var)
 
 

@@ -1,0 +1,125 @@
+"""A CSV request as options and a stream of bytes, whether its body is raw or a form."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from flask import Request
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.sansio.multipart import (
+    Data,
+    Epilogue,
+    Field,
+    File,
+    MultipartDecoder,
+    NeedData,
+)
+
+from api.csv.decode import Readable, decoded
+from shared.domain.errors import BodyMalformed, RequestInvalid, UploadIncomplete
+
+_MOST_FIELD: Final = 1 << 16
+_LABEL: Final = "label."
+_WHOLE_NUMBERS: Final = frozenset({"retention_seconds", "max_errors"})
+
+
+def read_body(request: Request, most: int) -> tuple[Mapping[str, Any], Iterator[bytes]]:
+    """Give the options and the CSV's bytes, decompressed, at most `most` of them.
+
+    The stream raises `UploadIncomplete` when the body ends early, and what `decoded` raises.
+    """
+    body = _Counted(request.stream, request.content_length)
+    fields = request.args.to_dict(flat=False)
+    encoding = request.headers.get("Content-Encoding", "")
+    if request.mimetype != "multipart/form-data":
+        return options_of(fields), decoded(body, encoding, most)
+    boundary = request.mimetype_params.get("boundary", "").encode()
+    if not boundary:
+        raise BodyMalformed("The multipart body has no boundary.")
+    parts = decoded(body, encoding, most)
+    form, stream = _read_form(parts, MultipartDecoder(boundary, _MOST_FIELD))
+    return options_of(fields | form), stream
+
+
+class _Counted:
+    """A body that knows how long it must be."""
+
+    def __init__(self, stream: Readable, length: int | None) -> None:
+        self._stream, self._left = stream, length
+
+    def read(self, size: int, /) -> bytes:
+        """Give up to `size` bytes. Raises `UploadIncomplete` when the rest never comes."""
+        try:
+            data = self._stream.read(size)
+        except OSError:
+            # The client, or something between it and us, went away.
+            raise UploadIncomplete from None
+        if self._left is not None:
+            self._left -= len(data)
+            if not data and self._left > 0:
+                raise UploadIncomplete
+        return data
+
+
+def _read_form(
+    parts: Iterator[bytes], decoder: MultipartDecoder
+) -> tuple[dict[str, list[str]], Iterator[bytes]]:
+    """Read the fields up to the file, and give them with the file's bytes."""
+    fields: MultiDict[str, str] = MultiDict()
+    events = _events(parts, decoder)
+    name = ""
+    text = b""
+    for event in events:
+        match event:
+            case File(name="file"):
+                return fields.to_dict(flat=False), _file_data(events)
+            case File() | Field():
+                name, text = event.name or "", b""
+            case Data():
+                text += event.data
+                if not event.more_data:
+                    fields.add(name, text.decode("utf-8", "replace"))
+            case _:
+                pass
+    raise RequestInvalid('The form has no file; send the CSV as the field "file".')
+
+
+def _file_data(events: Iterator[Any]) -> Iterator[bytes]:
+    """Give the file's bytes; what follows the file would come too late to be honoured."""
+    for event in events:
+        if isinstance(event, Data):
+            yield event.data
+            if not event.more_data:
+                break
+    for event in events:
+        if isinstance(event, File | Field):
+            raise RequestInvalid("Send the options before the file, and one file only.")
+
+
+def _events(parts: Iterator[bytes], decoder: MultipartDecoder) -> Iterator[Any]:
+    try:
+        for part in parts:
+            decoder.receive_data(part)
+            while not isinstance(event := decoder.next_event(), NeedData):
+                yield event
+                if isinstance(event, Epilogue):
+                    return
+    except (ValueError, RequestEntityTooLarge) as error:
+        raise BodyMalformed(f"The multipart body is damaged: {error}") from None
+    raise UploadIncomplete
+
+
+def options_of(fields: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Turn text fields into the options that JSON would hold: numbers, lists, `label.k=v`."""
+    options: dict[str, Any] = {}
+    labels = {}
+    for name, values in fields.items():
+        if name.startswith(_LABEL):
+            labels[name.removeprefix(_LABEL)] = values[-1]
+        elif name == "outputs":
+            options[name] = [word.strip() for text in values for word in text.split(",")]
+        elif name in _WHOLE_NUMBERS and values[-1].isascii() and values[-1].isdigit():
+            options[name] = int(values[-1][:18])
+        else:
+            options[name] = values[-1]
+    return options | {"labels": labels} if labels else options

@@ -1,0 +1,166 @@
+"""Receives a CSV: checks its header at once, then stores its lines chunk by chunk."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import chain
+from typing import Any, Final, Protocol
+
+from api.csv.cut import CutLimits, Piece, cut_lines, take_first_line
+from api.options import OPTIONS, Options, ReadOptions
+from api.submit import as_job
+from shared.domain.chunks import Encoding, NewChunk, Queue, Submission
+from shared.domain.csv_layout import Header, read_header
+from shared.domain.errors import DryBeansError, Fault, RequestInvalid
+from shared.domain.jobs import Job, JobFailure, JobId, JobState
+from shared.zstd import compress
+
+_MEMBERS: Final = OPTIONS | {"on_error", "max_errors"}
+
+
+class UploadStore(Protocol):
+    """Where a growing job is kept; each call is committed, and publishes what it releases."""
+
+    def begin(self, submission: Submission, /) -> None:
+        """Store the job without chunks."""
+        ...
+
+    def add(self, submission: Submission, chunk: NewChunk, /) -> None:
+        """Store its next chunk."""
+        ...
+
+    def complete(self, job: JobId, deadline: datetime, /) -> None:
+        """Say that there are no more."""
+        ...
+
+    def fail(self, job: JobId, failure: JobFailure, /) -> None:
+        """Give the job up."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CsvLimits:
+    """How a CSV is cut; up to `interactive_rows` rows in one chunk it counts as a small job."""
+
+    cut: CutLimits
+    interactive_rows: int
+    deadline: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveCsv:
+    """Accepts a job whose rows come as a stream of CSV.
+
+    What fits one chunk goes through the intake like any small job. More becomes a job that is
+    `receiving`, whose first chunks run while the rest arrives.
+    """
+
+    read_options: ReadOptions
+    accept: Callable[[Submission], None]
+    store: UploadStore
+    limits: CsvLimits
+    now: Callable[[], datetime]
+    new_id: Callable[[], JobId]
+
+    def __call__(self, document: Mapping[str, Any], stream: Iterator[bytes]) -> Job:
+        """Receive `stream` under the options in `document`, commit it all and give the job.
+
+        Raises `RequestInvalid` (the header does not fit, a line is broken, no rows),
+        `UploadIncomplete`, `BodyTooLarge`, `BodyMalformed`, and what intake and database raise.
+        """
+        options = self.read_options(document, _MEMBERS)
+        max_errors = _read_max_errors(document)
+        header, pieces = self._open(options, stream)
+        chunks = _chunks(pieces)
+        first = next(chunks, None)
+        if first is None:
+            raise RequestInvalid("The CSV has no rows.")
+        submission = self._submission(options, header, max_errors)
+        second = next(chunks, None)
+        if second is None:
+            whole = self._small(submission, first)
+            self.accept(whole)
+            return as_job(whole)
+        return self._receive(submission, chain((first, second), chunks))
+
+    def _open(self, options: Options, stream: Iterator[bytes]) -> tuple[Header, Iterator[Piece]]:
+        manifest = options.manifest
+        head = take_first_line(stream, self.limits.cut.line_bytes)
+        names = [feature.name for feature in manifest.features]
+        header = read_header(head.text, manifest.columns, names)
+        rest = (
+            chain((head.raw, head.rest), stream) if header.is_data else chain((head.rest,), stream)
+        )
+        first_line = head.number if header.is_data else head.number + 1
+        delimiter = header.layout.delimiter
+        return header, cut_lines(rest, self.limits.cut, delimiter, first_line)
+
+    def _submission(self, options: Options, header: Header, max_errors: int | None) -> Submission:
+        created = self.now()
+        return Submission(
+            id=self.new_id(),
+            state=JobState.RECEIVING,
+            queue=Queue.BULK,
+            model_name=options.manifest.name,
+            model_version=options.manifest.version,
+            model_sha256=options.manifest.sha256,
+            outputs=options.outputs,
+            labels=options.labels,
+            warnings=header.warnings,
+            layout=header.layout,
+            max_errors=max_errors,
+            retention=options.retention,
+            created_at=created,
+            deadline_at=created + self.limits.deadline,
+            chunks=(),
+        )
+
+    def _small(self, submission: Submission, only: NewChunk) -> Submission:
+        small = only.row_count <= self.limits.interactive_rows
+        queue = Queue.INTERACTIVE if small else Queue.BULK
+        return replace(submission, state=JobState.QUEUED, queue=queue, chunks=(only,))
+
+    def _receive(self, submission: Submission, chunks: Iterable[NewChunk]) -> Job:
+        self.store.begin(submission)
+        received = []
+        try:
+            for chunk in chunks:
+                self.store.add(submission, chunk)
+                received.append(replace(chunk, body=b""))
+            self.store.complete(submission.id, submission.deadline_at)
+        except DryBeansError as error:
+            self.store.fail(submission.id, JobFailure(code=error.code, detail=error.detail))
+            raise
+        return as_job(replace(submission, state=JobState.QUEUED, chunks=tuple(received)))
+
+
+def _chunks(pieces: Iterable[Piece]) -> Iterator[NewChunk]:
+    row = 0
+    seq = 0
+    for piece in pieces:
+        if not piece.row_count:
+            continue
+        yield NewChunk(
+            seq=seq,
+            first_row=row,
+            first_line=piece.first_line,
+            row_count=piece.row_count,
+            encoding=Encoding.CSV_ZSTD,
+            body=compress(piece.data, 1),
+        )
+        seq += 1
+        row += piece.row_count
+
+
+def _read_max_errors(document: Mapping[str, Any]) -> int | None:
+    on_error = document.get("on_error", "continue")
+    most = document.get("max_errors")
+    if on_error not in {"continue", "abort"}:
+        raise _refused("on_error", "on_error must be continue or abort.")
+    if most is not None and not (isinstance(most, int) and most >= 0):
+        raise _refused("max_errors", "max_errors must be a whole number of at least 0.")
+    return 0 if on_error == "abort" and most is None else most
+
+
+def _refused(name: str, detail: str) -> RequestInvalid:
+    return RequestInvalid(detail, faults=(Fault(pointer=f"/{name}", code=name, detail=detail),))

@@ -1,0 +1,50 @@
+"""Keeps uploads in the database, and publishes each chunk that enters its job's window."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared.db.engine import Database
+from shared.db.uploads import add_chunk, begin_upload, complete_upload, fail_upload
+from shared.domain.chunks import Dispatch, NewChunk, Outbox, Submission
+from shared.domain.errors import DatabaseDown
+from shared.domain.jobs import JobFailure, JobId
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseUploads:
+    """Stores each step of an upload in a transaction of its own.
+
+    `patience` is how long the next chunk may take before the sweep counts the upload as broken.
+    """
+
+    database: Database
+    publish: Callable[[Sequence[Dispatch]], None]
+    outbox: Outbox
+    patience: timedelta
+
+    def begin(self, submission: Submission, /) -> None:
+        """Store the job without chunks."""
+        self.database.write(lambda c: begin_upload(c, submission, self.outbox))
+
+    def add(self, submission: Submission, chunk: NewChunk, /) -> None:
+        """Store the next chunk. Raises `UploadStopped` when the job has ended meanwhile."""
+        released = self.database.write(
+            lambda c: add_chunk(c, submission, chunk, self.outbox, self.patience)
+        )
+        self.publish(released)
+
+    def complete(self, job: JobId, deadline: datetime, /) -> None:
+        """Close the upload. Raises `UploadStopped` when the job has ended meanwhile."""
+        released = self.database.write(lambda c: complete_upload(c, job, deadline, self.outbox))
+        self.publish(released)
+
+    def fail(self, job: JobId, failure: JobFailure, /) -> None:
+        """Fail the job and erase its rows; if the database is down, the sweep will do it."""
+        try:
+            self.database.write(lambda c: fail_upload(c, job, failure))
+        except DatabaseDown as error:
+            log.warning("upload_left_to_sweep", extra={"job": job, "reason": error.detail})
