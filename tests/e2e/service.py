@@ -1,0 +1,93 @@
+"""All of drybeans as `make up` starts it, in a folder and on a port of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import httpx
+import psutil
+
+from tests.servers import ServerFailed, free_port
+
+_START_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 30.0
+
+
+class Service:
+    """The processes of `make up`, with `settings` (DRYBEANS_…) on top of the defaults."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / "up.log"
+        self._settings = dict(settings or {})
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start the launcher and return at once."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("DRYBEANS_", "MYSQL_"))}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "shared.embedded", "--var", str(self.folder)],
+                env=kept | {"PORT": str(self.port), "WORKERS": "2"} | self._settings,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        return self._process
+
+    def start(self) -> None:
+        """Start and wait until the launcher says that all is ready."""
+        process = self.launch()
+        deadline = time.monotonic() + _START_SECONDS
+        while "drybeans answers at" not in self.said():
+            if process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                message = f"make up did not start:\n{self.said()}"
+                raise ServerFailed(message)
+            time.sleep(0.05)
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        """Send a signal, as Ctrl-C does, and return the exit code."""
+        if self._process is None:
+            return 0
+        self._process.send_signal(number)
+        try:
+            return self._process.wait(_STOP_SECONDS)
+        finally:
+            self._process.kill()
+            self._process = None
+
+    def wait(self) -> int:
+        """Wait until the launcher ends by itself; return the exit code."""
+        assert self._process is not None
+        return self._process.wait(_STOP_SECONDS)
+
+    def said(self) -> str:
+        """Return all that was printed until now."""
+        return self.log.read_text(errors="replace")
+
+    def processes(self) -> list[psutil.Process]:
+        """Return the launcher's descendants: the parts and their children."""
+        assert self._process is not None
+        return psutil.Process(self._process.pid).children(recursive=True)
+
+    def part(self, *words: str) -> psutil.Process:
+        """Return the main process of the part whose command line has all of `words`."""
+        assert self._process is not None
+        for process in psutil.Process(self._process.pid).children():
+            if all(word in process.cmdline() for word in words):
+                return process
+        message = f"no part runs {words}"
+        raise LookupError(message)
+
+    def client(self) -> httpx.Client:
+        """Return a client of the service."""
+        return httpx.Client(base_url=self.url, timeout=40, trust_env=False)

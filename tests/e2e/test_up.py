@@ -1,0 +1,155 @@
+"""What a newcomer sees who types `make up`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.service import Service
+
+_BEAN = [
+    *(33958.0, 677.1, 253.69, 171.05, 1.48, 0.74, 34241.0, 207.93),
+    *(0.82, 0.99, 0.93, 0.82, 0.01, 0.0, 0.67, 1.0),
+]
+
+
+@pytest.fixture
+def own(server_folder: Path) -> Iterator[Service]:
+    """A service of this test alone, to be stopped and broken."""
+    service = Service(server_folder / f"own-{os.urandom(4).hex()}")
+    service.start()
+    yield service
+    service.stop()
+
+
+def test_the_walkthroughs_request_is_answered_as_there(service: Service) -> None:
+    """Both fields are JSON inside strings, and the bean is a Dermason."""
+    with service.client() as client:
+        answer = client.post("/predict", json={"data": json.dumps([_BEAN])})
+
+    assert answer.status_code == 200
+    assert answer.json() == {"predictions": '["DERMASON"]'}
+
+
+@pytest.mark.parametrize("model", ["drybeans@1", "drybeans@2"])
+def test_a_bean_that_is_posted_gets_its_label(service: Service, model: str) -> None:
+    """Submit, wait, read the result: the main job, end to end."""
+    with service.client() as client:
+        sent = {"model": model, "instances": [_BEAN]}
+        job = client.post("/jobs", json=sent, headers={"Prefer": "wait=30"}).json()
+        answer = client.get(f"{job['links']['self']}/results").json()
+
+    assert job["state"] == "succeeded"
+    assert [row["label"] for row in answer["results"]] == ["DERMASON"]
+
+
+def test_the_calls_it_prints_can_be_typed(service: Service) -> None:
+    """The first two of the three curl lines work when they are pasted."""
+    lines = [line for line in service.said().splitlines() if line.startswith("  curl")]
+
+    answers = [
+        json.loads(subprocess.run(["sh", "-c", line], capture_output=True, check=True).stdout)
+        for line in lines[:2]
+    ]
+
+    assert len(lines) == 3
+    assert "predictions" in answers[0]
+    assert answers[1]["state"] == "queued"
+
+
+def test_ctrl_c_leaves_nothing_behind(own: Service) -> None:
+    """All parts and their children are gone, and the next start finds everything free."""
+    processes = own.processes()
+
+    code = own.stop(signal.SIGINT)
+
+    assert code == 0
+    assert psutil.wait_procs(processes, timeout=5)[1] == []
+    own.start()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(("worker.main",), id="worker"),
+        pytest.param(("worker.sweep",), id="sweeper"),
+        pytest.param(("gunicorn",), id="api"),
+    ],
+)
+def test_the_death_of_a_part_ends_all(
+    own: Service, words: tuple[str, ...], request: pytest.FixtureRequest
+) -> None:
+    """It exits with an error that names the part, rather than limp on without it."""
+    name = request.node.callspec.id
+    processes = own.processes()
+
+    own.part(*words).kill()
+
+    gone, left = psutil.wait_procs(processes, timeout=20)
+    assert left == []
+    assert gone
+    assert own.wait() == 1
+    assert own.said().rstrip().endswith(f"drybeans: {name} was ended by SIGKILL")
+
+
+def test_a_second_one_in_the_folder_is_refused(own: Service) -> None:
+    """It says which process has the folder, and the first goes on."""
+    second = Service(own.folder)
+
+    code = second.launch().wait(30)
+
+    assert code == 1
+    assert "drybeans already runs in this folder (process " in own.said()
+    with own.client() as client:
+        assert client.get("/healthz").status_code == 200
+
+
+def test_a_taken_port_is_told(own: Service, tmp_path: Path) -> None:
+    """Nothing is started, and the sentence says what to type instead."""
+    second = Service(tmp_path)
+    second.port = own.port
+
+    code = second.launch().wait(30)
+
+    assert code == 1
+    assert second.said() == (
+        f"drybeans: port {own.port} is taken by another program; "
+        f"choose another: make up PORT={own.port + 1}\n"
+    )
+
+
+def test_the_demo_shows_a_table_of_a_running_service(service: Service) -> None:
+    """One line for each sample row, with the probability of each class."""
+    shown = subprocess.run(
+        [sys.executable, "-m", "shared.embedded", "demo"],
+        env=os.environ | {"DRYBEANS_URL": service.url},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+
+    head = next(line for line in shown if line.startswith("row"))
+    assert head.split() == [
+        *("row", "label", "BARBUNYA", "BOMBAY", "CALI", "DERMASON", "HOROZ", "SEKER", "SIRA")
+    ]
+    assert len(shown[shown.index(head) + 1].split()) == 9
+
+
+def test_the_demo_starts_a_service_when_there_is_none() -> None:
+    """`make demo` works as the first thing that a person types."""
+    done = subprocess.run(
+        [sys.executable, "-m", "shared.embedded", "demo"],
+        env=os.environ | {"DRYBEANS_URL": "http://127.0.0.1:1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "  0 " in done.stdout
