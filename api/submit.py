@@ -132,6 +132,7 @@ def as_job(submission: Submission) -> Job:
     return Job(
         id=submission.id,
         state=JobState.QUEUED,
+        layout=submission.layout,
         model_name=submission.model_name,
         model_version=submission.model_version,
         model_sha256=submission.model_sha256,

@@ -1,31 +1,28 @@
-"""Jobs: submit, look, read results."""
+"""Jobs: submit them and look at them."""
 
 import re
 from http import HTTPStatus
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
 
 from flask import Blueprint, Response, request
 
 from api.csv.body import read_body
-from api.documents import job_document, result_rows
+from api.documents import job_document
 from api.reading import read_json
 from api.responses import json_response
+from api.routes.finding import find_job
+from api.routes.results import read_rows
 from api.services import Services
-from shared.db.jobs import read_job, read_results
-from shared.domain.errors import BodyTypeUnsupported, JobNotFound, JobUnfinished, RequestInvalid
-from shared.domain.jobs import Job, JobId
+from shared.domain.errors import BodyTypeUnsupported
+from shared.domain.jobs import Job
 
 MOST_INLINE: Final = 1000
 _MOST_WAIT: Final = 30.0
-_PAGE: Final = 1000
-_MOST_PAGE: Final = 10_000
-_MOST_DIGITS: Final = 18
 _WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?", re.IGNORECASE)
 
 
 def blueprint(services: Services) -> Blueprint:
-    """Make the routes under /jobs."""
+    """Make POST /jobs and GET /jobs/<id>."""
     routes = Blueprint("jobs", __name__)
 
     @routes.post("/jobs")
@@ -44,16 +41,6 @@ def blueprint(services: Services) -> Blueprint:
             job = find_job(services, job_id)
         return _answer(services, job, waited, accepted=False)
 
-    @routes.get("/jobs/<job_id>/results")
-    def results(job_id: str) -> Response:
-        job = find_job(services, job_id)
-        if not job.finished and request.args.get("partial") != "true":
-            raise JobUnfinished(
-                f"The job is {job.state}; poll {request.host_url}jobs/{job.id}, "
-                "or ask for ?partial=true."
-            )
-        return _page(services, job)
-
     return routes
 
 
@@ -69,18 +56,6 @@ def _submit(services: Services) -> Job:
     raise BodyTypeUnsupported(
         f"Send application/json, text/csv or multipart/form-data; the request has {given}."
     )
-
-
-def find_job(services: Services, job_id: str) -> Job:
-    """Read the job that `job_id` names. Raises `JobNotFound`, also for what is no job id."""
-    try:
-        canonical = JobId(str(UUID(job_id)))
-    except ValueError:
-        raise JobNotFound from None
-    job = services.database.read(lambda connection: read_job(connection, canonical))
-    if job is None:
-        raise JobNotFound
-    return job
 
 
 def _wait_asked() -> float | None:
@@ -103,38 +78,3 @@ def _answer(services: Services, job: Job, waited: float | None, *, accepted: boo
     if accepted:
         headers["Location"] = f"/jobs/{job.id}"
     return json_response(document, status, headers)
-
-
-def read_rows(services: Services, job: Job, first: int, last: int) -> list[dict[str, Any]]:
-    """Read rows `first` to `last` - 1 of `job` as documents; rows without a result are left out."""
-    manifest = services.catalog.resolve(f"{job.model_name}@{job.model_version}")
-    stored = services.database.read(lambda c: read_results(c, job.id, first, last))
-    return [row for part in stored for row in result_rows(part, manifest.classes, first, last)]
-
-
-def _page(services: Services, job: Job) -> Response:
-    limit = _number("limit", default=_PAGE, least=1, most=_MOST_PAGE)
-    offset = _number("offset", default=0, least=0, most=2**53)
-    end = min(offset + limit, job.rows_total)
-    more = end < job.rows_total
-    following = f"/jobs/{job.id}/results?limit={limit}&offset={end}"
-    document = {
-        "results": read_rows(services, job, offset, end),
-        "next": following if more else None,
-        "total": job.rows_total,
-    }
-    return json_response(document)
-
-
-def _number(name: str, *, default: int, least: int, most: int) -> int:
-    text = request.args.get(name)
-    if text is None:
-        return default
-    if not (
-        text.isascii()
-        and text.isdigit()
-        and len(text) <= _MOST_DIGITS
-        and least <= int(text) <= most
-    ):
-        raise RequestInvalid(f"{name} must be a whole number from {least} to {most}.")
-    return int(text)

@@ -7,7 +7,8 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from api.reading import parse_json, read_json
-from api.routes.jobs import find_job, read_rows
+from api.routes.finding import find_job
+from api.routes.results import read_rows
 from api.services import Services
 from shared.db.stops import discard
 from shared.domain.errors import BodyMalformed, Fault, RequestInvalid, WaitTimedOut

@@ -1,19 +1,19 @@
-"""Reads jobs and their results."""
+"""Reads and erases jobs."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, and_, delete, select
 
 from shared.db.tables import chunks, inputs, jobs, results
 from shared.db.types import AnyRow
+from shared.domain.csv_layout import CsvLayout
 from shared.domain.jobs import TERMINAL, Job, JobFailure, JobId, JobState
-from shared.domain.rows import RowError
 
 _COLUMNS = jobs.c[
-    "id", "state", "model_name", "model_version", "model_sha256", "outputs", "labels", "warnings",
-    "rows_total", "rows_succeeded", "rows_failed", "chunks_total", "attempts", "summary",
-    "error_code", "error_detail", "created_at", "started_at", "finished_at", "expires_at",
+    "id", "state", "layout", "model_name", "model_version", "model_sha256", "outputs", "labels",
+    "warnings", "rows_total", "rows_succeeded", "rows_failed", "chunks_total", "attempts",
+    "summary", "error_code", "error_detail", "created_at", "started_at", "finished_at",
+    "expires_at",
 ]  # fmt: skip
 
 
@@ -40,6 +40,7 @@ def _job(row: AnyRow) -> Job:
     return Job(
         id=row.id,
         state=JobState(row.state),
+        layout=CsvLayout.of(row.layout) if row.layout else None,
         model_name=row.model_name,
         model_version=row.model_version,
         model_sha256=row.model_sha256,
@@ -68,61 +69,8 @@ def finished_among(connection: Connection, ids: Iterable[JobId]) -> set[JobId]:
     return wanted - {JobId(job) for job in unfinished}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredResult:
-    """One chunk's result, as read back. `labels` is None when the chunk was given up."""
-
-    first_row: int
-    first_line: int
-    row_count: int
-    ids: Sequence[str] | None
-    lines: Sequence[int] | None
-    labels: Sequence[str | None] | None
-    probabilities: bytes | None
-    errors: tuple[RowError, ...]
-    failure: JobFailure | None
-
-
-def read_results(connection: Connection, job: JobId, first: int, last: int) -> list[StoredResult]:
-    """Read the results that hold any of the rows `first` to `last` - 1 of `job`, in order.
-
-    A chunk without a result yet is missing from the list.
-    """
-    rows = connection.execute(
-        select(results)
-        .where(
-            results.c.job_id == job,
-            results.c.first_row < last,
-            results.c.first_row + results.c.row_count > first,
-        )
-        .order_by(results.c.seq)
-    )
-    return [_stored(row) for row in rows]
-
-
-def _stored(row: AnyRow) -> StoredResult:
-    failure = JobFailure(code=row.error_code, detail=row.error_detail) if row.error_code else None
-    return StoredResult(
-        first_row=row.first_row,
-        first_line=row.first_line,
-        ids=row.ids,
-        lines=row.lines,
-        row_count=row.row_count,
-        labels=row.labels,
-        probabilities=row.probabilities,
-        errors=tuple(RowError(**error) for error in row.errors or ()),
-        failure=failure,
-    )
-
-
 def erase(connection: Connection, ids: Sequence[JobId]) -> None:
     """Delete `ids` with everything that belongs to them."""
     for table in (results, inputs, chunks):
         connection.execute(delete(table).where(table.c.job_id.in_(sorted(ids))))
     connection.execute(delete(jobs).where(jobs.c.id.in_(sorted(ids))))
-
-
-def in_pages(total: int, size: int) -> Iterator[tuple[int, int]]:
-    """Cut `total` rows into pages of `size`: pairs of first row and row after the last."""
-    for first in range(0, total, size):
-        yield first, min(first + size, total)

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, NewType
 
+from shared.domain.csv_layout import CsvLayout
+
 JobId = NewType("JobId", str)
 """A UUIDv7 in its canonical text form: sorts by time of submission."""
 
@@ -156,6 +158,7 @@ class Job:
 
     id: JobId
     state: JobState
+    layout: CsvLayout | None
     model_name: str
     model_version: int
     model_sha256: str

@@ -10,7 +10,8 @@ from sqlalchemy import func, select, text
 from shared.db.claims import Claimant, extend, give_back
 from shared.db.engine import Database
 from shared.db.finishes import Finished, finish
-from shared.db.jobs import read_job, read_results
+from shared.db.jobs import read_job
+from shared.db.results import read_results
 from shared.db.stops import stop_job
 from shared.db.sweeps import (
     erase_expired,

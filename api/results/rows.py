@@ -1,0 +1,102 @@
+"""A stored chunk's result as rows, each with its label or its error."""
+
+import sys
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from api.results.inputs import input_rows
+from shared.db.results import StoredResult
+from shared.domain.jobs import Job
+from shared.domain.manifest import Manifest
+from shared.domain.rows import RowError
+
+DIGITS: Final = 7
+"""Probabilities are stored as float32, which holds about seven decimal digits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultShape:
+    """What the rows of a job's results have: its model's classes and features, and the extras."""
+
+    job: Job
+    manifest: Manifest
+    include_input: bool = False
+
+    @property
+    def has_lines(self) -> bool:
+        """Say whether the rows came as lines of a CSV."""
+        return self.job.layout is not None
+
+    @property
+    def has_ids(self) -> bool:
+        """Say whether the CSV had a column of ids."""
+        return self.job.layout is not None and self.job.layout.id_position is not None
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Say whether the client asked for them."""
+        return "probabilities" in self.job.outputs
+
+    @property
+    def features(self) -> list[str]:
+        """Name the model's features, in its order."""
+        return [feature.name for feature in self.manifest.features]
+
+
+def row_documents(
+    stored: StoredResult, shape: ResultShape, first: int = 0, last: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Write those rows of `stored` as documents that lie between `first` and `last` - 1."""
+    errors = {error.row: error for error in stored.errors}
+    start = max(first - stored.first_row, 0)
+    end = stored.row_count if last is None else min(last - stored.first_row, stored.row_count)
+    chances = probabilities(stored, len(shape.manifest.classes))
+    given = input_rows(stored, shape.job.layout, shape.features) if shape.include_input else None
+    for offset in range(start, end):
+        row: dict[str, Any] = {"row": stored.first_row + offset}
+        if shape.has_lines:
+            row["line"] = stored.line(offset)
+        if stored.ids is not None:
+            row["id"] = stored.ids[offset]
+        label = stored.labels[offset] if stored.labels is not None else None
+        if label is None:
+            row["error"] = error_document(stored, errors.get(offset))
+        else:
+            row["label"] = label
+            if chances is not None:
+                row["probabilities"] = dict(
+                    zip(shape.manifest.classes, chances[offset], strict=True)
+                )
+        if given is not None:
+            row["input"] = dict(zip(shape.features, given[offset], strict=True))
+        yield row
+
+
+def probabilities(stored: StoredResult, width: int) -> list[list[float]] | None:
+    """Give the probabilities of each row of `stored`, `width` classes, or None without any."""
+    if stored.probabilities is None:
+        return None
+    values = array("f")
+    values.frombytes(stored.probabilities)
+    if sys.byteorder == "big":
+        values.byteswap()
+    rounded = [round(value, DIGITS) for value in values]
+    return [rounded[at : at + width] for at in range(0, len(rounded), width)]
+
+
+def error_document(stored: StoredResult, error: RowError | None) -> dict[str, Any]:
+    """Say why a row of `stored` has no label: its own error, or that of its whole chunk."""
+    if error is not None:
+        return {"code": error.code, "field": error.field, "detail": error.detail}
+    if stored.failure is not None:
+        return {"code": stored.failure.code, "field": None, "detail": stored.failure.detail}
+    return {"code": "no_label", "field": None, "detail": "The row has no label."}
+
+
+def failed_offsets(stored: StoredResult) -> Sequence[int]:
+    """Give the rows of `stored` without a label, counted from 0 within it."""
+    if stored.labels is None:
+        return range(stored.row_count)
+    return [error.row for error in stored.errors]

@@ -1,0 +1,24 @@
+"""Finds the job that a path names."""
+
+from uuid import UUID
+
+from api.services import Services
+from shared.db.jobs import read_job
+from shared.domain.errors import JobNotFound
+from shared.domain.jobs import Job, JobId
+
+
+def find_job(services: Services, job_id: str) -> Job:
+    """Read the job that `job_id` names. Raises `JobNotFound`, also for what is no job id."""
+    job = services.database.read(lambda connection: read_job(connection, read_id(job_id)))
+    if job is None:
+        raise JobNotFound
+    return job
+
+
+def read_id(text: str) -> JobId:
+    """Read a job id in any spelling of a UUID. Raises `JobNotFound` for anything else."""
+    try:
+        return JobId(str(UUID(text)))
+    except ValueError:
+        raise JobNotFound from None

@@ -1,0 +1,97 @@
+"""Reads results back, a chunk at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, func, literal, select
+
+from shared.db.tables import chunks, inputs, results
+from shared.db.types import AnyRow
+from shared.domain.chunks import Encoding
+from shared.domain.jobs import JobFailure, JobId
+from shared.domain.rows import RowError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredInput:
+    """A chunk's rows as they came."""
+
+    encoding: Encoding
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredResult:
+    """One chunk's result, as read back. `labels` is None when the chunk was given up."""
+
+    seq: int
+    first_row: int
+    first_line: int
+    row_count: int
+    ids: Sequence[str] | None
+    lines: Sequence[int] | None
+    labels: Sequence[str | None] | None
+    probabilities: bytes | None
+    errors: tuple[RowError, ...]
+    failure: JobFailure | None
+    input: StoredInput | None
+
+    def line(self, offset: int) -> int | None:
+        """Give the line in the CSV of the row at `offset`, None for rows that came as JSON."""
+        if self.lines is not None:
+            return self.lines[offset]
+        return self.first_line + offset if self.first_line else None
+
+
+def read_results(
+    connection: Connection, job: JobId, first: int, last: int, *, with_input: bool = False
+) -> list[StoredResult]:
+    """Read the results that hold any of the rows `first` to `last` - 1 of `job`, in order.
+
+    A chunk without a result is missing from the list.
+    """
+    # The slim rows of `chunks` say which results to read; a result's own row may be megabytes.
+    ends = select(func.max(chunks.c.seq)).where(chunks.c.job_id == job)
+    query = _query(with_input=with_input).where(
+        results.c.job_id == job,
+        results.c.seq >= ends.where(chunks.c.first_row <= first).scalar_subquery(),
+        results.c.seq <= ends.where(chunks.c.first_row < last).scalar_subquery(),
+    )
+    return [_stored(row) for row in connection.execute(query.order_by(results.c.seq))]
+
+
+def next_result(
+    connection: Connection, job: JobId, after: int, *, with_input: bool, only_errors: bool = False
+) -> StoredResult | None:
+    """Read the first result of `job` whose chunk comes after chunk number `after`, or None."""
+    query = _query(with_input=with_input).where(results.c.job_id == job, results.c.seq > after)
+    if only_errors:
+        query = query.where(results.c.errors.is_not(None) | results.c.error_code.is_not(None))
+    row = connection.execute(query.order_by(results.c.seq).limit(1)).first()
+    return None if row is None else _stored(row)
+
+
+def _query(*, with_input: bool) -> Select[*tuple[Any, ...]]:
+    if not with_input:
+        return select(results, literal(None).label("encoding"), literal(None).label("body"))
+    same = and_(inputs.c.job_id == results.c.job_id, inputs.c.seq == results.c.seq)
+    return select(results, *inputs.c["encoding", "body"]).outerjoin(inputs, same)
+
+
+def _stored(row: AnyRow) -> StoredResult:
+    failure = JobFailure(code=row.error_code, detail=row.error_detail) if row.error_code else None
+    body = StoredInput(encoding=Encoding(row.encoding), body=row.body) if row.encoding else None
+    return StoredResult(
+        seq=row.seq,
+        first_row=row.first_row,
+        first_line=row.first_line,
+        row_count=row.row_count,
+        ids=row.ids,
+        lines=row.lines,
+        labels=row.labels,
+        probabilities=row.probabilities,
+        errors=tuple(RowError(**error) for error in row.errors or ()),
+        failure=failure,
+        input=body,
+    )
