@@ -1,11 +1,12 @@
 """A CSV request as options and a stream of bytes, whether its body is raw or a form."""
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any, Final
 
 from flask import Request
 from werkzeug.datastructures import MultiDict
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.sansio.multipart import (
     Data,
     Epilogue,
@@ -51,7 +52,7 @@ class _Counted:
         """Give up to `size` bytes. Raises `UploadIncomplete` when the rest never comes."""
         try:
             data = self._stream.read(size)
-        except OSError:
+        except (OSError, ClientDisconnected):
             # The client, or something between it and us, went away.
             raise UploadIncomplete from None
         if self._left is not None:
@@ -98,7 +99,8 @@ def _file_data(events: Iterator[Any]) -> Iterator[bytes]:
 
 def _events(parts: Iterator[bytes], decoder: MultipartDecoder) -> Iterator[Any]:
     try:
-        for part in parts:
+        # None tells the decoder that the body has ended.
+        for part in chain(parts, (None,)):
             decoder.receive_data(part)
             while not isinstance(event := decoder.next_event(), NeedData):
                 yield event
