@@ -2,9 +2,11 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ _PACKAGES = ("api", "worker", "shared")
 _BUILD = {"api.wsgi", "api.gunicorn_conf", "worker.main"}
 # Alembic runs these itself, inside a migration.
 _SCRIPTS = "shared.db.migrations."
+# Of the standard library, from a later Python on.
+_NEWER = {"compression"}
 
 _IMPORT_ALL = """
 import importlib, json, sys, threading
@@ -116,3 +120,26 @@ def test_the_client_imports_nothing_of_the_server() -> None:
     }
 
     assert not foreign
+
+
+@pytest.mark.parametrize("image", ["api", "worker"])
+def test_an_images_requirements_name_what_its_code_imports(image: str) -> None:
+    """A package that is here by chance, as another's dependency or by hand, is missing there."""
+    listed = (_ROOT / "requirements" / f"{image}.in").read_text()
+    named = {_plain(name) for name in re.findall(r"^[\w.-]+", listed, re.MULTILINE)}
+    owners = packages_distributions()
+
+    missing = {
+        imported
+        for name, file in _files()
+        if name.startswith((image, "shared")) and not name.startswith("api.client")
+        for imported in _imported_by(file)
+        if imported.partition(".")[0] not in {*sys.stdlib_module_names, *_PACKAGES, *_NEWER}
+        and not named & {_plain(owner) for owner in owners[imported.partition(".")[0]]}
+    }
+
+    assert not missing
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-").replace(".", "-")
