@@ -113,7 +113,10 @@ def _number(value: object, field: str) -> float:
             return value
         raise _Flaw("not_finite", "NaN and infinity are not measurements.", field)
     if isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise _Flaw("not_finite", "The number is too large for a float64.", field) from None
     if value is None:
         raise _Flaw("missing", "The value is null.", field)
     raise _Flaw("not_a_number", f"A number is needed, not {_kind(value)}.", field)
