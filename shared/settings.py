@@ -45,7 +45,8 @@ class Settings(BaseSettings):
 
     max_body_bytes: Count = 16 * 1024 * 1024
     max_upload_bytes: Count = 16 * 1024**3
-    max_line_bytes: Count = 64 * 1024
+    # Python's csv module reads no field longer than the most that can be set here.
+    max_line_bytes: Annotated[int, Field(ge=1, le=128 * 1024)] = 64 * 1024
     chunk_bytes: Count = 4 * 1024 * 1024
     upload_patience_seconds: Seconds = 300.0
     max_instances: Count = 100_000
