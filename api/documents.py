@@ -32,7 +32,9 @@ def job_document(job: Job) -> dict[str, Any]:
         "started_at": job.started_at,
         "finished_at": job.finished_at,
         "expires_at": job.expires_at,
-        "links": {"self": path, "results": f"{path}/results", "errors": f"{path}/errors"},
+        "retry_of": job.retry_of,
+        "links": {"self": path, "results": f"{path}/results", "errors": f"{path}/errors",
+            "cancel": f"{path}/cancel"},
     }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from api.csv.cut import CutLimits
 from api.csv.receive import CsvLimits, ReceiveCsv
 from api.intake import Intake, IntakeLimits
 from api.options import ReadOptions
+from api.pressure import Pressure, WaterMarks
 from api.publisher import Publisher
 from api.submit import SubmitJob, SubmitLimits
 from api.uploads import DatabaseUploads
@@ -20,6 +21,7 @@ from shared.catalog import Catalog
 from shared.db.engine import Database, open_database
 from shared.db.jobs import finished_among
 from shared.db.submissions import insert_group
+from shared.db.sweeps import backlog
 from shared.domain.jobs import JobId
 from shared.domain.manifest import Manifest
 from shared.queue import MessageQueue
@@ -67,6 +69,7 @@ class Services:
     intake: Intake
     publisher: Publisher
     waiter: Waiter
+    pressure: Pressure
     submit: SubmitJob
     receive: ReceiveCsv
 
@@ -117,6 +120,10 @@ def build_services(settings: Settings) -> Services:
         intake=intake,
         publisher=publisher,
         waiter=Waiter(lambda ids: database.read(lambda c: finished_among(c, ids))),
+        pressure=Pressure(
+            lambda: sum(database.read(backlog).values()),
+            WaterMarks(high=settings.high_water_rows, low=settings.low_water_rows),
+        ),
         submit=_submit(settings, read_options, intake),
         receive=_receive(settings, read_options, intake, database, publisher),
     )

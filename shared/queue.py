@@ -20,6 +20,8 @@ from shared.domain.jobs import ChunkRef, JobId
 
 # Frozen: a worker of another release must understand a message, or leave it to the sweep.
 RUN_TASK: Final = "drybeans.run.1"
+# Messages that may wait in a queue: some seconds of work, and never more in Redis.
+FULL: Final = 64
 _EPOCH: Final = "drybeans:epoch"
 
 # A reason for each stands in docs/adr/0003.
@@ -70,14 +72,20 @@ class MessageQueue:
     def publish(self, dispatches: Iterable[Dispatch]) -> int:
         """Send messages for `dispatches` and count them.
 
-        Raises `QueueDown` when Redis does not take them, and for a while after that at once.
+        A queue that is full gets none: the sweep publishes the rest as workers make room. Raises
+        `QueueDown` when Redis does not take messages, and for a while after that at once.
         """
         if time.monotonic() < self._silent_until:
             raise QueueDown
         sent = 0
+        room: dict[Queue, int] = {}
         for queue, refs in pack_messages(dispatches, self._limits):
-            self._guard(partial(self._send, queue, refs))
-            sent += 1
+            if queue not in room:
+                room[queue] = FULL - self.waiting(queue)
+            if room[queue] > 0:
+                self._guard(partial(self._send, queue, refs))
+                room[queue] -= 1
+                sent += 1
         return sent
 
     def _send(self, queue: Queue, refs: Sequence[ChunkRef]) -> None:

@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     intake_jobs: Count = 2_000
     intake_bytes: Count = 64 * 1024 * 1024
     group_jobs: Count = 500
+    high_water_rows: Count = 50_000_000
+    low_water_rows: Count = 40_000_000
 
     predict_wait_seconds: Seconds = 30.0
     retention_seconds: Seconds = 7 * 24 * 3600.0
@@ -67,6 +69,7 @@ class Settings(BaseSettings):
     max_attempts: Count = 4
     republish_seconds: Seconds = 5.0
     sweep_seconds: Seconds = 1.0
+    heartbeat_file: Path | None = None
     window_chunks: Count = 4
 
     workers: Count = os.cpu_count() or 1

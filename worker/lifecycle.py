@@ -2,17 +2,21 @@
 
 import gc
 from collections.abc import Callable
+from typing import Any, Final
 from uuid import uuid4
 
-from celery import signals
+from celery import bootsteps, signals
 from threadpoolctl import threadpool_limits
 
+from shared.alive import Alive
 from shared.db.engine import open_database
 from shared.domain.jobs import RetryPolicy
 from shared.queue import MessageQueue
 from shared.settings import Settings
 from worker.models import Models
 from worker.run import RunBatch
+
+_BEAT_SECONDS: Final = 5.0
 
 
 def message_queue(settings: Settings) -> MessageQueue:
@@ -63,6 +67,23 @@ def connect_signals(process: PoolProcess) -> None:
     """Build `process` in each child, and share the parent's memory with all of them."""
     signals.worker_process_init.connect(process.start, weak=False)
     signals.worker_before_create_process.connect(_freeze, weak=False)
+
+
+def heartbeat_step(alive: Alive) -> type[bootsteps.StartStopStep]:
+    """Make the step of Celery's consumer that beats while the consumer takes messages.
+
+    It belongs to the consumer and not to the worker: a worker that is up but deaf, whose consumer
+    cannot get back to Redis, stops beating, and after a reconnect the step is started anew.
+    """
+
+    class Heartbeat(bootsteps.StartStopStep):
+        requires = ("celery.worker.consumer.tasks:Tasks",)
+
+        def start(self, parent: Any) -> None:  # noqa: ANN401 - Celery has no types
+            alive.beat()
+            parent.timer.call_repeatedly(_BEAT_SECONDS, alive.beat)
+
+    return Heartbeat
 
 
 def _freeze(**_: object) -> None:

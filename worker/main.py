@@ -4,10 +4,11 @@ import logging
 
 from celery import signals
 
+from shared.alive import Alive
 from shared.logs import start_logging
 from shared.queue import new_celery
 from shared.settings import read_settings
-from worker.lifecycle import PoolProcess, connect_signals, new_runner
+from worker.lifecycle import PoolProcess, connect_signals, heartbeat_step, new_runner
 from worker.tasks import register
 
 settings = read_settings()
@@ -40,6 +41,7 @@ app = new_celery("drybeans", settings.redis_url.get_secret_value(), _OPTIONS)
 _process = PoolProcess(lambda: new_runner(settings))
 register(app, _process)
 connect_signals(_process)
+app.steps["consumer"].add(heartbeat_step(Alive(settings.heartbeat_file)))
 
 
 @signals.setup_logging.connect(weak=False)

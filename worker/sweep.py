@@ -6,11 +6,13 @@ Any number of sweepers may run; the database lets each row be taken by one of th
 import logging
 import signal
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from shared.db.engine import Database, open_database
+from shared.alive import Alive
+from shared.db.engine import Connection, Database, open_database
 from shared.db.sweeps import (
     erase_expired,
     expire_jobs,
@@ -22,15 +24,15 @@ from shared.domain.chunks import Dispatch, Outbox, Queue
 from shared.domain.errors import DatabaseDown, DryBeansError, QueueDown
 from shared.domain.jobs import RetryPolicy
 from shared.logs import start_logging
-from shared.queue import MessageQueue
+from shared.queue import FULL, MessageQueue
 from shared.settings import Settings, read_settings
 
 log = logging.getLogger(__name__)
 
 # What one pass takes at a time: a pass stays short, and the next one is a second away.
 _BATCH: Final = 1000
-# A queue this long is work enough until the next pass; more would only fill Redis.
-_WAITING_MESSAGES: Final = 4
+# A queue with more messages than this has work enough until the next pass.
+_LOW: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +44,19 @@ class Sweep:
     retry: RetryPolicy
     outbox: Outbox
 
-    def __call__(self) -> None:
-        """Look once. Raises `DatabaseDown` when there is nothing to look at."""
+    def __call__(self) -> bool:
+        """Look once, and say whether there is likely to be more to publish soon.
+
+        Raises `DatabaseDown` when there is nothing to look at.
+        """
         self._return_leases()
         self._expire()
         self._erase()
         try:
-            self._republish()
+            return self._republish()
         except QueueDown as error:
             log.warning("publish_failed", extra={"reason": error.detail})
+            return False
 
     def _return_leases(self) -> None:
         recovered = self.database.write(
@@ -72,21 +78,32 @@ class Sweep:
         if erased:
             log.info("jobs_erased", extra={"jobs": erased})
 
-    def _republish(self) -> None:
+    def _republish(self) -> bool:
         if self.queue.lost_memory():
             due = self.database.write(make_all_due)
             log.warning("redis_was_empty", extra={"chunks": due})
-        for queue in Queue:
-            if self.queue.waiting(queue) < _WAITING_MESSAGES:
-                self._republish_queue(queue)
+        refilled = [self._refill(queue) for queue in Queue]
+        return any(refilled)
 
-    def _republish_queue(self, queue: Queue) -> None:
-        due = self.database.write(
-            lambda connection: take_due(connection, queue, _BATCH, self.outbox.republish_after)
-        )
-        if due:
-            log.warning("chunks_republished", extra={"queue": queue, "chunks": len(due)})
+    def _refill(self, queue: Queue) -> bool:
+        """Publish what is due while `queue` has room, and say whether there was anything.
+
+        A queue that is not nearly empty is left alone: what is due there most likely waits in it.
+        """
+        if self.queue.waiting(queue) > _LOW:
+            return False
+        published = 0
+        while due := self.database.write(partial(self._take_due, queue)):
+            published += len(due)
             self.queue.publish(due)
+            if self.queue.waiting(queue) >= FULL // 2:
+                break
+        if published:
+            log.info("chunks_republished", extra={"queue": queue.value, "chunks": published})
+        return published > 0
+
+    def _take_due(self, queue: Queue, connection: Connection) -> list[Dispatch]:
+        return take_due(connection, queue, _BATCH, self.outbox.republish_after)
 
     def _publish(self, released: Iterable[Dispatch]) -> None:
         try:
@@ -107,11 +124,22 @@ def new_sweep(settings: Settings) -> Sweep:
     )
 
 
-def run(sweep: Sweep, stop: threading.Event, *, every: float) -> None:
-    """Sweep each `every` seconds until `stop`; a failed pass is told and tried again."""
-    while not stop.wait(every):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Seconds between two passes: `calm`, or `busy` while a backlog is being published."""
+
+    calm: float
+    busy: float = 0.2
+
+
+def run(sweep: Callable[[], bool], stop: threading.Event, pace: Pace, alive: Alive) -> None:
+    """Sweep until `stop`; a failed pass is told and tried again. Each pass shows on `alive`."""
+    pause = pace.calm
+    while not stop.wait(pause):
+        pause = pace.calm
+        alive.beat()
         try:
-            sweep()
+            pause = pace.busy if sweep() else pace.calm
         except DatabaseDown as error:
             log.warning("sweep_waits", extra={"reason": error.detail})
         except Exception:
@@ -129,7 +157,8 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     log.info("sweeper_starts")
-    run(new_sweep(settings), stop, every=settings.sweep_seconds)
+    alive = Alive(settings.heartbeat_file)
+    run(new_sweep(settings), stop, Pace(calm=settings.sweep_seconds), alive)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,20 @@ from uuid import UUID
 
 from api.services import Services
 from shared.db.jobs import read_job
-from shared.domain.errors import JobNotFound
+from shared.domain.errors import JobDeleted, JobNotFound
 from shared.domain.jobs import Job, JobId
 
 
 def find_job(services: Services, job_id: str) -> Job:
-    """Read the job that `job_id` names. Raises `JobNotFound`, also for what is no job id."""
+    """Read the job that `job_id` names.
+
+    Raises `JobNotFound`, also for what is no job id, and `JobDeleted`.
+    """
     job = services.database.read(lambda connection: read_job(connection, read_id(job_id)))
     if job is None:
         raise JobNotFound
+    if job.deleted_at is not None:
+        raise JobDeleted
     return job
 
 

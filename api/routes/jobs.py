@@ -45,6 +45,7 @@ def blueprint(services: Services) -> Blueprint:
 
 
 def _submit(services: Services) -> Job:
+    services.pressure.check()
     if request.is_json:
         return services.submit(read_json(request))
     if request.mimetype in {"text/csv", "multipart/form-data"}:

@@ -13,7 +13,7 @@ _COLUMNS = jobs.c[
     "id", "state", "layout", "model_name", "model_version", "model_sha256", "outputs", "labels",
     "warnings", "rows_total", "rows_succeeded", "rows_failed", "chunks_total", "attempts",
     "summary", "error_code", "error_detail", "created_at", "started_at", "finished_at",
-    "expires_at",
+    "expires_at", "deleted_at", "retry_of",
 ]  # fmt: skip
 
 
@@ -57,6 +57,8 @@ def _job(row: AnyRow) -> Job:
         started_at=row.started_at,
         finished_at=row.finished_at,
         expires_at=row.expires_at,
+        deleted_at=row.deleted_at,
+        retry_of=None if row.retry_of is None else JobId(row.retry_of),
     )
 
 
@@ -71,6 +73,11 @@ def finished_among(connection: Connection, ids: Iterable[JobId]) -> set[JobId]:
 
 def erase(connection: Connection, ids: Sequence[JobId]) -> None:
     """Delete `ids` with everything that belongs to them."""
+    erase_rows(connection, ids)
+    connection.execute(delete(jobs).where(jobs.c.id.in_(sorted(ids))))
+
+
+def erase_rows(connection: Connection, ids: Sequence[JobId]) -> None:
+    """Delete all chunks, inputs and results of `ids`."""
     for table in (results, inputs, chunks):
         connection.execute(delete(table).where(table.c.job_id.in_(sorted(ids))))
-    connection.execute(delete(jobs).where(jobs.c.id.in_(sorted(ids))))

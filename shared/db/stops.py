@@ -2,10 +2,10 @@
 
 from sqlalchemy import Connection, select, update
 
-from shared.db.jobs import erase
+from shared.db.jobs import erase, erase_rows
 from shared.db.tables import chunks, jobs
 from shared.db.types import now
-from shared.domain.jobs import ChunkState, JobId, JobState, chunk_sources, sources
+from shared.domain.jobs import TERMINAL, ChunkState, JobId, JobState, chunk_sources, sources
 
 
 def stop_job(connection: Connection, job: JobId, state: JobState) -> bool:
@@ -31,6 +31,21 @@ def stop_job(connection: Connection, job: JobId, state: JobState) -> bool:
         .values(state=state, finished_at=now(), expires_at=now(jobs.c.retention_seconds))
     )
     return moved.rowcount == 1
+
+
+def bury(connection: Connection, job: JobId) -> bool:
+    """Erase the data of `job`, which must have finished, and leave a row that says so.
+
+    Gives False when the job still runs.
+    """
+    buried = connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job, jobs.c.state.in_(TERMINAL))
+        .values(deleted_at=now(), labels={}, warnings=[], layout=None, summary=None)
+    )
+    if buried.rowcount:
+        erase_rows(connection, [job])
+    return buried.rowcount == 1
 
 
 def discard(connection: Connection, job: JobId) -> None:

@@ -94,6 +94,24 @@ class JobDeleted(DryBeansError):
     code = "job_deleted"
 
 
+class JobFinished(DryBeansError):
+    """The job has finished, and finished jobs do not change."""
+
+    code = "job_finished"
+
+
+class NothingToRetry(DryBeansError):
+    """Every part of the job was run, so there is nothing to run again."""
+
+    code = "nothing_to_retry"
+
+
+class Overloaded(DryBeansError):
+    """More rows wait than the service takes on; try again later."""
+
+    code = "overloaded"
+
+
 class UploadIncomplete(DryBeansError):
     """The upload broke off before its end; send it again."""
 

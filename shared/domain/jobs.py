@@ -175,6 +175,8 @@ class Job:
     started_at: datetime | None
     finished_at: datetime | None
     expires_at: datetime | None
+    deleted_at: datetime | None = None
+    retry_of: JobId | None = None
 
     @property
     def finished(self) -> bool:

@@ -85,11 +85,13 @@ def _create_jobs() -> None:
         sa.Column("error_code", ascii_text(64)),
         sa.Column("error_detail", sa.String(500)),
         sa.Column("retention_seconds", sa.Integer, nullable=False),
+        sa.Column("retry_of", ascii_text(36, fixed=True)),
         sa.Column("created_at", UtcDateTime, nullable=False),
         sa.Column("started_at", UtcDateTime),
         sa.Column("finished_at", UtcDateTime),
         sa.Column("deadline_at", UtcDateTime, nullable=False),
         sa.Column("expires_at", UtcDateTime),
+        sa.Column("deleted_at", UtcDateTime),
         **_OPTIONS,
     )
     op.create_index("jobs_by_deadline", "jobs", ["state", "deadline_at"])

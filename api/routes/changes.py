@@ -1,0 +1,50 @@
+"""What a client may do to a job: cancel it, run it again, delete it."""
+
+from http import HTTPStatus
+
+from flask import Blueprint, Response
+
+from api.documents import job_document
+from api.responses import json_response
+from api.routes.finding import find_job, read_id
+from api.services import Services, new_job_id, utc_now
+from shared.db.retries import retry_job
+from shared.db.stops import bury, stop_job
+from shared.domain.errors import JobFinished, JobUnfinished
+from shared.domain.jobs import JobId, JobState
+
+
+def blueprint(services: Services) -> Blueprint:
+    """Make POST /jobs/<id>/cancel, POST /jobs/<id>/retry and DELETE /jobs/<id>."""
+    routes = Blueprint("changes", __name__)
+    database = services.database
+
+    @routes.post("/jobs/<job_id>/cancel")
+    def cancel(job_id: str) -> Response:
+        """Take effect at once: a chunk that a worker holds can no longer write its result."""
+        job = find_job(services, job_id)
+        if not database.write(lambda c: stop_job(c, job.id, JobState.CANCELED)):
+            state = find_job(services, job_id).state
+            raise JobFinished(f"The job is {state}; only an unfinished job can be canceled.")
+        return json_response(job_document(find_job(services, job_id)))
+
+    @routes.post("/jobs/<job_id>/retry")
+    def retry(job_id: str) -> Response:
+        services.pressure.check()
+        again = new_job_id()
+        dispatches = database.write(
+            lambda c: retry_job(c, read_id(job_id), again, utc_now(), services.settings.outbox)
+        )
+        services.publisher.offer(dispatches)
+        headers = {"Location": f"/jobs/{again}", "Retry-After": "1"}
+        document = job_document(find_job(services, again))
+        return json_response(document, HTTPStatus.ACCEPTED, headers)
+
+    @routes.delete("/jobs/<job_id>")
+    def delete(job_id: str) -> Response:
+        job = find_job(services, job_id)
+        if not database.write(lambda c: bury(c, JobId(job.id))):
+            raise JobUnfinished(f"The job is {job.state}; cancel it first.")
+        return Response(status=HTTPStatus.NO_CONTENT)
+
+    return routes

@@ -1,0 +1,42 @@
+"""A sign of life in a file, for probes: `python -m shared.alive FILE [SECONDS]` reads it."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+_OLDEST: Final = 180.0
+
+
+class Alive:
+    """Touches a file at each beat; without a file it does nothing."""
+
+    def __init__(self, file: Path | None) -> None:
+        """Take the `file` to touch, or None."""
+        self._file = file
+
+    def beat(self) -> None:
+        """Show that this process still does its work."""
+        if self._file is not None:
+            self._file.touch()
+
+
+def age(file: Path) -> float:
+    """Give the seconds since the last beat, infinite when there was none."""
+    try:
+        return time.time() - file.stat().st_mtime
+    except FileNotFoundError:
+        return float("inf")
+
+
+def main(arguments: list[str]) -> str | None:
+    """Give None when the file's last beat is young enough, else what is wrong."""
+    if not 1 <= len(arguments) <= 2:  # noqa: PLR2004 - FILE [SECONDS]
+        return "usage: python -m shared.alive FILE [SECONDS]"
+    oldest = float(arguments[1]) if len(arguments) > 1 else _OLDEST
+    seconds = age(Path(arguments[0]))
+    return None if seconds <= oldest else f"no sign of life for {seconds:.0f} s"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
