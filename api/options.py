@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Protocol
 
-from api.reading import Faults
+from api.reading import Faults, pointer
 from shared.domain.errors import ModelUnknown
 from shared.domain.manifest import Manifest
 
@@ -48,7 +48,7 @@ class ReadOptions:
         faults = Faults()
         for name in sorted(document.keys() - known):
             detail = f"There is no {name[:80]!r} here; known are {', '.join(sorted(known))}."
-            faults.add(f"/{name[:80]}", "unknown_member", detail)
+            faults.add(pointer(name), "unknown_member", detail)
         labels = _read_labels(document.get("labels", {}), faults)
         retention = _read_retention(document.get("retention_seconds"), self.longest, faults)
         manifest = _read_model(document.get("model", self.default_model), self.resolve, faults)
@@ -86,7 +86,7 @@ def _read_labels(labels: object, faults: Faults) -> dict[str, str]:
     for name, value in labels.items():
         if not (isinstance(value, str) and max(len(name), len(value)) <= _LABEL_LENGTH and name):
             detail = f"A label is a pair of texts of 1 to {_LABEL_LENGTH} characters."
-            faults.add(f"/labels/{name[:80]}", "label", detail)
+            faults.add(pointer("labels", name), "label", detail)
     return labels
 
 

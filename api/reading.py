@@ -1,12 +1,14 @@
 """Reads request bodies: JSON only when it says so, strictly, within bounds."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from flask import Request
 
 from shared.domain.errors import BodyMalformed, BodyTypeUnsupported, Fault, RequestInvalid
+
+_MOST_TOKEN: Final = 80
 
 
 def read_json(request: Request) -> Mapping[str, Any]:
@@ -37,6 +39,12 @@ def _reason(text: bytes | str, error: orjson.JSONDecodeError) -> str:
     if start.lstrip("-+").lower().startswith(("nan", "inf")):
         return f"NaN and Infinity are not JSON numbers (character {error.pos + 1})"
     return str(error) if text else "it is empty"
+
+
+def pointer(*tokens: str | int) -> str:
+    """Write a JSON pointer (RFC 6901) of `tokens`; long ones, which are a client's, are cut."""
+    cut = (str(token)[:_MOST_TOKEN] for token in tokens)
+    return "".join(f"/{token.replace('~', '~0').replace('/', '~1')}" for token in cut)
 
 
 class Faults:

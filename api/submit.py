@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from api.options import OPTIONS, Options, ReadOptions
+from api.reading import pointer
 from shared.domain.chunks import Encoding, NewChunk, Queue, Submission
 from shared.domain.errors import BodyTooLarge, Fault, RequestInvalid
 from shared.domain.jobs import Job, JobId, JobState
@@ -83,8 +84,8 @@ class SubmitJob:
         )
 
 
-def _fault(pointer: str, code: str, detail: str) -> Fault:
-    return Fault(pointer=pointer, code=code, detail=detail)
+def _fault(where: str, code: str, detail: str) -> Fault:
+    return Fault(pointer=where, code=code, detail=detail)
 
 
 def _nothing_usable(rows: PackedRows) -> str:
@@ -100,16 +101,12 @@ def _nothing_usable(rows: PackedRows) -> str:
 def _row_faults(rows: PackedRows) -> tuple[Fault, ...]:
     return tuple(
         _fault(
-            f"/instances/{error.row}" + (f"/{_escape(error.field)}" if error.field else ""),
+            pointer("instances", error.row, *([error.field] if error.field else [])),
             error.code,
             error.detail,
         )
         for error in rows.errors[:1000]
     )
-
-
-def _escape(token: str) -> str:
-    return token.replace("~", "~0").replace("/", "~1")
 
 
 def _cut(rows: PackedRows, size: int, width: int) -> Sequence[NewChunk]:
