@@ -20,10 +20,17 @@ KERNELS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def a_table(classes: int = 3, rows: int = 240, seed: int = 0) -> tuple[Floats, NDArray[np.str_]]:
-    """Give rows of five positive features whose classes overlap, and their labels."""
+def a_table(
+    classes: int = 3, rows: int = 240, seed: int = 0, *, spread: float = 4.0
+) -> tuple[Floats, NDArray[np.str_]]:
+    """Give rows of five features around 20 whose classes overlap, and their labels."""
     table, numbers, _ = make_blobs(
-        rows, n_features=5, centers=classes, cluster_std=4.0, random_state=seed, return_centers=True
+        rows,
+        n_features=5,
+        centers=classes,
+        cluster_std=spread,
+        random_state=seed,
+        return_centers=True,
     )
     names = np.array([f"bean {number:02}" for number in range(classes)])
     return np.asarray(table + 20.0), names[numbers]

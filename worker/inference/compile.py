@@ -1,5 +1,6 @@
 """Chooses how a fitted estimator is best asked."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -10,10 +11,13 @@ from worker.inference.dots import dot_machine
 from worker.inference.expansion import Expansion, Machine
 from worker.inference.predictor import Predictor, StockPredictor
 from worker.inference.radial import Precision, radial_machine
+from worker.inference.reduced import reduced
 from worker.inference.stacking import read_stack
 from worker.inference.svc import Model, has_known_margins, open_pipeline, read_votes
 
 _TRIALS: Final = 128
+_WORTH: Final = 0.25
+"""An approximation costs a quarter of the whole, so it must settle more rows than that."""
 
 
 def compile_predictor(estimator: Any, *, caution: float = 1.0) -> Predictor:  # noqa: ANN401 - any scikit-learn classifier
@@ -44,13 +48,14 @@ def _read(estimator: Any) -> Model | None:  # noqa: ANN401 - as above
 
 
 def _stages(model: Model) -> tuple[Stage, ...]:
-    """Prepare float32, where it makes a difference, and float64."""
+    """Prepare the stages that are possible and pay, ending with float64; none without that."""
     exact = _stage(model, np.float64)
     if exact is None:
         return ()
-    radial = any(source.expansion.kernel == "rbf" for source in model.sources)
-    quick = _stage(model, np.float32) if radial else None
-    return (exact,) if quick is None else (quick, exact)
+    if all(source.expansion.kernel != "rbf" for source in model.sources):
+        return (exact,)
+    stages = (_brief(model), _stage(model, np.float32), exact)
+    return tuple(stage for stage in stages if stage is not None)
 
 
 def _stage(model: Model, precision: Precision) -> Stage | None:
@@ -61,6 +66,22 @@ def _stage(model: Model, precision: Precision) -> Stage | None:
             return None
         machines.append((source.steps, machine))
     return Stage(machines=tuple(machines), bias=model.bias, slack=model.slack)
+
+
+def _brief(model: Model) -> Stage | None:
+    """Prepare an approximation, if it settles enough of the hardest rows: the support vectors."""
+    source, *others = model.sources
+    approximation = None if others else reduced(source.expansion)
+    if approximation is None:
+        return None
+    expansion, distance = approximation
+    machine = _machine(expansion, np.float32)
+    if machine is None:
+        return None
+    trial = Stage(machines=(((), machine),), bias=model.bias, slack=model.slack + distance)
+    with np.errstate(all="ignore"):
+        _, sure = model.decision.decide(*trial.evaluate(source.expansion.points))
+    return replace(trial, machines=((source.steps, machine),)) if sure.mean() > _WORTH else None
 
 
 def _machine(expansion: Expansion, precision: Precision) -> Machine | None:

@@ -86,13 +86,12 @@ class Highest:
         return True
 
     def decide(self, values: Floats, errors: Floats) -> tuple[Indices, Flags]:
-        """Compare the lead over the second with the errors of both."""
+        """Compare the least the first can be with the most that any other can."""
         rows = np.arange(len(values))
         labels = values.argmax(axis=1)
-        rest = values.copy()
-        rest[rows, labels] = -np.inf
-        lead = values[rows, labels] - rest.max(axis=1)
-        return labels, lead > 2.0 * errors.max(axis=1)
+        most = values + errors
+        most[rows, labels] = -np.inf
+        return labels, values[rows, labels] - errors[rows, labels] > most.max(axis=1)
 
     def probabilities(self, values: Floats) -> Floats:
         """Give the softmax of the scores, (n, classes)."""

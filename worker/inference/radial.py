@@ -121,6 +121,12 @@ class RadialMachine:
         return sums
 
 
+def growth_of(expansion: Expansion) -> float:
+    """Give G: how fast a kernel value's relative error grows, see `RadialMachine`."""
+    features: int = expansion.points.shape[1]
+    return (4.0 * features + 20.0) * expansion.gamma
+
+
 @cache
 def faster_power() -> Power:
     """Time both powers: exp2 takes half of exp's time with AVX-512 and twice as much with AVX2."""
@@ -158,7 +164,7 @@ def radial_machine(
     scale = expansion.gamma * (1.0 if power is np.exp else log2(e))
     depths = _Depths(
         unit=_UNITS[precision],
-        growth=(4.0 * points.shape[1] + 20.0) * expansion.gamma,
+        growth=growth_of(expansion),
         own=_TILE_POINTS + len(points) / _TILE_POINTS + len(expansion.groups) + 16.0,
         theirs=len(points) + expansion.depth + 16.0,
     )
