@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, and_, delete, select
 
-from shared.db.tables import chunks, inputs, jobs, results
+from shared.db.tables import chunks, idempotency_keys, inputs, job_labels, jobs, results
 from shared.db.types import AnyRow
 from shared.domain.csv_layout import CsvLayout
 from shared.domain.jobs import TERMINAL, Job, JobFailure, JobId, JobState
 
 _COLUMNS = jobs.c[
-    "id", "state", "layout", "model_name", "model_version", "model_sha256", "outputs", "labels",
+    "id", "owner", "state", "layout", "model_name", "model_version", "model_sha256", "outputs", "labels",
     "warnings", "rows_total", "rows_succeeded", "rows_failed", "chunks_total", "attempts",
     "summary", "error_code", "error_detail", "created_at", "started_at", "finished_at",
     "expires_at", "deleted_at", "retry_of",
@@ -39,6 +39,7 @@ def _job(row: AnyRow) -> Job:
     failure = JobFailure(code=row.error_code, detail=row.error_detail) if row.error_code else None
     return Job(
         id=row.id,
+        owner=row.owner,
         state=JobState(row.state),
         layout=CsvLayout.of(row.layout) if row.layout else None,
         model_name=row.model_name,
@@ -74,10 +75,11 @@ def finished_among(connection: Connection, ids: Iterable[JobId]) -> set[JobId]:
 def erase(connection: Connection, ids: Sequence[JobId]) -> None:
     """Delete `ids` with everything that belongs to them."""
     erase_rows(connection, ids)
+    connection.execute(delete(idempotency_keys).where(idempotency_keys.c.job_id.in_(sorted(ids))))
     connection.execute(delete(jobs).where(jobs.c.id.in_(sorted(ids))))
 
 
 def erase_rows(connection: Connection, ids: Sequence[JobId]) -> None:
     """Delete all chunks, inputs and results of `ids`."""
-    for table in (results, inputs, chunks):
+    for table in (results, inputs, chunks, job_labels):
         connection.execute(delete(table).where(table.c.job_id.in_(sorted(ids))))

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from shared.db.tables import chunks, inputs, jobs
+from shared.db.tables import chunks, idempotency_keys, inputs, job_labels, jobs
 from shared.domain.chunks import Dispatch, NewChunk, Outbox, Submission
 from shared.domain.jobs import ChunkState
 
@@ -23,15 +23,51 @@ def insert_group(
     if new:
         pairs = [(submission, chunk) for submission in new for chunk in submission.chunks]
         connection.execute(insert(jobs), [job_row(submission, outbox) for submission in new])
+        _insert_names(connection, new)
         connection.execute(insert(chunks), [chunk_row(*pair, outbox) for pair in pairs])
         connection.execute(insert(inputs), [input_row(*pair) for pair in pairs])
     return [d for submission in group for d in submission.dispatches(outbox.window)]
+
+
+def insert_job(connection: Connection, submission: Submission, outbox: Outbox) -> None:
+    """Insert a job alone, with its labels and its idempotency key."""
+    connection.execute(insert(jobs), [job_row(submission, outbox)])
+    _insert_names(connection, [submission])
+
+
+def _insert_names(connection: Connection, group: Sequence[Submission]) -> None:
+    labels = [row for submission in group for row in _label_rows(submission)]
+    if labels:
+        connection.execute(insert(job_labels), labels)
+    keys = [key_row(submission) for submission in group if submission.idempotency]
+    if keys:
+        connection.execute(insert(idempotency_keys), keys)
+
+
+def _label_rows(submission: Submission) -> list[dict[str, Any]]:
+    return [
+        {"owner": submission.owner, "name": name, "value": value, "job_id": submission.id}
+        for name, value in submission.labels.items()
+    ]
+
+
+def key_row(submission: Submission) -> dict[str, Any]:
+    """Write a submission's idempotency key, which it must have, as a row."""
+    assert submission.idempotency is not None  # noqa: S101 - the caller looked
+    return {
+        "owner": submission.owner,
+        "key_hash": submission.idempotency.key_hash,
+        "fingerprint": submission.idempotency.fingerprint,
+        "job_id": submission.id,
+        "created_at": submission.created_at,
+    }
 
 
 def job_row(submission: Submission, outbox: Outbox) -> dict[str, Any]:
     """Write a job as a row of `jobs`."""
     return {
         "id": submission.id,
+        "owner": submission.owner,
         "state": submission.state,
         "queue": submission.queue,
         "model_name": submission.model_name,

@@ -33,6 +33,8 @@ jobs = Table(
     "jobs",
     metadata,
     Column("id", ascii_text(36, fixed=True), primary_key=True),
+    # The API key that submitted it; empty where keys are off.
+    Column("owner", ascii_text(32), nullable=False),
     Column("state", ascii_text(10), nullable=False),
     Column("queue", ascii_text(16), nullable=False),
     Column("model_name", String(64), nullable=False),
@@ -66,6 +68,8 @@ jobs = Table(
     # A deleted job keeps its row, without data, so that asking for it says so.
     Column("deleted_at", UtcDateTime),
     Index("jobs_by_deadline", "state", "deadline_at"),
+    Index("jobs_by_owner", "owner", "id"),
+    Index("jobs_by_owner_and_state", "owner", "state", "id"),
     Index("jobs_by_expiry", "expires_at"),
     **_INNODB,
 )
@@ -129,5 +133,34 @@ results = Table(
     Column("model_version", String(80), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("job_id", "seq"),
+    **_INNODB,
+)
+
+# What clients call their jobs, one row a label, so that they can be found by it.
+job_labels = Table(
+    "job_labels",
+    metadata,
+    Column("owner", ascii_text(32), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("value", String(64), nullable=False),
+    Column("job_id", ascii_text(36, fixed=True), nullable=False),
+    PrimaryKeyConstraint("owner", "name", "value", "job_id"),
+    Index("job_labels_by_job", "job_id"),
+    **_INNODB,
+)
+
+# The same key twice is the same request twice: the primary key lets one of them in.
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("owner", ascii_text(32), nullable=False),
+    Column("key_hash", ascii_text(64, fixed=True), nullable=False),
+    # Of the request's options and body; NULL while an upload is still arriving.
+    Column("fingerprint", ascii_text(64, fixed=True)),
+    Column("job_id", ascii_text(36, fixed=True), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("owner", "key_hash"),
+    Index("idempotency_keys_by_age", "created_at"),
+    Index("idempotency_keys_by_job", "job_id"),
     **_INNODB,
 )

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, case, delete, insert, select, update
 from shared.db.finishes import advance_jobs, explain
 from shared.db.jobs import stored_job
 from shared.db.stops import stop_job
-from shared.db.submissions import chunk_row, input_row, job_row
+from shared.db.submissions import chunk_row, input_row, insert_job
 from shared.db.tables import chunks as chunk_table
 from shared.db.tables import inputs, jobs, results
 from shared.db.types import now
@@ -23,7 +23,7 @@ UPLOAD_INCOMPLETE: Final = JobFailure(code=_INCOMPLETE.code, detail=_INCOMPLETE.
 def begin_upload(connection: Connection, submission: Submission, outbox: Outbox) -> None:
     """Insert the job of an upload, as yet without chunks."""
     if stored_job(connection, submission.id) is None:
-        connection.execute(insert(jobs), [job_row(submission, outbox)])
+        insert_job(connection, submission, outbox)
 
 
 def add_chunk(

@@ -42,6 +42,18 @@ class NewChunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Idempotency:
+    """A client's name for a request, so that sending it twice makes one job.
+
+    Both are SHA-256 in hex: of the client's key, and of the request's options and body. The
+    latter is None while an upload is still arriving.
+    """
+
+    key_hash: str
+    fingerprint: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
     """A job that has been checked and not yet been committed.
 
@@ -49,6 +61,8 @@ class Submission:
     """
 
     id: JobId
+    owner: str = ""
+    idempotency: Idempotency | None = None
     queue: Queue
     model_name: str
     model_version: int

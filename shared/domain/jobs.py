@@ -157,6 +157,7 @@ class Job:
     """A job as a client may see it."""
 
     id: JobId
+    owner: str = ""
     state: JobState
     layout: CsvLayout | None
     model_name: str

@@ -45,6 +45,8 @@ def upgrade() -> None:
     _create_chunks()
     _create_inputs()
     _create_results()
+    _create_job_labels()
+    _create_idempotency_keys()
     backend = op.get_bind().dialect.name
     op.execute(_VIEW["sqlite" if backend == "sqlite" else "mysql"])
 
@@ -52,7 +54,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Undo."""
     op.execute("DROP VIEW predictions")
-    for table in ("results", "inputs", "chunks", "jobs"):
+    for table in ("idempotency_keys", "job_labels", "results", "inputs", "chunks", "jobs"):
         op.drop_table(table)
 
 
@@ -64,6 +66,7 @@ def _create_jobs() -> None:
     op.create_table(
         "jobs",
         sa.Column("id", ascii_text(36, fixed=True), primary_key=True),
+        sa.Column("owner", ascii_text(32), nullable=False),
         sa.Column("state", ascii_text(10), nullable=False),
         sa.Column("queue", ascii_text(16), nullable=False),
         sa.Column("model_name", sa.String(64), nullable=False),
@@ -95,6 +98,8 @@ def _create_jobs() -> None:
         **_OPTIONS,
     )
     op.create_index("jobs_by_deadline", "jobs", ["state", "deadline_at"])
+    op.create_index("jobs_by_owner", "jobs", ["owner", "id"])
+    op.create_index("jobs_by_owner_and_state", "jobs", ["owner", "state", "id"])
     op.create_index("jobs_by_expiry", "jobs", ["expires_at"])
 
 
@@ -156,3 +161,31 @@ def _create_results() -> None:
         sa.PrimaryKeyConstraint("job_id", "seq"),
         **_OPTIONS,
     )
+
+
+def _create_job_labels() -> None:
+    op.create_table(
+        "job_labels",
+        sa.Column("owner", ascii_text(32), nullable=False),
+        sa.Column("name", sa.String(64), nullable=False),
+        sa.Column("value", sa.String(64), nullable=False),
+        _job_id(),
+        sa.PrimaryKeyConstraint("owner", "name", "value", "job_id"),
+        **_OPTIONS,
+    )
+    op.create_index("job_labels_by_job", "job_labels", ["job_id"])
+
+
+def _create_idempotency_keys() -> None:
+    op.create_table(
+        "idempotency_keys",
+        sa.Column("owner", ascii_text(32), nullable=False),
+        sa.Column("key_hash", ascii_text(64, fixed=True), nullable=False),
+        sa.Column("fingerprint", ascii_text(64, fixed=True)),
+        _job_id(),
+        sa.Column("created_at", UtcDateTime, nullable=False),
+        sa.PrimaryKeyConstraint("owner", "key_hash"),
+        **_OPTIONS,
+    )
+    op.create_index("idempotency_keys_by_age", "idempotency_keys", ["created_at"])
+    op.create_index("idempotency_keys_by_job", "idempotency_keys", ["job_id"])
