@@ -106,21 +106,17 @@ def golden_of(estimator: Estimator, rows: Floats) -> Golden:
     )
 
 
-def untrusted_types(estimator: Estimator) -> frozenset[str]:
-    """Name the types in `estimator` that skops does not trust and that are not scikit-learn's."""
-    return frozenset(sio.get_untrusted_types(data=sio.dumps(estimator))) - own_types(estimator)
+def untrusted_types(content: bytes) -> tuple[frozenset[str], frozenset[str]]:
+    """Name the types in a skops file that skops does not trust: scikit-learn's own, and others.
 
-
-def own_types(estimator: Estimator) -> frozenset[str]:
-    """Name the types in `estimator` that skops does not trust though they are scikit-learn's.
-
-    Its trees and splitters are among them; a manifest may trust them without a second look.
+    Its trees and splitters are among the former; a manifest may trust them without a second look.
     """
-    names = sio.get_untrusted_types(data=sio.dumps(estimator))
-    return frozenset(name for name in names if _is_of_sklearn(name))
+    names = frozenset(sio.get_untrusted_types(data=content))
+    own = frozenset(name for name in names if _is_sklearns_own(name))
+    return own, names - own
 
 
-def _is_of_sklearn(name: str) -> bool:
+def _is_sklearns_own(name: str) -> bool:
     module, _, attribute = name.rpartition(".")
     if not module.startswith("sklearn."):
         return False

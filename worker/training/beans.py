@@ -7,6 +7,7 @@ doi:10.1016/j.compag.2020.105507. UCI Machine Learning Repository, id 602, CC BY
 
 from typing import Final
 
+from worker.training.source import Source
 from worker.training.table import Column
 
 NAME: Final = "drybeans"
@@ -107,3 +108,31 @@ COLUMNS: Final = (
         aliases=("shape_factor_4",),
     ),
 )
+
+SOURCE: Final = Source(
+    url="https://archive.ics.uci.edu/static/public/602/data.csv",
+    citation=CITATION,
+    columns=COLUMNS,
+    label=LABEL,
+    exact=(("Area", 0), ("Perimeter", 3), ("ConvexArea", 0)),
+    contents="4fc4fdfde04988dccc2f142e3aed19eefb1a569c1c72526c1d3a414d106ab941",
+)
+
+_INDEPENDENT_NAMES: Final = (
+    "Perimeter",
+    "MajorAxisLength",
+    "MinorAxisLength",
+    "AspectRation",
+    "Extent",
+    "Solidity",
+    "roundness",
+    "ShapeFactor4",
+)
+INDEPENDENT: Final = tuple(
+    index for index, column in enumerate(COLUMNS) if column.name in _INDEPENDENT_NAMES
+)
+"""Positions of columns from which the formulas above give all the others.
+
+Counting a length several times over, as area, diameter and so on, gives it more weight in the
+distances between beans than the shape that tells the kinds apart.
+"""

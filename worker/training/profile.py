@@ -61,9 +61,11 @@ def _draw(rows: Floats, count: int, random: np.random.Generator) -> Floats:
     mean, spread = rows.mean(axis=0), rows.std(axis=0)
     scaled = (rows - mean) / np.where(spread > 0, spread, 1.0)
     covariance = scaled.T @ scaled / len(rows)
-    return mean + spread * random.multivariate_normal(
+    drawn: Floats = random.multivariate_normal(
         np.zeros(len(mean)), covariance, size=count, method="eigh"
     )
+    rows_like_them: Floats = mean + spread * drawn
+    return rows_like_them
 
 
 def _rounded(rows: Floats) -> Floats:

@@ -1,9 +1,9 @@
 """Tables of numbers with a label for each row, read from CSV files and checked."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,8 @@ from shared.domain.errors import DryBeansError
 Floats: TypeAlias = NDArray[np.float64]
 Labels: TypeAlias = NDArray[Any]
 
-_NAMED: int = 5
+_NAMED: Final = 5
+_LISTED: Final = 40
 
 
 class TableRefused(DryBeansError):
@@ -38,11 +39,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Table:
-    """Rows (n, columns) and, when they are known, their labels (n,)."""
+    """Rows (n, columns) and their labels (n,)."""
 
     columns: tuple[Column, ...]
     rows: Floats
     labels: Labels
+
+    def take(self, indices: NDArray[np.intp]) -> "Table":
+        """Give the rows at `indices`, in that order."""
+        return Table(columns=self.columns, rows=self.rows[indices], labels=self.labels[indices])
 
 
 def read_table(path: Path, columns: Sequence[Column], label: str) -> Table:
@@ -50,27 +55,15 @@ def read_table(path: Path, columns: Sequence[Column], label: str) -> Table:
 
     Columns that nobody asked for are left out. Raises `TableRefused`, which names what is wrong.
     """
-    frame = _read_csv(path)
-    wanted = (*columns, Column(name=label))
-    names = [_find(frame, column) for column in wanted]
-    missing = [column.name for column, name in zip(wanted, names, strict=True) if name is None]
-    if missing:
-        there = ", ".join(map(str, frame.columns[:40]))
-        raise TableRefused(f"{path} has no column {', '.join(missing)}; its columns are {there}.")
-    rows = np.column_stack([_numbers(frame[name], path) for name in names[:-1]])
-    labels = frame[names[-1]]
-    if labels.isna().any():
-        raise TableRefused(f"{path}: {_lines(labels.isna())} no {label}.")
-    return Table(columns=tuple(columns), rows=rows, labels=labels.to_numpy(dtype=str))
+    frame = read_frame(path)
+    try:
+        return table_of(frame, columns, labels=label_column(frame, label))
+    except TableRefused as error:
+        raise TableRefused(f"{path}: {error.detail}") from error
 
 
-def numeric_columns(path: Path, label: str) -> tuple[Column, ...]:
-    """Name the columns of a CSV file besides `label`. Raises `TableRefused`."""
-    frame = _read_csv(path)
-    return tuple(Column(name=str(name)) for name in frame.columns if str(name) != label)
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
+def read_frame(path: Path) -> pd.DataFrame:
+    """Read a CSV file with a header. Raises `TableRefused`."""
     try:
         frame = pd.read_csv(path, float_precision="round_trip", skipinitialspace=True)
     except OSError as error:
@@ -82,19 +75,43 @@ def _read_csv(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _find(frame: pd.DataFrame, column: Column) -> str | None:
-    return next((str(name) for name in frame.columns if str(name) in column), None)
+def table_of(frame: pd.DataFrame, columns: Sequence[Column], *, labels: Labels) -> Table:
+    """Take `columns` out of `frame`, by name or alias. Raises `TableRefused`."""
+    names = [_find(frame, column) for column in columns]
+    missing = [column.name for column, name in zip(columns, names, strict=True) if name is None]
+    if missing:
+        raise TableRefused(f"there is no column {', '.join(missing)}; {_what_is_there(frame)}.")
+    rows = np.column_stack([_numbers(frame[name]) for name in names])
+    return Table(columns=tuple(columns), rows=rows, labels=labels)
 
 
-def _numbers(values: "pd.Series[Any]", path: Path) -> Floats:
+def label_column(frame: pd.DataFrame, label: str) -> Labels:
+    """Take the labels, as text, out of column `label`. Raises `TableRefused`."""
+    name = _find(frame, Column(name=label))
+    if name is None:
+        raise TableRefused(f"there is no column {label}; {_what_is_there(frame)}.")
+    if frame[name].isna().any():
+        raise TableRefused(f"{_lines(frame[name].isna())} no {label}.")
+    return np.array([str(label) for label in frame[name]])
+
+
+def _what_is_there(frame: pd.DataFrame) -> str:
+    return f"the columns are {', '.join(map(str, frame.columns[:_LISTED]))}"
+
+
+def _find(frame: pd.DataFrame, column: Column) -> Hashable | None:
+    return next((name for name in frame.columns if str(name) in column), None)
+
+
+def _numbers(values: "pd.Series[Any]") -> Floats:
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)
     wrong = ~np.isfinite(numbers)
     if wrong.any():
-        raise TableRefused(f"{path}: {_lines(wrong)} no number in {values.name}.")
+        raise TableRefused(f"{_lines(wrong)} no number in {values.name}.")
     return numbers
 
 
-def _lines(wrong: Any) -> str:
+def _lines(wrong: "pd.Series[bool] | NDArray[np.bool_]") -> str:
     found = np.flatnonzero(wrong) + 2
     more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     return f"line {', '.join(map(str, found[:_NAMED]))}{more} has"
