@@ -131,13 +131,16 @@ def read_settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        problems += [
-            f"{PREFIX}{'_'.join(map(str, flaw['loc'])).upper()}: {flaw['msg']}"
-            for flaw in error.errors()
-        ]
+        problems += [_told(flaw["loc"], flaw["msg"]) for flaw in error.errors()]
     if problems or settings is None:
         raise SettingsInvalid("; ".join(problems))
     return settings
+
+
+def _told(place: tuple[int | str, ...], message: str) -> str:
+    # Only the check of the walkthrough's variables belongs to no field of ours.
+    name = PREFIX + "_".join(map(str, place)).upper() if place else "MYSQL_*"
+    return f"{name}: {message.removeprefix('Value error, ')}"
 
 
 def _unknown(environment: Mapping[str, str]) -> list[str]:
