@@ -3,24 +3,32 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Final, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.domain.chunks import ChunkResult, Claimed, Encoding
+from shared.domain.rows import RowError
 from shared.zstd import decompress
 from worker.csv_rows import Rows, read_lines
+from worker.inference import Predictor, RowsRefused
 from worker.models import Model
 
 Floats = NDArray[np.float64]
 
+_REFUSED: Final = "The model cannot compute with these numbers; at least one is far out of range."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Answers:
-    """What a model says of n rows; rows marked not `good` have no label and NaN probabilities."""
+    """What a model says of n rows; those not `good` have no label and NaN probabilities.
+
+    `refused` are the ones among them that could be read, and that the model cannot take.
+    """
 
     good: NDArray[np.bool_]
+    refused: NDArray[np.bool_]
     labels: list[str | None]
     probabilities: NDArray[np.float32] | None
     outside: NDArray[np.bool_]
@@ -58,22 +66,41 @@ def read_rows(chunk: Claimed, width: int) -> Rows:
 
 
 def _answer(model: Model, rows: Floats, *, wants: bool) -> _Answers:
-    good = np.asarray(np.isfinite(rows).all(axis=1), dtype=np.bool_)
-    usable = rows if good.all() else rows[good]
+    finite = np.asarray(np.isfinite(rows).all(axis=1), dtype=np.bool_)
+    good, found = _label(model.predictor, rows, finite)
     labels = np.full(len(rows), None, dtype=object)
+    labels[good] = model.classes[found]
     probabilities = None
-    if len(usable):
-        labels[good] = model.classes[model.predictor.predict(usable)]
     if wants:
         probabilities = np.full((len(rows), len(model.classes)), np.nan, dtype="<f4")
-        if len(usable):
-            probabilities[good] = model.predictor.predict_proba(usable)
+        if len(found):
+            probabilities[good] = model.predictor.predict_proba(_only(rows, good))
     return _Answers(
         good=good,
+        refused=finite & ~good,
         labels=labels.tolist(),
         probabilities=probabilities,
         outside=((rows < model.lows) | (rows > model.highs)) & good[:, None],
     )
+
+
+def _label(
+    predictor: Predictor, rows: Floats, usable: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+    """Give which of the `usable` rows the predictor takes, and the class of each of those."""
+    chosen = _only(rows, usable)
+    if not len(chosen):
+        return usable, np.empty(0, dtype=np.intp)
+    try:
+        return usable, predictor.predict(chosen)
+    except RowsRefused as refusal:
+        taken = usable.copy()
+        taken[np.flatnonzero(usable)[refusal.rows]] = False
+        return _label(predictor, rows, taken)
+
+
+def _only(rows: Floats, chosen: NDArray[np.bool_]) -> Floats:
+    return rows if chosen.all() else rows[chosen]
 
 
 def _cut(model: Model, chunk: Claimed, rows: Rows, answers: _Answers, part: slice) -> ChunkResult:
@@ -90,11 +117,28 @@ def _cut(model: Model, chunk: Claimed, rows: Rows, answers: _Answers, part: slic
         model_version=model.manifest.id,
         labels=labels,
         probabilities=None if probabilities is None else probabilities[part].tobytes(),
-        errors=rows.errors,
+        errors=_errors(chunk, rows, answers.refused[part]),
         ids=rows.ids,
         lines=rows.lines,
         summary={"counts": dict(counts), "out_of_range": _out_of_range(model, outside)},
     )
+
+
+def _errors(chunk: Claimed, rows: Rows, refused: NDArray[np.bool_]) -> tuple[RowError, ...]:
+    """Give the rows' own errors and those of the rows that the model refused, in order."""
+    if not refused.any():
+        return rows.errors
+    found = [
+        RowError(row=at, line=_line(chunk, rows, at), code="not_predictable", detail=_REFUSED)
+        for at in np.flatnonzero(refused).tolist()
+    ]
+    return tuple(sorted([*rows.errors, *found], key=lambda error: error.row))
+
+
+def _line(chunk: Claimed, rows: Rows, at: int) -> int | None:
+    if rows.lines is not None:
+        return rows.lines[at]
+    return chunk.first_line + at if chunk.first_line else None
 
 
 def _out_of_range(model: Model, outside: NDArray[np.bool_]) -> dict[str, int]:
