@@ -116,18 +116,24 @@ class Intake:
     def _commit(self, group: Sequence[_Waiting]) -> None:
         try:
             dispatches = self._store([entry.submission for entry in group])
-        except DryBeansError as error:
+        except DatabaseDown as error:
             self._answer(group, error)
-        except Exception as error:
-            log.exception("group_failed", extra={"jobs": len(group)})
-            if len(group) == 1:
-                self._answer(group, DatabaseDown(f"The job could not be stored: {error}"))
-            # One submission that the database refuses must not take the others with it.
-            for entry in group if len(group) > 1 else ():
-                self._commit([entry])
+        except Exception as error:  # noqa: BLE001 - one must not take the others with it
+            self._separate(group, error)
         else:
             self._publish(dispatches)
             self._answer(group, None)
+
+    def _separate(self, group: Sequence[_Waiting], error: Exception) -> None:
+        """Find the submission that the database refuses by storing each alone."""
+        if len(group) > 1:
+            for entry in group:
+                self._commit([entry])
+        elif isinstance(error, DryBeansError):
+            self._answer(group, error)
+        else:
+            log.error("submission_failed", exc_info=error)
+            self._answer(group, DatabaseDown(f"The job could not be stored: {error}"))
 
     def _answer(self, group: Sequence[_Waiting], error: DryBeansError | None) -> None:
         for entry in group:

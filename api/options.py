@@ -84,10 +84,18 @@ def _read_labels(labels: object, faults: Faults) -> dict[str, str]:
         faults.add("/labels", "labels", detail)
         return {}
     for name, value in labels.items():
-        if not (isinstance(value, str) and max(len(name), len(value)) <= _LABEL_LENGTH and name):
-            detail = f"A label is a pair of texts of 1 to {_LABEL_LENGTH} characters."
+        if not (_is_label(name) and _is_label(value)):
+            detail = (
+                f"A label is a pair of texts of 1 to {_LABEL_LENGTH} characters, without spaces "
+                "at either end."
+            )
             faults.add(pointer("labels", name), "label", detail)
     return labels
+
+
+def _is_label(text: object) -> bool:
+    # MySQL takes texts that differ only in spaces at the end for the same.
+    return isinstance(text, str) and 0 < len(text) <= _LABEL_LENGTH and text == text.strip()
 
 
 def _read_retention(seconds: object, longest: timedelta, faults: Faults) -> timedelta:

@@ -1,7 +1,7 @@
 """Reads request bodies: JSON only when it says so, strictly, within bounds."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 from flask import Request
@@ -11,8 +11,16 @@ from shared.domain.errors import BodyMalformed, BodyTypeUnsupported, Fault, Requ
 _MOST_TOKEN: Final = 80
 
 
-def read_json(request: Request) -> Mapping[str, Any]:
-    """Read the body as a JSON object.
+class Watcher(Protocol):
+    """Sees a body as it is read."""
+
+    def add(self, body: bytes, /) -> None:
+        """See a body, or its next piece."""
+        ...
+
+
+def read_json(request: Request, watcher: Watcher | None = None) -> Mapping[str, Any]:
+    """Read the body as a JSON object, and show it to `watcher`.
 
     Raises `BodyTypeUnsupported` for another content type, `BodyMalformed` for what is not JSON
     (NaN and Infinity are not), `RequestInvalid` for JSON that is no object.
@@ -20,7 +28,10 @@ def read_json(request: Request) -> Mapping[str, Any]:
     if not request.is_json:
         given = request.mimetype or "no content type"
         raise BodyTypeUnsupported(f"Send application/json; the request has {given}.")
-    document = parse_json(request.get_data(cache=False))
+    body = request.get_data(cache=False)
+    if watcher is not None:
+        watcher.add(body)
+    document = parse_json(body)
     if not isinstance(document, dict):
         raise RequestInvalid('The body must be a JSON object such as {"instances": [[…]]}.')
     return document

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from api.idempotency import NOBODY, Origin
 from api.options import OPTIONS, Options, ReadOptions
 from api.reading import pointer
 from shared.domain.chunks import Encoding, NewChunk, Queue, Submission
@@ -37,15 +38,15 @@ class SubmitJob:
     now: Callable[[], datetime]
     new_id: Callable[[], JobId]
 
-    def __call__(self, document: Mapping[str, Any]) -> Job:
-        """Check `document`, commit the job it asks for and return it.
+    def __call__(self, document: Mapping[str, Any], origin: Origin = NOBODY) -> Job:
+        """Check `document`, commit the job it asks for in the name of `origin`, and return it.
 
         Raises `RequestInvalid` (with every fault), `ModelUnknown`, `BodyTooLarge`, and what the
         intake raises.
         """
         options = self.read_options(document, _MEMBERS)
         rows = self._rows(document, options.manifest)
-        submission = self._submission(options, rows)
+        submission = self._submission(options, rows, origin)
         self.accept(submission)
         return as_job(submission)
 
@@ -64,12 +65,14 @@ class SubmitJob:
             raise RequestInvalid(_nothing_usable(rows), faults=_row_faults(rows))
         return rows
 
-    def _submission(self, options: Options, rows: PackedRows) -> Submission:
+    def _submission(self, options: Options, rows: PackedRows, origin: Origin) -> Submission:
         created = self.now()
         manifest = options.manifest
         bulk = rows.count > self.limits.interactive_rows
         return Submission(
             id=self.new_id(),
+            owner=origin.owner,
+            idempotency=origin.key(complete=True),
             queue=Queue.BULK if bulk else Queue.INTERACTIVE,
             model_name=manifest.name,
             model_version=manifest.version,

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from shared.db.engine import Database
 from shared.db.uploads import add_chunk, begin_upload, complete_upload, fail_upload
@@ -37,9 +37,9 @@ class DatabaseUploads:
         )
         self.publish(released)
 
-    def complete(self, job: JobId, deadline: datetime, /) -> None:
+    def complete(self, submission: Submission, /) -> None:
         """Close the upload. Raises `UploadStopped` when the job has ended meanwhile."""
-        released = self.database.write(lambda c: complete_upload(c, job, deadline, self.outbox))
+        released = self.database.write(lambda c: complete_upload(c, submission, self.outbox))
         self.publish(released)
 
     def fail(self, job: JobId, failure: JobFailure, /) -> None:

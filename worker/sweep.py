@@ -8,11 +8,13 @@ import signal
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
 from shared.alive import Alive
 from shared.db.engine import Connection, Database, open_database
+from shared.db.idempotency import forget_old_keys
 from shared.db.sweeps import (
     erase_expired,
     expire_jobs,
@@ -31,6 +33,8 @@ log = logging.getLogger(__name__)
 
 # What one pass takes at a time: a pass stays short, and the next one is a second away.
 _BATCH: Final = 1000
+# How long a client may repeat a request under its idempotency key.
+_KEY_AGE: Final = timedelta(hours=24)
 # A queue with more messages than this has work enough until the next pass.
 _LOW: Final = 8
 
@@ -77,6 +81,7 @@ class Sweep:
         erased = self.database.write(lambda connection: erase_expired(connection, _BATCH))
         if erased:
             log.info("jobs_erased", extra={"jobs": erased})
+        self.database.write(lambda connection: forget_old_keys(connection, _KEY_AGE, _BATCH))
 
     def _republish(self) -> bool:
         if self.queue.lost_memory():

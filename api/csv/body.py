@@ -17,6 +17,7 @@ from werkzeug.sansio.multipart import (
 )
 
 from api.csv.decode import Readable, decoded
+from api.reading import Watcher
 from shared.domain.errors import BodyMalformed, RequestInvalid, UploadIncomplete
 
 _MOST_FIELD: Final = 1 << 16
@@ -24,12 +25,14 @@ _LABEL: Final = "label."
 _WHOLE_NUMBERS: Final = frozenset({"retention_seconds", "max_errors"})
 
 
-def read_body(request: Request, most: int) -> tuple[Mapping[str, Any], Iterator[bytes]]:
+def read_body(
+    request: Request, most: int, watcher: Watcher | None = None
+) -> tuple[Mapping[str, Any], Iterator[bytes]]:
     """Give the options and the CSV's bytes, decompressed, at most `most` of them.
 
     The stream raises `UploadIncomplete` when the body ends early, and what `decoded` raises.
     """
-    body = _Counted(request.stream, request.content_length)
+    body = _Body(request.stream, request.content_length, watcher)
     fields = request.args.to_dict(flat=False)
     encoding = request.headers.get("Content-Encoding", "")
     if request.mimetype != "multipart/form-data":
@@ -42,11 +45,11 @@ def read_body(request: Request, most: int) -> tuple[Mapping[str, Any], Iterator[
     return options_of(fields | form), stream
 
 
-class _Counted:
-    """A body that knows how long it must be."""
+class _Body:
+    """A body that knows how long it must be, and shows what it reads to a watcher."""
 
-    def __init__(self, stream: Readable, length: int | None) -> None:
-        self._stream, self._left = stream, length
+    def __init__(self, stream: Readable, length: int | None, watcher: Watcher | None) -> None:
+        self._stream, self._left, self._watcher = stream, length, watcher
 
     def read(self, size: int, /) -> bytes:
         """Give up to `size` bytes. Raises `UploadIncomplete` when the rest never comes."""
@@ -55,6 +58,8 @@ class _Counted:
         except (OSError, ClientDisconnected):
             # The client, or something between it and us, went away.
             raise UploadIncomplete from None
+        if self._watcher is not None:
+            self._watcher.add(data)
         if self._left is not None:
             self._left -= len(data)
             if not data and self._left > 0:

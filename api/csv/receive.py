@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any, Final, Protocol
 
 from api.csv.cut import CutLimits, Piece, cut_lines, take_first_line
+from api.idempotency import NOBODY, Origin
 from api.options import OPTIONS, Options, ReadOptions
 from api.submit import as_job
 from shared.domain.chunks import Encoding, NewChunk, Queue, Submission
@@ -29,7 +30,7 @@ class UploadStore(Protocol):
         """Store its next chunk."""
         ...
 
-    def complete(self, job: JobId, deadline: datetime, /) -> None:
+    def complete(self, submission: Submission, /) -> None:
         """Say that there are no more."""
         ...
 
@@ -62,8 +63,10 @@ class ReceiveCsv:
     now: Callable[[], datetime]
     new_id: Callable[[], JobId]
 
-    def __call__(self, document: Mapping[str, Any], stream: Iterator[bytes]) -> Job:
-        """Receive `stream` under the options in `document`, commit it all and give the job.
+    def __call__(
+        self, document: Mapping[str, Any], stream: Iterator[bytes], origin: Origin = NOBODY
+    ) -> Job:
+        """Receive `stream` from `origin` under the options in `document`, and give the job.
 
         Raises `RequestInvalid` (the header does not fit, a line is broken, no rows),
         `UploadIncomplete`, `BodyTooLarge`, `BodyMalformed`, and what intake and database raise.
@@ -75,13 +78,13 @@ class ReceiveCsv:
         first = next(chunks, None)
         if first is None:
             raise RequestInvalid("The CSV has no rows.")
-        submission = self._submission(options, header, max_errors)
+        submission = self._submission(options, header, max_errors, origin)
         second = next(chunks, None)
         if second is None:
-            whole = self._small(submission, first)
+            whole = self._small(submission, first, origin)
             self.accept(whole)
             return as_job(whole)
-        return self._receive(submission, chain((first, second), chunks))
+        return self._receive(submission, chain((first, second), chunks), origin)
 
     def _open(self, options: Options, stream: Iterator[bytes]) -> tuple[Header, Iterator[Piece]]:
         manifest = options.manifest
@@ -95,10 +98,14 @@ class ReceiveCsv:
         delimiter = header.layout.delimiter
         return header, cut_lines(rest, self.limits.cut, delimiter, first_line)
 
-    def _submission(self, options: Options, header: Header, max_errors: int | None) -> Submission:
+    def _submission(
+        self, options: Options, header: Header, max_errors: int | None, origin: Origin
+    ) -> Submission:
         created = self.now()
         return Submission(
             id=self.new_id(),
+            owner=origin.owner,
+            idempotency=origin.key(complete=False),
             state=JobState.RECEIVING,
             queue=Queue.BULK,
             model_name=options.manifest.name,
@@ -115,19 +122,22 @@ class ReceiveCsv:
             chunks=(),
         )
 
-    def _small(self, submission: Submission, only: NewChunk) -> Submission:
+    def _small(self, submission: Submission, only: NewChunk, origin: Origin) -> Submission:
         small = only.row_count <= self.limits.interactive_rows
         queue = Queue.INTERACTIVE if small else Queue.BULK
-        return replace(submission, state=JobState.QUEUED, queue=queue, chunks=(only,))
+        key = origin.key(complete=True)
+        return replace(
+            submission, state=JobState.QUEUED, queue=queue, chunks=(only,), idempotency=key
+        )
 
-    def _receive(self, submission: Submission, chunks: Iterable[NewChunk]) -> Job:
+    def _receive(self, submission: Submission, chunks: Iterable[NewChunk], origin: Origin) -> Job:
         self.store.begin(submission)
         received = []
         try:
             for chunk in chunks:
                 self.store.add(submission, chunk)
                 received.append(replace(chunk, body=b""))
-            self.store.complete(submission.id, submission.deadline_at)
+            self.store.complete(replace(submission, idempotency=origin.key(complete=True)))
         except DryBeansError as error:
             self.store.fail(submission.id, JobFailure(code=error.code, detail=error.detail))
             raise

@@ -1,6 +1,7 @@
 """Jobs: submit them and look at them."""
 
 import re
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -8,11 +9,13 @@ from flask import Blueprint, Response, request
 
 from api.csv.body import read_body
 from api.documents import job_document
+from api.idempotency import Fingerprint, Origin, check_same, read_key
 from api.reading import read_json
 from api.responses import json_response
 from api.routes.finding import find_job
 from api.routes.results import read_rows
 from api.services import Services
+from shared.db.idempotency import KnownKey, find_key
 from shared.domain.errors import BodyTypeUnsupported
 from shared.domain.jobs import Job
 
@@ -27,11 +30,18 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.post("/jobs")
     def submit() -> Response:
-        job = _submit(services)
+        services.pressure.check()
+        key = read_key(request)
+        origin = Origin(key_hash=key, fingerprint=Fingerprint(request) if key else None)
+        known = _known(services, origin)
+        job = _replay(services, origin, known) if known else _submit(services, origin)
         waited = _wait_asked()
-        if waited is not None and services.waiter.wait(job.id, waited):
+        if waited is not None and not job.finished and services.waiter.wait(job.id, waited):
             job = find_job(services, job.id)
-        return _answer(services, job, waited, accepted=True)
+        answer = _answer(services, job, waited, accepted=True)
+        if known:
+            answer.headers["Idempotency-Replayed"] = "true"
+        return answer
 
     @routes.get("/jobs/<job_id>")
     def look(job_id: str) -> Response:
@@ -44,15 +54,35 @@ def blueprint(services: Services) -> Blueprint:
     return routes
 
 
-def _submit(services: Services) -> Job:
-    services.pressure.check()
+def _known(services: Services, origin: Origin) -> KnownKey | None:
+    if origin.key_hash is None:
+        return None
+    find = partial(find_key, owner=origin.owner, key_hash=origin.key_hash)
+    return services.database.read(find)
+
+
+def _replay(services: Services, origin: Origin, known: KnownKey) -> Job:
+    """Give the job that the same request made before; its body is read once more to be sure."""
+    assert origin.fingerprint is not None  # noqa: S101 - there is a key
     if request.is_json:
-        return services.submit(read_json(request))
+        origin.fingerprint.add(request.get_data(cache=False))
+    else:
+        request.max_content_length = services.settings.max_upload_bytes
+        for _ in read_body(request, services.settings.max_upload_bytes, origin.fingerprint)[1]:
+            pass
+    check_same(known, origin.fingerprint)
+    return find_job(services, known.job)
+
+
+def _submit(services: Services, origin: Origin) -> Job:
+    if request.is_json:
+        return services.submit(read_json(request, origin.fingerprint), origin)
     if request.mimetype in {"text/csv", "multipart/form-data"}:
         # Streamed: the limit on bodies that are held in memory does not apply.
-        request.max_content_length = services.settings.max_upload_bytes
-        document, stream = read_body(request, services.settings.max_upload_bytes)
-        return services.receive(document, stream)
+        most = services.settings.max_upload_bytes
+        request.max_content_length = most
+        document, stream = read_body(request, most, origin.fingerprint)
+        return services.receive(document, stream, origin)
     given = request.mimetype or "no content type"
     raise BodyTypeUnsupported(
         f"Send application/json, text/csv or multipart/form-data; the request has {given}."

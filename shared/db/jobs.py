@@ -10,10 +10,10 @@ from shared.domain.csv_layout import CsvLayout
 from shared.domain.jobs import TERMINAL, Job, JobFailure, JobId, JobState
 
 _COLUMNS = jobs.c[
-    "id", "owner", "state", "layout", "model_name", "model_version", "model_sha256", "outputs", "labels",
-    "warnings", "rows_total", "rows_succeeded", "rows_failed", "chunks_total", "attempts",
-    "summary", "error_code", "error_detail", "created_at", "started_at", "finished_at",
-    "expires_at", "deleted_at", "retry_of",
+    "id", "owner", "state", "layout", "model_name", "model_version", "model_sha256", "outputs",
+    "labels", "warnings", "rows_total", "rows_succeeded", "rows_failed", "chunks_total",
+    "attempts", "summary", "error_code", "error_detail", "created_at", "started_at",
+    "finished_at", "expires_at", "deleted_at", "retry_of",
 ]  # fmt: skip
 
 

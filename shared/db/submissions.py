@@ -5,9 +5,11 @@ from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from shared.db.tables import chunks, idempotency_keys, inputs, job_labels, jobs
 from shared.domain.chunks import Dispatch, NewChunk, Outbox, Submission
+from shared.domain.errors import KeyTaken
 from shared.domain.jobs import ChunkState
 
 
@@ -16,7 +18,8 @@ def insert_group(
 ) -> list[Dispatch]:
     """Insert `group` and give the chunks that are to be published now.
 
-    Safe to run again after a lost connection: what is already there is left alone.
+    Safe to run again after a lost connection: what is already there is left alone. Raises
+    `KeyTaken` when an idempotency key is there already.
     """
     known = set(connection.scalars(select(jobs.c.id).where(jobs.c.id.in_([s.id for s in group]))))
     new = [submission for submission in group if submission.id not in known]
@@ -41,7 +44,10 @@ def _insert_names(connection: Connection, group: Sequence[Submission]) -> None:
         connection.execute(insert(job_labels), labels)
     keys = [key_row(submission) for submission in group if submission.idempotency]
     if keys:
-        connection.execute(insert(idempotency_keys), keys)
+        try:
+            connection.execute(insert(idempotency_keys), keys)
+        except IntegrityError:
+            raise KeyTaken from None
 
 
 def _label_rows(submission: Submission) -> list[dict[str, Any]]:

@@ -1,11 +1,12 @@
 """Uploads: a job that grows chunk by chunk while workers already run its first ones."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from sqlalchemy import Connection, case, delete, insert, select, update
 
 from shared.db.finishes import advance_jobs, explain
+from shared.db.idempotency import forget_key_of, seal_key
 from shared.db.jobs import stored_job
 from shared.db.stops import stop_job
 from shared.db.submissions import chunk_row, input_row, insert_job
@@ -85,23 +86,26 @@ def _dispatch(submission: Submission, chunk: NewChunk) -> Dispatch:
 
 
 def complete_upload(
-    connection: Connection, job: JobId, deadline: datetime, outbox: Outbox
+    connection: Connection, submission: Submission, outbox: Outbox
 ) -> list[Dispatch]:
     """Close an upload whose last chunk has been stored; give the chunks to publish, if any.
 
-    Raises `UploadStopped` when the job has ended meanwhile.
+    The fingerprint of its idempotency key is known by now. Raises `UploadStopped` when the job
+    has ended meanwhile.
     """
     moved = connection.execute(
         update(jobs)
-        .where(jobs.c.id == job, jobs.c.state == JobState.RECEIVING)
+        .where(jobs.c.id == submission.id, jobs.c.state == JobState.RECEIVING)
         .values(
             state=case((jobs.c.started_at.is_(None), JobState.QUEUED), else_=JobState.RUNNING),
-            deadline_at=deadline,
+            deadline_at=submission.deadline_at,
         )
     )
     if not moved.rowcount:
-        raise UploadStopped(f"The job {job} has ended before its upload did.")
-    moves = advance_jobs(connection, {job: []}, outbox)
+        raise UploadStopped(f"The job {submission.id} has ended before its upload did.")
+    if submission.idempotency is not None:
+        seal_key(connection, submission.owner, submission.idempotency)
+    moves = advance_jobs(connection, {submission.id: []}, outbox)
     return [dispatch for move in moves for dispatch in move.freed]
 
 
@@ -115,6 +119,7 @@ def fail_upload(connection: Connection, job: JobId, failure: JobFailure) -> bool
         return False
     stop_job(connection, job, JobState.FAILED)
     explain(connection, job, failure)
+    forget_key_of(connection, job)
     for table in (inputs, results):
         connection.execute(delete(table).where(table.c.job_id == job))
     return True

@@ -106,6 +106,24 @@ class NothingToRetry(DryBeansError):
     code = "nothing_to_retry"
 
 
+class KeyInFlight(DryBeansError):
+    """The first request with this Idempotency-Key is still being received; try again shortly."""
+
+    code = "idempotency_key_in_flight"
+
+
+class KeyReused(DryBeansError):
+    """This Idempotency-Key was used for another request; use a new one."""
+
+    code = "idempotency_key_reused"
+
+
+class KeyTaken(DryBeansError):
+    """A job with this Idempotency-Key is there already."""
+
+    code = "idempotency_key_taken"
+
+
 class Overloaded(DryBeansError):
     """More rows wait than the service takes on; try again later."""
 
