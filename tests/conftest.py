@@ -18,6 +18,7 @@ from tests.servers import MariaDBServer, MySQLServer, RedisServer, ServerMissing
 from tests.servers.schema import ServerSchema, SqliteSchema, create_database, drop_database
 
 _KINDS: Final = ("unit", "integration", "e2e")
+_SLOW_SECONDS: Final = 1200
 _MISSING: Final = "NOT TESTED"
 
 pytest.register_assert_rewrite("tests.fakes")
@@ -31,12 +32,14 @@ class _Startable(Protocol):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with the name of its folder."""
+    """Mark each test with the name of its folder, and give slow ones more time."""
     top = Path(__file__).parent
     for item in items:
         kind = item.path.relative_to(top).parts[0]
         if kind in _KINDS:
             item.add_marker(kind)
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_SLOW_SECONDS))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

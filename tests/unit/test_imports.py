@@ -17,6 +17,8 @@ _PACKAGES = ("api", "worker", "shared")
 _BUILD = {"api.wsgi", "api.gunicorn_conf", "worker.main"}
 # Alembic runs these itself, inside a migration.
 _SCRIPTS = "shared.db.migrations."
+Side = dict[str, list[str]]
+
 # Of the standard library, from a later Python on.
 _NEWER = {"compression"}
 
@@ -50,11 +52,11 @@ def _modules() -> list[str]:
     ]
 
 
-def _import_alone(*modules: str) -> dict[str, list[str]]:
+def _import_alone(*modules: str) -> Side:
     """Import `modules` in a process that has no environment; tell what happened."""
     code = [sys.executable, "-I", "-c", _IMPORT_ALL, str(_ROOT), *modules]
     done = subprocess.run(code, env={}, capture_output=True, text=True, check=True)
-    answer: dict[str, list[str]] = json.loads(done.stdout)
+    answer: Side = json.loads(done.stdout)
     return answer
 
 
@@ -66,31 +68,36 @@ def _imported_by(file: Path) -> Iterator[str]:
             yield node.module or "."
 
 
-def _loaded(answer: dict[str, list[str]], *packages: str) -> set[str]:
-    return set(packages) & {name.partition(".")[0] for name in answer["loaded"]}
+def _loaded(side: Side, *packages: str) -> set[str]:
+    return set(packages) & {name.partition(".")[0] for name in side["loaded"]}
 
 
-def test_importing_does_nothing() -> None:
+@pytest.fixture(scope="module")
+def api_side() -> Side:
+    """What happened when all that the API's image holds was imported."""
+    return _import_alone(*(name for name in _modules() if name.startswith(("api", "shared"))))
+
+
+@pytest.fixture(scope="module")
+def worker_side() -> Side:
+    """What happened when all that the worker's image holds was imported."""
+    return _import_alone(*(name for name in _modules() if name.startswith(("worker", "shared"))))
+
+
+def test_importing_does_nothing(api_side: Side, worker_side: Side) -> None:
     """Every module can be imported without settings, and opens, starts and connects nothing."""
-    assert _import_alone(*_modules())["events"] == []
+    assert api_side["events"] == []
+    assert worker_side["events"] == []
 
 
-def test_the_api_loads_no_numerical_library() -> None:
+def test_the_api_loads_no_numerical_library(api_side: Side) -> None:
     """The API's image has none of these, and its start and memory stay small."""
-    api = [name for name in _modules() if name.startswith(("api", "shared"))]
-
-    answer = _import_alone(*api)
-
-    assert not _loaded(answer, "numpy", "pandas", "scipy", "sklearn", "skops", "joblib", "worker")
+    assert not _loaded(api_side, "numpy", "pandas", "scipy", "sklearn", "skops", "joblib", "worker")
 
 
-def test_the_worker_loads_no_http_server() -> None:
+def test_the_worker_loads_no_http_server(worker_side: Side) -> None:
     """The worker's image has no Flask."""
-    worker = [name for name in _modules() if name.startswith("worker")]
-
-    answer = _import_alone(*worker)
-
-    assert not _loaded(answer, "flask", "werkzeug", "gevent", "gunicorn", "api")
+    assert not _loaded(worker_side, "flask", "werkzeug", "gevent", "gunicorn", "api")
 
 
 @pytest.mark.parametrize(
