@@ -1,0 +1,112 @@
+"""Waiting for jobs: one look at the database for all who wait."""
+
+import threading
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from api.waiting import Waiter
+from shared.domain.errors import DatabaseDown
+from shared.domain.jobs import JobId
+from tests.waiting import wait_for
+
+ONE, TWO = JobId("one"), JobId("two")
+
+
+class FakeDatabase:
+    """Knows which jobs have finished; counts how often it is asked, and fails when told to."""
+
+    def __init__(self) -> None:
+        self.finished: set[JobId] = set()
+        self.looks: list[set[JobId]] = []
+        self.error: Exception | None = None
+
+    def __call__(self, jobs: Iterable[JobId]) -> set[JobId]:
+        self.looks.append(set(jobs))
+        if self.error is not None:
+            raise self.error
+        return self.looks[-1] & self.finished
+
+
+def a_waiter(database: FakeDatabase) -> Waiter:
+    """Start a waiter."""
+    waiter = Waiter(database)
+    waiter.start()
+    return waiter
+
+
+def test_a_job_that_has_finished_is_answered_at_once() -> None:
+    """The first look finds it."""
+    database = FakeDatabase()
+    database.finished.add(ONE)
+
+    assert a_waiter(database).wait(ONE, 5)
+    assert len(database.looks) == 1
+
+
+def test_a_wait_ends_soon_after_its_job() -> None:
+    """Others go on waiting."""
+    database = FakeDatabase()
+    waiter = a_waiter(database)
+    with ThreadPoolExecutor(2) as pool:
+        one, two = pool.submit(waiter.wait, ONE, 5), pool.submit(waiter.wait, TWO, 0.5)
+        wait_for(lambda: {ONE, TWO} in database.looks)
+        database.finished.add(ONE)
+
+        assert one.result(timeout=0.25) is True
+        assert two.result(timeout=5) is False
+
+
+def test_a_wait_that_is_over_says_so() -> None:
+    """Nothing is left behind for the next look."""
+    database = FakeDatabase()
+    waiter = a_waiter(database)
+
+    began = time.monotonic()
+    assert not waiter.wait(ONE, 0.05)
+    assert time.monotonic() - began < 1
+    assert not waiter.wait(TWO, 0.05)
+
+    assert database.looks[-1] == {TWO}
+
+
+def test_all_who_wait_cost_one_query() -> None:
+    """Two hundred waits, some for the same job, are looked for together."""
+    database = FakeDatabase()
+    waiter = a_waiter(database)
+    jobs = [JobId(str(n % 100)) for n in range(200)]
+    with ThreadPoolExecutor(200) as pool:
+        waits = [pool.submit(waiter.wait, job, 10) for job in jobs]
+        wait_for(lambda: len(database.looks[-1]) == 100 if database.looks else False)
+        database.finished.update(jobs)
+
+        assert all(wait.result(timeout=5) for wait in waits)
+
+
+def test_nobody_waiting_means_no_queries() -> None:
+    """An idle service leaves its database alone."""
+    database = FakeDatabase()
+    waiter = a_waiter(database)
+    waiter.wait(ONE, 0.01)
+    seen = len(database.looks)
+
+    threading.Event().wait(0.2)
+
+    assert len(database.looks) <= seen + 1
+
+
+@pytest.mark.parametrize("error", [DatabaseDown(), ZeroDivisionError()])
+def test_a_database_that_fails_a_look_is_asked_again(error: Exception) -> None:
+    """A wait outlives an outage that ends in time."""
+    database = FakeDatabase()
+    database.error = error
+    waiter = a_waiter(database)
+    with ThreadPoolExecutor(1) as pool:
+        wait = pool.submit(waiter.wait, ONE, 10)
+        wait_for(lambda: bool(database.looks))
+        database.finished.add(ONE)
+        database.error = None
+
+        assert wait.result(timeout=5) is True
