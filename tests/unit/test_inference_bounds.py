@@ -1,5 +1,6 @@
 """Each value of the fast predictor lies within its error bound, and labels follow from bounds."""
 
+from dataclasses import replace
 from itertools import combinations, product
 from typing import Any
 
@@ -10,7 +11,9 @@ from sklearn.preprocessing import PowerTransformer
 from tests.unit.inference_samples import KERNELS, a_stack, a_table, an_svc, some_rows
 from worker.inference import compile_predictor
 from worker.inference.cascade import Cascade, Stage
+from worker.inference.compile import keeps_bounds
 from worker.inference.decisions import Highest, Positive, Votes
+from worker.inference.dots import dot_machine
 from worker.inference.radial import radial_machine
 from worker.inference.svc import read_margins
 from worker.inference.transforms import PowerStep, read_step
@@ -92,6 +95,52 @@ def test_both_powers_give_the_same_values_within_their_bounds(precision: Any) ->
     (one, first), (other, second) = [m.evaluate(some_rows(7)) for m in machines if m]
 
     assert (np.abs(one - other) <= 0.2 * np.minimum(first, second)).all()
+
+
+def test_a_far_support_vector_leaves_no_bound_in_float32() -> None:
+    """Its kernel value could be wrong by any factor, for every row."""
+    expansion, _ = read_margins(an_svc(gamma=0.3))
+    expansion.groups[0].points[0] = 1e4
+    machine = radial_machine(expansion, np.float32)
+    with np.errstate(all="ignore"):
+        _, errors = machine.evaluate(some_rows()) if machine else ((), ())
+
+    assert not np.isfinite(errors).any()
+
+
+def test_no_power_near_the_end_of_float64_has_a_bound() -> None:
+    """Whether such a value is infinite may differ between scikit-learn and us."""
+    machine = dot_machine(read_margins(an_svc(kernel="poly", degree=3))[0])
+    with np.errstate(all="ignore"):
+        _, errors = machine.evaluate(np.full((1, 5), 1e90))
+
+    assert not np.isfinite(errors).any()
+
+
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+def test_bounds_cover_what_scikit_learn_rounds(precision: Any) -> None:
+    """Large terms that cancel in our coefficients are rounded in scikit-learn."""
+    plain, _ = read_margins(an_svc())
+    groups = [replace(group, sizes=1e12 * group.sizes) for group in plain.groups]
+    large = replace(plain, groups=tuple(groups))
+    (_, few), (_, many) = [
+        machine.evaluate(some_rows())
+        for expansion in (plain, large)
+        if (machine := radial_machine(expansion, precision))
+    ]
+
+    assert (many > 2.0 * few).all()
+
+
+def test_arithmetic_that_breaks_its_bounds_is_not_trusted() -> None:
+    """A machine whose powers are wrong does not pass its trial."""
+    expansion, _ = read_margins(an_svc())
+    good, exact = (radial_machine(expansion, p, np.exp2) for p in (np.float32, np.float64))
+    assert good
+    assert exact
+
+    assert keeps_bounds(good, exact, some_rows())
+    assert not keeps_bounds(replace(good, power=np.exp), exact, some_rows())
 
 
 @pytest.mark.parametrize("size", [1, 7, 2000])

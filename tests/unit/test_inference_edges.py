@@ -117,6 +117,27 @@ def test_rows_that_scikit_learn_refuses_are_named() -> None:
     assert (labels_of(compile_predictor(model), others) == model.predict(others)).all()
 
 
+def test_rows_whose_margins_overflow_are_named() -> None:
+    """A regression refuses infinite margins, which only scikit-learn's own answer shows."""
+    stack = a_stack(SVC(kernel="poly", decision_function_shape="ovo"))
+    rows = some_rows(count=3000)
+    rows[[5, 2999]] = 1e200
+
+    with pytest.raises(RowsRefused) as refusal:
+        compile_predictor(stack).predict(rows)
+
+    assert refusal.value.rows.tolist() == [5, 2999]
+
+
+def test_probabilities_that_are_not_certain_come_from_scikit_learn() -> None:
+    """With bounds a thousand million times as wide, no score is known well enough."""
+    stack = a_stack(SVC(decision_function_shape="ovo"))
+    careful, rows = compile_predictor(stack, caution=1e9), some_rows()
+
+    assert (careful.predict_proba(rows) == stack.predict_proba(rows)).all()
+    assert (compile_predictor(stack).predict_proba(rows) != stack.predict_proba(rows)).any()
+
+
 def test_other_classifiers_name_refused_rows_too() -> None:
     """Rows that a forest cannot take (beyond float32) are found among those it can."""
     forest = RandomForestClassifier(5, random_state=0).fit(*a_table())

@@ -1,10 +1,13 @@
 """A large SVC is first approximated by fewer support vectors, within a bound for every row."""
 
+from dataclasses import replace
 from functools import cache
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -63,6 +66,34 @@ def test_the_approximation_keeps_its_bound_on_near_and_far_rows() -> None:
 
     assert wrong.max() <= 1.0
     assert wrong.max() > 0.05
+
+
+def test_the_bound_is_the_length_of_what_is_left() -> None:
+    """In the feature space, with scikit-learn's own kernel."""
+    svc = large_svc(4)[-1]
+    whole, _ = read_margins(svc)
+    approximation = reduced(whole)
+    assert approximation
+    part, distance = approximation
+    kernel = [
+        rbf_kernel(*pair, gamma=0.05) for pair in product((whole.points, part.points), repeat=2)
+    ]
+    left, right = np.vstack([whole.coefs, -part.coefs]), np.block([kernel[:2], kernel[2:]])
+    length = np.sqrt(np.einsum("ip,ij,jp->p", left, right, left, optimize=True))
+
+    assert (distance >= length).all()
+    assert (distance <= 1.01 * length).all()
+
+
+def test_the_bound_covers_what_scikit_learn_rounds() -> None:
+    """Large terms that cancel in our coefficients are rounded in scikit-learn."""
+    whole, _ = read_margins(large_svc(4)[-1])
+    groups = [replace(group, sizes=1e15 * group.sizes) for group in whole.groups]
+    few, many = reduced(whole), reduced(replace(whole, groups=tuple(groups)))
+
+    assert few
+    assert many
+    assert (many[1] > few[1] + 1.0).all()
 
 
 def test_the_approximation_settles_most_rows() -> None:

@@ -9,7 +9,7 @@ from sklearn.ensemble import StackingClassifier
 from worker.inference.cascade import Cascade, Stage
 from worker.inference.dots import dot_machine
 from worker.inference.expansion import Expansion, Machine
-from worker.inference.predictor import Predictor, StockPredictor
+from worker.inference.predictor import Floats, Predictor, StockPredictor
 from worker.inference.radial import Precision, radial_machine
 from worker.inference.reduced import reduced
 from worker.inference.stacking import read_stack
@@ -85,21 +85,20 @@ def _brief(model: Model) -> Stage | None:
 
 
 def _machine(expansion: Expansion, precision: Precision) -> Machine | None:
-    """Prepare one expansion; None when `precision` cannot hold it, or does not hold its bounds."""
+    """Prepare one expansion; None when `precision` cannot hold it, or does not keep its bounds."""
     if expansion.kernel != "rbf":
         return dot_machine(expansion)
     machine = radial_machine(expansion, precision)
     if machine is None or precision is np.float64:
         return machine
-    return machine if _agree(machine, radial_machine(expansion, np.float64), expansion) else None
-
-
-def _agree(quick: Machine, exact: Machine | None, expansion: Expansion) -> bool:
-    """Try the bounds on support vectors: a machine whose arithmetic breaks them is not trusted."""
-    if exact is None:
-        return False
+    exact = radial_machine(expansion, np.float64)
     rows = expansion.points[:: max(1, len(expansion.points) // _TRIALS)]
+    return machine if exact and keeps_bounds(machine, exact, rows) else None
+
+
+def keeps_bounds(quick: Machine, exact: Machine, rows: Floats) -> bool:
+    """Try a machine on a few rows: arithmetic that breaks its own bounds is not to be trusted."""
     with np.errstate(all="ignore"):
         values, errors = quick.evaluate(rows)
         truth, wrong = exact.evaluate(rows)
-    return bool((~(np.abs(values - truth) > errors + wrong)).all())
+    return not (np.abs(values - truth) > errors + wrong).any()
