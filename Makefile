@@ -54,8 +54,8 @@ chaos: $(DEV) ## Strike the running parts with faults and count what was lost (m
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
 .PHONY: train
-train: $(DEV) ## Train and publish the models: make train DATA=path/to/Dry_Bean_Dataset.csv
-	@$(BIN)/python -m worker.training $(if $(DATA),--data "$(DATA)",--help) $(ARGS)
+train: $(UP) ## Train and publish the models: DATA=path/to/Dry_Bean_Dataset.csv, or ARGS=--download
+	@$(BIN)/python -m worker.training $(if $(DATA),--data "$(DATA)") $(if $(DATA)$(ARGS),$(ARGS),--help)
 
 .PHONY: lock
 lock: $(DEV) ## Pin requirements/*.in into *.txt anew (ARGS=--upgrade takes newer versions)
