@@ -1,6 +1,5 @@
 """Predicts many chunks as one: their rows stacked, one call of the model, the results cut apart."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
@@ -14,6 +13,7 @@ from shared.zstd import decompress
 from worker.csv_rows import Rows, read_lines
 from worker.inference import Predictor, RowsRefused
 from worker.models import Model
+from worker.summary import Observed
 
 Floats = NDArray[np.float64]
 
@@ -22,16 +22,15 @@ _REFUSED: Final = "The model cannot compute with these numbers; at least one is 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Answers:
-    """What a model says of n rows; those not `good` have no label and NaN probabilities.
+    """What a model says of n rows; those not usable have no label and NaN probabilities.
 
     `refused` are the ones among them that could be read, and that the model cannot take.
     """
 
-    good: NDArray[np.bool_]
     refused: NDArray[np.bool_]
     labels: list[str | None]
     probabilities: NDArray[np.float32] | None
-    outside: NDArray[np.bool_]
+    observed: Observed
 
 
 def predict_chunks(model: Model, chunks: Sequence[Claimed]) -> list[ChunkResult]:
@@ -76,11 +75,10 @@ def _answer(model: Model, rows: Floats, *, wants: bool) -> _Answers:
         if len(found):
             probabilities[good] = model.predictor.predict_proba(_only(rows, good))
     return _Answers(
-        good=good,
         refused=finite & ~good,
         labels=labels.tolist(),
         probabilities=probabilities,
-        outside=((rows < model.lows) | (rows > model.highs)) & good[:, None],
+        observed=Observed.beside(model, rows, good),
     )
 
 
@@ -106,8 +104,6 @@ def _only(rows: Floats, chosen: NDArray[np.bool_]) -> Floats:
 def _cut(model: Model, chunk: Claimed, rows: Rows, answers: _Answers, part: slice) -> ChunkResult:
     labels = answers.labels[part]
     probabilities = answers.probabilities
-    outside = answers.outside[part]
-    counts = Counter(label for label in labels if label is not None)
     return ChunkResult(
         ref=chunk.ref,
         fence=chunk.fence,
@@ -120,7 +116,7 @@ def _cut(model: Model, chunk: Claimed, rows: Rows, answers: _Answers, part: slic
         errors=_errors(chunk, rows, answers.refused[part]),
         ids=rows.ids,
         lines=rows.lines,
-        summary={"counts": dict(counts), "out_of_range": _out_of_range(model, outside)},
+        summary=answers.observed.summary(part, labels),
     )
 
 
@@ -139,11 +135,3 @@ def _line(chunk: Claimed, rows: Rows, at: int) -> int | None:
     if rows.lines is not None:
         return rows.lines[at]
     return chunk.first_line + at if chunk.first_line else None
-
-
-def _out_of_range(model: Model, outside: NDArray[np.bool_]) -> dict[str, int]:
-    if not outside.any():
-        return {}
-    sums = outside.sum(axis=0).tolist()
-    names = (feature.name for feature in model.manifest.features)
-    return {name: count for name, count in zip(names, sums, strict=True) if count}

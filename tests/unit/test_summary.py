@@ -1,0 +1,125 @@
+"""What a worker counts of a chunk's rows, against counting them one by one."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from shared.domain.manifest import Histogram
+from tests.fakes import FakePredictor, a_loaded_model
+from tests.models import Floats, a_feature, a_manifest
+from worker.models import Model
+from worker.summary import LEAST_ROWS, Observed, count_bins
+
+HISTOGRAM = Histogram(edges=(-2.0, -1.0, 0.0, 3.0, 5.0), counts=(1, 1, 1, 1))
+
+
+def a_model() -> Model:
+    """Make a model of three features, from -9 to 9 in training, of which one never changed."""
+    features = (a_feature("Area"), a_feature("Length"), a_feature("Width", histogram=None))
+    model = a_loaded_model(FakePredictor())
+    return replace(model, manifest=a_manifest(features=features))
+
+
+def observed(rows: Floats, usable: list[bool] | None = None) -> Observed:
+    """Look at `rows`, all usable unless said otherwise."""
+    flags = np.ones(len(rows), dtype=bool) if usable is None else np.array(usable)
+    return Observed.beside(a_model(), rows, flags)
+
+
+def bins_one_by_one(values: list[float], histogram: Histogram) -> list[int]:
+    """Count as the manifest says: from an edge up to the next; the outermost bins are open."""
+    counts = [0] * (len(histogram.edges) - 1)
+    for value in values:
+        at = 0
+        while at < len(counts) - 1 and value >= histogram.edges[at + 1]:
+            at += 1
+        counts[at] += 1
+    return counts
+
+
+@given(
+    hnp.arrays(
+        np.float64,
+        st.integers(0, 50),
+        elements=st.sampled_from(HISTOGRAM.edges) | st.floats(-10, 10) | st.floats(width=64),
+    ).filter(lambda values: np.isfinite(values).all())
+)
+def test_values_are_counted_in_the_bins_of_the_manifest(values: Floats) -> None:
+    """On the edges, between them and beyond the outermost."""
+    assert count_bins(values, HISTOGRAM) == bins_one_by_one(values.tolist(), HISTOGRAM)
+
+
+def test_labels_are_counted_and_rows_without_one_are_not() -> None:
+    """A row with an error belongs to no class."""
+    rows = np.array([[1.0, 1, 1], [np.nan] * 3, [2, 2, 2]])
+
+    summary = observed(rows, [True, False, True]).summary(slice(0, 3), ["a", None, "b"])
+
+    assert summary == {"counts": {"a": 1, "b": 1}, "out_of_range": {}}
+
+
+def test_rows_outside_the_training_range_are_counted_by_feature() -> None:
+    """The range is -9 to 9, ends included; rows that cannot be used do not count."""
+    rows = np.array(
+        [[-9.0, 9.0, 0.0], [-9.1, 0.0, 9.1], [0.0, 0.0, 1e300], [1e308, 0.0, 1e308]],
+    )
+
+    summary = observed(rows, [True, True, True, False]).summary(slice(0, 4), ["a"] * 3 + [None])
+
+    assert summary["out_of_range"] == {"Area": 1, "Width": 2}
+
+
+def test_a_part_is_summarised_without_the_rows_around_it() -> None:
+    """Chunks are predicted together and summarised apart."""
+    rows = np.full((3 * LEAST_ROWS, 3), 100.0)
+    rows[LEAST_ROWS : 2 * LEAST_ROWS] = -1.0
+
+    summary = observed(rows).summary(slice(LEAST_ROWS, 2 * LEAST_ROWS), ["a"] * LEAST_ROWS)
+
+    assert summary == {
+        "counts": {"a": LEAST_ROWS},
+        "out_of_range": {},
+        "histograms": {"Area": [LEAST_ROWS, 0], "Length": [LEAST_ROWS, 0]},
+        "histogram_rows": LEAST_ROWS,
+    }
+
+
+@pytest.mark.parametrize("usable", [LEAST_ROWS - 1, LEAST_ROWS])
+def test_histograms_need_a_hundred_usable_rows(usable: int) -> None:
+    """With fewer rows, chance looks like drift; a row with an error is no row here."""
+    rows = np.random.default_rng(2).normal(size=(LEAST_ROWS + 5, 3))
+    rows[usable:] = np.nan
+    flags = [at < usable for at in range(len(rows))]
+    labels = ["a" if flag else None for flag in flags]
+
+    summary = observed(rows, flags).summary(slice(0, len(rows)), labels)
+
+    if usable < LEAST_ROWS:
+        assert "histograms" not in summary
+        return
+    edges = a_feature().histogram
+    assert edges is not None
+    assert summary["histogram_rows"] == usable
+    assert summary["histograms"] == {
+        name: bins_one_by_one(rows[:usable, at].tolist(), edges)
+        for at, name in enumerate(["Area", "Length"])
+    }
+
+
+def test_histograms_cost_less_than_a_microsecond_a_row() -> None:
+    """Drift must not slow a large job down; the limit is ten times what was measured."""
+    rows = np.random.default_rng(3).normal(size=(30_000, 3))
+    histogram = Histogram(edges=tuple(range(-5, 6)), counts=(1,) * 10)
+
+    def seconds() -> float:
+        begun = time.perf_counter()
+        for at in range(16):
+            count_bins(rows[:, at % 3], histogram)
+        return time.perf_counter() - begun
+
+    assert min(seconds() for _ in range(5)) < 30_000 * 1e-6
