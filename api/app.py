@@ -7,7 +7,7 @@ import uuid_utils
 from flask import Flask, Response, g, request
 
 from api.errors import register_errors
-from api.routes import changes, health, home, jobs, models, predict, results
+from api.routes import changes, events, health, home, jobs, listing, models, predict, results
 from api.services import Services
 
 _REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
@@ -19,7 +19,7 @@ def create_app(services: Services) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
     app.url_map.strict_slashes = False
     register_errors(app, max_body_bytes=services.settings.max_body_bytes)
-    for part in (health, home, jobs, changes, results, models, predict):
+    for part in (health, home, jobs, listing, changes, events, results, models, predict):
         app.register_blueprint(part.blueprint(services))
     app.before_request(_take_request_id)
     app.after_request(_give_request_id)

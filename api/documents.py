@@ -3,12 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
+from api.backlog import Ahead
 from shared.domain.jobs import Job
 from shared.domain.manifest import Feature, Manifest
+from shared.domain.summaries import drift
 
 
-def job_document(job: Job) -> dict[str, Any]:
-    """Write `job` as clients see it."""
+def job_document(
+    job: Job, manifest: Manifest | None = None, ahead: Ahead | None = None
+) -> dict[str, Any]:
+    """Write `job` as clients see it.
+
+    What drifted from training stands in `manifest`; `ahead` is what waits before a job that has
+    not finished.
+    """
     path = f"/jobs/{job.id}"
     return {
         "id": job.id,
@@ -21,7 +29,9 @@ def job_document(job: Job) -> dict[str, Any]:
             "total": job.rows_total, "succeeded": job.rows_succeeded, "failed": job.rows_failed
         },
         "progress": round(job.progress, 4),
-        "summary": job.summary if job.finished else None,
+        "summary": _summary(job.summary, manifest) if job.finished and job.summary else None,
+        "queue": {"name": job.queue, "rows_ahead": ahead.rows} if ahead else None,
+        "eta_seconds": ahead.seconds if ahead else None,
         "attempts": job.attempts,
         "error": (
             {"code": job.failure.code, "detail": job.failure.detail} if job.failure else None
@@ -33,9 +43,23 @@ def job_document(job: Job) -> dict[str, Any]:
         "finished_at": job.finished_at,
         "expires_at": job.expires_at,
         "retry_of": job.retry_of,
-        "links": {"self": path, "results": f"{path}/results", "errors": f"{path}/errors",
-            "cancel": f"{path}/cancel"},
+        "links": {
+            "self": path,
+            "results": f"{path}/results",
+            "errors": f"{path}/errors",
+            "events": f"{path}/events",
+            "cancel": f"{path}/cancel",
+        },
     }  # fmt: skip
+
+
+def _summary(summary: Mapping[str, Any], manifest: Manifest | None) -> dict[str, Any]:
+    return {
+        "counts": summary["counts"],
+        "out_of_range": summary["out_of_range"],
+        "drift": drift(summary, manifest.features if manifest else ()),
+        "drift_rows": summary.get("histogram_rows", 0),
+    }
 
 
 def model_document(manifest: Manifest, *, default: bool) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from shared.domain.errors import ModelUnknown
 from shared.domain.manifest import Manifest
 
 OPTIONS: Final = frozenset({"model", "outputs", "labels", "retention_seconds"})
+LABEL_PREFIX: Final = "label."
 _MOST_LABELS: Final = 16
 _LABEL_LENGTH: Final = 64
 

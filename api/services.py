@@ -8,21 +8,21 @@ from pathlib import Path
 
 import uuid_utils
 
+from api.backlog import Backlog, WaterMarks
 from api.csv.cut import CutLimits
 from api.csv.receive import CsvLimits, ReceiveCsv
 from api.intake import Intake, IntakeLimits
 from api.options import ReadOptions
-from api.pressure import Pressure, WaterMarks
 from api.publisher import Publisher
 from api.submit import SubmitJob, SubmitLimits
 from api.uploads import DatabaseUploads
 from api.waiting import Waiter
 from shared.catalog import Catalog
 from shared.db.engine import Database, open_database
-from shared.db.jobs import finished_among
+from shared.db.listing import backlog, versions
 from shared.db.submissions import insert_group
-from shared.db.sweeps import backlog
-from shared.domain.jobs import JobId
+from shared.domain.errors import ModelUnknown
+from shared.domain.jobs import Job, JobId
 from shared.domain.manifest import Manifest
 from shared.queue import MessageQueue
 from shared.settings import Settings
@@ -57,6 +57,13 @@ class LiveCatalog:
         """Find the manifest that `name` stands for. Raises `ModelUnknown`."""
         return self().resolve(name)
 
+    def manifest_of(self, job: Job) -> Manifest | None:
+        """Give the manifest of the model that `job` was for, or None when it has been removed."""
+        try:
+            return self.resolve(f"{job.model_name}@{job.model_version}")
+        except ModelUnknown:
+            return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
@@ -69,7 +76,7 @@ class Services:
     intake: Intake
     publisher: Publisher
     waiter: Waiter
-    pressure: Pressure
+    backlog: Backlog
     submit: SubmitJob
     receive: ReceiveCsv
 
@@ -119,9 +126,9 @@ def build_services(settings: Settings) -> Services:
         catalog=catalog,
         intake=intake,
         publisher=publisher,
-        waiter=Waiter(lambda ids: database.read(lambda c: finished_among(c, ids))),
-        pressure=Pressure(
-            lambda: sum(database.read(backlog).values()),
+        waiter=Waiter(lambda ids: database.read(lambda c: versions(c, ids))),
+        backlog=Backlog(
+            lambda: database.read(backlog),
             WaterMarks(high=settings.high_water_rows, low=settings.low_water_rows),
         ),
         submit=_submit(settings, read_options, intake),

@@ -8,9 +8,9 @@ from typing import Any, Final
 from api.idempotency import NOBODY, Origin
 from api.options import OPTIONS, Options, ReadOptions
 from api.reading import pointer
-from shared.domain.chunks import Encoding, NewChunk, Queue, Submission
+from shared.domain.chunks import Encoding, NewChunk, Submission
 from shared.domain.errors import BodyTooLarge, Fault, RequestInvalid
-from shared.domain.jobs import Job, JobId, JobState
+from shared.domain.jobs import Job, JobId, JobState, Queue
 from shared.domain.manifest import Manifest
 from shared.domain.rows import PackedRows, pack
 
@@ -133,6 +133,7 @@ def as_job(submission: Submission) -> Job:
         id=submission.id,
         state=JobState.QUEUED,
         layout=submission.layout,
+        queue=submission.queue,
         model_name=submission.model_name,
         model_version=submission.model_version,
         model_sha256=submission.model_sha256,

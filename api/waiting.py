@@ -1,32 +1,48 @@
-"""Waits for jobs to finish: one poller for all waiters of the process, one query for all jobs."""
+"""Waits for jobs to change or to finish: one poller, one query, however many wait."""
 
 import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
+from shared.db.listing import Version
 from shared.domain.errors import DatabaseDown
 from shared.domain.jobs import JobId
 
 log = logging.getLogger(__name__)
 
-Finished = Callable[[Iterable[JobId]], set[JobId]]
+ReadVersions = Callable[[Iterable[JobId]], Mapping[JobId, Version]]
 
-# (age of the youngest wait in seconds, pause between two looks in seconds)
+# (seconds since somebody began to wait, pause between two looks in seconds)
 _PAUSES: Final = ((0.25, 0.004), (2.0, 0.02), (float("inf"), 0.1))
+_GONE: Final = Version(finished=True, counters=("gone", 0, 0, 0))
+
+
+class _Watch:
+    """One who waits for a job."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Event()
+        self.version: Version | None = None
+
+    def see(self, version: Version) -> None:
+        if version != self.version:
+            self.version = version
+            self.changed.set()
 
 
 class Waiter:
     """Lets any number of threads wait for jobs, at the price of one query per look."""
 
-    def __init__(self, finished: Finished) -> None:
-        """Take `finished`, which gives those of some jobs that have finished."""
-        self._finished = finished
-        self._waits: defaultdict[JobId, set[threading.Event]] = defaultdict(set)
+    def __init__(self, read: ReadVersions) -> None:
+        """Take `read`, which reads the versions of jobs and leaves out those that are gone."""
+        self._read = read
+        self._watches: defaultdict[JobId, set[_Watch]] = defaultdict(set)
         self._youngest = 0.0
-        self._changed = threading.Condition()
+        self._arrived = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="waiter", daemon=True)
 
     def start(self) -> None:
@@ -35,43 +51,67 @@ class Waiter:
 
     def wait(self, job: JobId, seconds: float) -> bool:
         """Wait up to `seconds` for `job` to finish and say whether it has."""
-        done = threading.Event()
-        with self._changed:
-            self._waits[job].add(done)
-            self._youngest = time.monotonic()
-            self._changed.notify()
-        try:
-            return done.wait(seconds)
-        finally:
-            self._leave(job, done)
+        until = time.monotonic() + seconds
+        with self._watching(job) as watch:
+            while watch.changed.wait(max(until - time.monotonic(), 0)):
+                watch.changed.clear()
+                if watch.version is not None and watch.version.finished:
+                    return True
+        return False
 
-    def _leave(self, job: JobId, done: threading.Event) -> None:
-        with self._changed:
-            self._waits[job].discard(done)
-            if not self._waits[job]:
-                del self._waits[job]
+    def changes(self, job: JobId, quiet: float) -> Iterator[bool]:
+        """Yield True at each change of `job`, and False after each `quiet` seconds without one.
+
+        The first change is at once; the last one is that the job has finished or is gone.
+        """
+        with self._watching(job) as watch:
+            while watch.version is None or not watch.version.finished:
+                changed = watch.changed.wait(quiet)
+                watch.changed.clear()
+                yield changed
+
+    @contextmanager
+    def _watching(self, job: JobId) -> Iterator[_Watch]:
+        watch = _Watch()
+        with self._arrived:
+            self._watches[job].add(watch)
+            self._youngest = time.monotonic()
+            self._arrived.notify()
+        try:
+            yield watch
+        finally:
+            with self._arrived:
+                self._watches[job].discard(watch)
+                if not self._watches[job]:
+                    del self._watches[job]
 
     def _run(self) -> None:
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: bool(self._waits))
-                jobs = list(self._waits)
+            with self._arrived:
+                self._arrived.wait_for(lambda: bool(self._watches))
+                jobs = list(self._watches)
+            begun = time.monotonic()
             self._look(jobs)
-            age = time.monotonic() - self._youngest
-            time.sleep(next(pause for limit, pause in _PAUSES if age < limit))
+            took = time.monotonic() - begun
+            age = begun - self._youngest
+            pause = next(pause for limit, pause in _PAUSES if age < limit)
+            # With thousands of waiters a look takes long; looking must leave room for the rest.
+            time.sleep(max(pause, 2 * took))
 
     def _look(self, jobs: list[JobId]) -> None:
         try:
-            finished = self._finished(jobs)
+            versions = self._read(jobs)
         except DatabaseDown as error:
             log.warning("waiter_waits", extra={"reason": error.detail})
             time.sleep(0.5)
-            return
         except Exception:
             log.exception("waiter_failed")
             time.sleep(0.5)
-            return
-        with self._changed:
-            for job in finished:
-                for done in self._waits.get(job, ()):
-                    done.set()
+        else:
+            self._show(jobs, versions)
+
+    def _show(self, jobs: list[JobId], versions: Mapping[JobId, Version]) -> None:
+        with self._arrived:
+            for job in jobs:
+                for watch in self._watches.get(job, ()):
+                    watch.see(versions.get(job, _GONE))

@@ -14,9 +14,9 @@ from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from shared.domain.chunks import Dispatch, MessageLimits, Queue, pack_messages
+from shared.domain.chunks import Dispatch, MessageLimits, pack_messages
 from shared.domain.errors import QueueDown
-from shared.domain.jobs import ChunkRef, JobId
+from shared.domain.jobs import ChunkRef, JobId, Queue
 
 # Frozen: a worker of another release must understand a message, or leave it to the sweep.
 RUN_TASK: Final = "drybeans.run.1"

@@ -8,16 +8,8 @@ import uuid_utils
 from shared.db.claims import Claimant, claim
 from shared.db.engine import Database
 from shared.db.submissions import insert_group
-from shared.domain.chunks import (
-    ChunkResult,
-    Claimed,
-    Encoding,
-    NewChunk,
-    Outbox,
-    Queue,
-    Submission,
-)
-from shared.domain.jobs import ChunkRef, JobId
+from shared.domain.chunks import ChunkResult, Claimed, Encoding, NewChunk, Outbox, Submission
+from shared.domain.jobs import ChunkRef, JobId, Queue
 
 OUTBOX = Outbox(window=2, republish_after=timedelta(seconds=5))
 

@@ -20,8 +20,7 @@ from werkzeug.test import TestResponse
 
 from api.app import create_app
 from api.services import build_services
-from shared.domain.chunks import Queue
-from shared.domain.jobs import TERMINAL, JobId
+from shared.domain.jobs import TERMINAL, JobId, Queue
 from shared.queue import refs_of
 from shared.settings import Settings
 from worker.lifecycle import new_runner

@@ -22,9 +22,9 @@ from shared.db.sweeps import (
     return_expired_leases,
     take_due,
 )
-from shared.domain.chunks import Dispatch, Outbox, Queue
+from shared.domain.chunks import Dispatch, Outbox
 from shared.domain.errors import DatabaseDown, DryBeansError, QueueDown
-from shared.domain.jobs import RetryPolicy
+from shared.domain.jobs import Queue, RetryPolicy
 from shared.logs import start_logging
 from shared.queue import FULL, MessageQueue
 from shared.settings import Settings, read_settings

@@ -17,11 +17,11 @@ from werkzeug.sansio.multipart import (
 )
 
 from api.csv.decode import Readable, decoded
+from api.options import LABEL_PREFIX
 from api.reading import Watcher
 from shared.domain.errors import BodyMalformed, RequestInvalid, UploadIncomplete
 
 _MOST_FIELD: Final = 1 << 16
-_LABEL: Final = "label."
 _WHOLE_NUMBERS: Final = frozenset({"retention_seconds", "max_errors"})
 
 
@@ -121,8 +121,8 @@ def options_of(fields: Mapping[str, list[str]]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     labels = {}
     for name, values in fields.items():
-        if name.startswith(_LABEL):
-            labels[name.removeprefix(_LABEL)] = values[-1]
+        if name.startswith(LABEL_PREFIX):
+            labels[name.removeprefix(LABEL_PREFIX)] = values[-1]
         elif name == "outputs":
             options[name] = [word.strip() for text in values for word in text.split(",")]
         elif name in _WHOLE_NUMBERS and values[-1].isascii() and values[-1].isdigit():

@@ -10,10 +10,10 @@ from api.csv.cut import CutLimits, Piece, cut_lines, take_first_line
 from api.idempotency import NOBODY, Origin
 from api.options import OPTIONS, Options, ReadOptions
 from api.submit import as_job
-from shared.domain.chunks import Encoding, NewChunk, Queue, Submission
+from shared.domain.chunks import Encoding, NewChunk, Submission
 from shared.domain.csv_layout import Header, read_header
 from shared.domain.errors import DryBeansError, Fault, RequestInvalid
-from shared.domain.jobs import Job, JobFailure, JobId, JobState
+from shared.domain.jobs import Job, JobFailure, JobId, JobState, Queue
 from shared.zstd import compress
 
 _MEMBERS: Final = OPTIONS | {"on_error", "max_errors"}

@@ -4,9 +4,8 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response
 
-from api.documents import job_document
 from api.responses import json_response
-from api.routes.finding import find_job, read_id
+from api.routes.finding import describe, find_job, read_id
 from api.services import Services, new_job_id, utc_now
 from shared.db.retries import retry_job
 from shared.db.stops import bury, stop_job
@@ -26,18 +25,18 @@ def blueprint(services: Services) -> Blueprint:
         if not database.write(lambda c: stop_job(c, job.id, JobState.CANCELED)):
             state = find_job(services, job_id).state
             raise JobFinished(f"The job is {state}; only an unfinished job can be canceled.")
-        return json_response(job_document(find_job(services, job_id)))
+        return json_response(describe(services, find_job(services, job_id)))
 
     @routes.post("/jobs/<job_id>/retry")
     def retry(job_id: str) -> Response:
-        services.pressure.check()
+        services.backlog.check()
         again = new_job_id()
         dispatches = database.write(
             lambda c: retry_job(c, read_id(job_id), again, utc_now(), services.settings.outbox)
         )
         services.publisher.offer(dispatches)
         headers = {"Location": f"/jobs/{again}", "Retry-After": "1"}
-        document = job_document(find_job(services, again))
+        document = describe(services, find_job(services, again))
         return json_response(document, HTTPStatus.ACCEPTED, headers)
 
     @routes.delete("/jobs/<job_id>")

@@ -1,7 +1,9 @@
-"""Finds the job that a path names."""
+"""Finds the job that a path names, and describes it."""
 
+from typing import Any
 from uuid import UUID
 
+from api.documents import job_document
 from api.services import Services
 from shared.db.jobs import read_job
 from shared.domain.errors import JobDeleted, JobNotFound
@@ -19,6 +21,15 @@ def find_job(services: Services, job_id: str) -> Job:
     if job.deleted_at is not None:
         raise JobDeleted
     return job
+
+
+def describe(services: Services, job: Job) -> dict[str, Any]:
+    """Write `job` as a document, with its drift and with what waits before it."""
+    ahead = None
+    if not job.finished:
+        left = job.rows_total - job.rows_succeeded - job.rows_failed
+        ahead = services.backlog.ahead_of(job.id, job.queue, left)
+    return job_document(job, services.catalog.manifest_of(job), ahead)
 
 
 def read_id(text: str) -> JobId:

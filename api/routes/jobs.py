@@ -8,11 +8,10 @@ from typing import Final
 from flask import Blueprint, Response, request
 
 from api.csv.body import read_body
-from api.documents import job_document
 from api.idempotency import Fingerprint, Origin, check_same, read_key
 from api.reading import read_json
 from api.responses import json_response
-from api.routes.finding import find_job
+from api.routes.finding import describe, find_job
 from api.routes.results import read_rows
 from api.services import Services
 from shared.db.idempotency import KnownKey, find_key
@@ -30,7 +29,7 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.post("/jobs")
     def submit() -> Response:
-        services.pressure.check()
+        services.backlog.check()
         key = read_key(request)
         origin = Origin(key_hash=key, fingerprint=Fingerprint(request) if key else None)
         known = _known(services, origin)
@@ -96,7 +95,7 @@ def _wait_asked() -> float | None:
 
 
 def _answer(services: Services, job: Job, waited: float | None, *, accepted: bool) -> Response:
-    document = job_document(job)
+    document = describe(services, job)
     headers = {}
     status = HTTPStatus.OK
     if not job.finished:
@@ -108,4 +107,8 @@ def _answer(services: Services, job: Job, waited: float | None, *, accepted: boo
         headers["Preference-Applied"] = f"wait={waited:.0f}"
     if accepted:
         headers["Location"] = f"/jobs/{job.id}"
-    return json_response(document, status, headers)
+    response = json_response(document, status, headers)
+    if request.method == "GET":
+        response.add_etag()
+        response.make_conditional(request)
+    return response

@@ -23,7 +23,7 @@ def blueprint(services: Services) -> Blueprint:
     def predict() -> Response:
         document = read_json(request)
         keep = _read_store(document)
-        services.pressure.check()
+        services.backlog.check()
         job = services.submit(_as_submission(document))
         try:
             labels = _await_labels(services, job)

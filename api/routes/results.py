@@ -7,6 +7,7 @@ from typing import Any, Final
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotAcceptable
 
+from api.query import whole_number
 from api.responses import json_response
 from api.results.formats import csv_table, errors_table, ndjson
 from api.results.rows import ResultShape, row_documents
@@ -19,7 +20,6 @@ from shared.domain.manifest import Manifest
 
 _PAGE: Final = 1000
 _MOST_PAGE: Final = 10_000
-_MOST_DIGITS: Final = 18
 _FORMATS: Final = {
     "json": "application/json",
     "ndjson": "application/x-ndjson",
@@ -123,8 +123,8 @@ def _download(pieces: Iterator[bytes], kind: str, name: str) -> Response:
 
 
 def _page(services: Services, shape: ResultShape) -> Response:
-    limit = _number("limit", default=_PAGE, least=1, most=_MOST_PAGE)
-    offset = _number("offset", default=0, least=0, most=2**53)
+    limit = whole_number("limit", default=_PAGE, least=1, most=_MOST_PAGE)
+    offset = whole_number("offset", default=0, least=0, most=2**53)
     total = shape.job.rows_total
     end = min(offset + limit, total)
     include = "&include=input" if shape.include_input else ""
@@ -135,13 +135,3 @@ def _page(services: Services, shape: ResultShape) -> Response:
         "total": total,
     }
     return json_response(document)
-
-
-def _number(name: str, *, default: int, least: int, most: int) -> int:
-    text = request.args.get(name)
-    if text is None:
-        return default
-    digits = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
-    if not (digits and least <= int(text) <= most):
-        raise RequestInvalid(f"{name} must be a whole number from {least} to {most}.")
-    return int(text)

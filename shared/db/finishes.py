@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert, select, tuple_, update
 from shared.db.claims import among
 from shared.db.tables import chunks, jobs, results
 from shared.db.types import AnyRow, now
-from shared.domain.chunks import ChunkResult, Dispatch, Outbox, Queue
+from shared.domain.chunks import ChunkResult, Dispatch, Outbox
 from shared.domain.jobs import (
     TERMINAL,
     ChunkRef,
@@ -19,6 +19,7 @@ from shared.domain.jobs import (
     JobFailure,
     JobId,
     JobState,
+    Queue,
     Tally,
     chunk_sources,
 )

@@ -1,19 +1,19 @@
 """Reads and erases jobs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, and_, delete, select
 
 from shared.db.tables import chunks, idempotency_keys, inputs, job_labels, jobs, results
 from shared.db.types import AnyRow
 from shared.domain.csv_layout import CsvLayout
-from shared.domain.jobs import TERMINAL, Job, JobFailure, JobId, JobState
+from shared.domain.jobs import Job, JobFailure, JobId, JobState, Queue
 
-_COLUMNS = jobs.c[
-    "id", "owner", "state", "layout", "model_name", "model_version", "model_sha256", "outputs",
-    "labels", "warnings", "rows_total", "rows_succeeded", "rows_failed", "chunks_total",
-    "attempts", "summary", "error_code", "error_detail", "created_at", "started_at",
-    "finished_at", "expires_at", "deleted_at", "retry_of",
+JOB_COLUMNS = jobs.c[
+    "id", "owner", "state", "queue", "layout", "model_name", "model_version", "model_sha256",
+    "outputs", "labels", "warnings", "rows_total", "rows_succeeded", "rows_failed",
+    "chunks_total", "attempts", "summary", "error_code", "error_detail", "created_at",
+    "started_at", "finished_at", "expires_at", "deleted_at", "retry_of",
 ]  # fmt: skip
 
 
@@ -22,11 +22,11 @@ def read_job(connection: Connection, job: JobId) -> Job | None:
     # A job of one chunk keeps its summary with that chunk's result.
     only_chunk = and_(results.c.job_id == jobs.c.id, results.c.seq == 0, jobs.c.chunks_total == 1)
     row = connection.execute(
-        select(*_COLUMNS, results.c.summary.label("only_summary"))
+        select(*JOB_COLUMNS, results.c.summary.label("only_summary"))
         .outerjoin(results, only_chunk)
         .where(jobs.c.id == job)
     ).first()
-    return None if row is None else _job(row)
+    return None if row is None else job_of_row(row)
 
 
 def stored_job(connection: Connection, job: JobId) -> JobState | None:
@@ -35,7 +35,8 @@ def stored_job(connection: Connection, job: JobId) -> JobState | None:
     return None if state is None else JobState(state)
 
 
-def _job(row: AnyRow) -> Job:
+def job_of_row(row: AnyRow) -> Job:
+    """Make a job of a row of `JOB_COLUMNS`, with the summary of its only chunk if there is one."""
     failure = JobFailure(code=row.error_code, detail=row.error_detail) if row.error_code else None
     return Job(
         id=row.id,
@@ -46,12 +47,13 @@ def _job(row: AnyRow) -> Job:
         model_version=row.model_version,
         model_sha256=row.model_sha256,
         outputs=tuple(row.outputs),
+        queue=Queue(row.queue),
         labels=row.labels,
         rows_total=row.rows_total,
         rows_succeeded=row.rows_succeeded,
         rows_failed=row.rows_failed,
         attempts=row.attempts,
-        summary=row.summary or row.only_summary,
+        summary=row.summary or getattr(row, "only_summary", None),
         failure=failure,
         warnings=tuple(row.warnings),
         created_at=row.created_at,
@@ -61,15 +63,6 @@ def _job(row: AnyRow) -> Job:
         deleted_at=row.deleted_at,
         retry_of=None if row.retry_of is None else JobId(row.retry_of),
     )
-
-
-def finished_among(connection: Connection, ids: Iterable[JobId]) -> set[JobId]:
-    """Give those of `ids` that are finished or gone."""
-    wanted = set(ids)
-    unfinished = connection.scalars(
-        select(jobs.c.id).where(jobs.c.id.in_(sorted(wanted)), jobs.c.state.not_in(TERMINAL))
-    )
-    return wanted - {JobId(job) for job in unfinished}
 
 
 def erase(connection: Connection, ids: Sequence[JobId]) -> None:

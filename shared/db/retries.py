@@ -8,9 +8,9 @@ from sqlalchemy import Connection, and_, insert, literal, select
 from shared.db.jobs import stored_job
 from shared.db.tables import chunks, inputs, jobs
 from shared.db.types import AnyRow
-from shared.domain.chunks import Dispatch, Outbox, Queue
+from shared.domain.chunks import Dispatch, Outbox
 from shared.domain.errors import JobNotFound, JobUnfinished, NothingToRetry
-from shared.domain.jobs import TERMINAL, ChunkRef, ChunkState, JobId, JobState
+from shared.domain.jobs import TERMINAL, ChunkRef, ChunkState, JobId, JobState, Queue
 
 _UNRUN = (ChunkState.FAILED, ChunkState.CANCELED, ChunkState.PENDING, ChunkState.RUNNING)
 _KEPT = (

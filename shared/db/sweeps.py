@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy import Connection, case, select, update
 
 from shared.db.claims import among
 from shared.db.finishes import Finished, finish
@@ -12,7 +12,7 @@ from shared.db.stops import stop_job
 from shared.db.tables import chunks, jobs
 from shared.db.types import AnyRow, now
 from shared.db.uploads import UPLOAD_INCOMPLETE, fail_upload
-from shared.domain.chunks import ChunkResult, Dispatch, Outbox, Queue
+from shared.domain.chunks import ChunkResult, Dispatch, Outbox
 from shared.domain.jobs import (
     UNFINISHED,
     ChunkRef,
@@ -20,6 +20,7 @@ from shared.domain.jobs import (
     JobFailure,
     JobId,
     JobState,
+    Queue,
     RetryPolicy,
 )
 
@@ -157,14 +158,3 @@ def erase_expired(connection: Connection, limit: int) -> int:
     if ids:
         erase(connection, ids)
     return len(ids)
-
-
-def backlog(connection: Connection) -> dict[Queue, int]:
-    """Count the rows of unfinished chunks in each queue."""
-    rows = connection.execute(
-        select(chunks.c.queue, func.sum(chunks.c.row_count))
-        .where(chunks.c.state.in_((ChunkState.PENDING, ChunkState.RUNNING)))
-        .group_by(chunks.c.queue)
-    )
-    counted = {Queue(queue): int(count) for queue, count in rows}
-    return {queue: counted.get(queue, 0) for queue in Queue}

@@ -13,9 +13,9 @@ from shared.db.submissions import chunk_row, input_row, insert_job
 from shared.db.tables import chunks as chunk_table
 from shared.db.tables import inputs, jobs, results
 from shared.db.types import now
-from shared.domain.chunks import Dispatch, NewChunk, Outbox, Queue, Submission
+from shared.domain.chunks import Dispatch, NewChunk, Outbox, Submission
 from shared.domain.errors import UploadIncomplete, UploadStopped
-from shared.domain.jobs import ChunkRef, JobFailure, JobId, JobState
+from shared.domain.jobs import ChunkRef, JobFailure, JobId, JobState, Queue
 
 _INCOMPLETE: Final = UploadIncomplete()
 UPLOAD_INCOMPLETE: Final = JobFailure(code=_INCOMPLETE.code, detail=_INCOMPLETE.detail)

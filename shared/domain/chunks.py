@@ -7,15 +7,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.domain.csv_layout import CsvLayout
-from shared.domain.jobs import ChunkRef, JobFailure, JobId, JobState
+from shared.domain.jobs import ChunkRef, JobFailure, JobId, JobState, Queue
 from shared.domain.rows import RowError
-
-
-class Queue(StrEnum):
-    """The two queues: small jobs never wait behind large ones."""
-
-    INTERACTIVE = "interactive"
-    BULK = "bulk"
 
 
 class Encoding(StrEnum):

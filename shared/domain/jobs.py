@@ -35,6 +35,13 @@ class ChunkState(StrEnum):
     CANCELED = "canceled"  # its job was canceled or expired first
 
 
+class Queue(StrEnum):
+    """The two queues: small jobs never wait behind large ones."""
+
+    INTERACTIVE = "interactive"
+    BULK = "bulk"
+
+
 _OUTCOMES: Final = frozenset({JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED})
 _STOPPED: Final = frozenset({JobState.CANCELED, JobState.EXPIRED})
 
@@ -160,6 +167,7 @@ class Job:
     owner: str = ""
     state: JobState
     layout: CsvLayout | None
+    queue: Queue = Queue.INTERACTIVE
     model_name: str
     model_version: int
     model_sha256: str

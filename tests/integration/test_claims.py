@@ -21,8 +21,17 @@ from shared.db.sweeps import (
     take_due,
 )
 from shared.db.tables import chunks, inputs, jobs, results
-from shared.domain.chunks import ChunkResult, Queue
-from shared.domain.jobs import TERMINAL, ChunkState, Job, JobFailure, JobId, JobState, RetryPolicy
+from shared.domain.chunks import ChunkResult
+from shared.domain.jobs import (
+    TERMINAL,
+    ChunkState,
+    Job,
+    JobFailure,
+    JobId,
+    JobState,
+    Queue,
+    RetryPolicy,
+)
 from shared.domain.rows import RowError
 from tests.factories import OUTBOX, a_submission, answered, submit, take
 

@@ -51,8 +51,23 @@ def test_a_job_says_all_that_its_client_may_know() -> None:
 
 def test_a_summary_is_shown_once_the_job_is_finished() -> None:
     """Counts of a part of the rows would be read as those of the whole."""
-    assert job_document(DONE)["summary"] == {"counts": {"a": 2}, "out_of_range": {}}
+    shown = {"counts": {"a": 2}, "out_of_range": {}, "drift": {}, "drift_rows": 0}
+    assert job_document(DONE)["summary"] == shown
     assert job_document(RUNNING)["summary"] is None
+
+
+def test_drift_is_shown_and_the_histograms_behind_it_are_not() -> None:
+    """A reader wants to know how far the rows are from training, in one number a feature."""
+    manifest = a_manifest(features=(a_feature("Area"), a_feature("Width", histogram=None)))
+    summary = {"counts": {"a": 90}, "out_of_range": {}, "histogram_rows": 90}
+    job = replace(DONE, summary=summary | {"histograms": {"Area": [30, 60]}})
+
+    shown = job_document(job, manifest)["summary"]
+
+    assert shown.keys() == {"counts", "out_of_range", "drift", "drift_rows"}
+    assert shown["drift"] == {"Area": pytest.approx(0.11, abs=0.01)}
+    assert shown["drift_rows"] == 90
+    assert job_document(job)["summary"]["drift"] == {}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.chunks import Dispatch, MessageLimits, Queue, pack_messages
+from shared.domain.chunks import Dispatch, MessageLimits, pack_messages
 from shared.domain.jobs import (
     CHUNK_MOVES,
     MOVES,
@@ -15,6 +15,7 @@ from shared.domain.jobs import (
     ChunkState,
     JobId,
     JobState,
+    Queue,
     RetryPolicy,
     Tally,
     chunk_sources,

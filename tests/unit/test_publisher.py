@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from api.publisher import Publisher
-from shared.domain.chunks import Dispatch, Queue
-from shared.domain.jobs import ChunkRef, JobId
+from shared.domain.chunks import Dispatch
+from shared.domain.jobs import ChunkRef, JobId, Queue
 from tests.fakes import FakeQueue
 from tests.waiting import wait_for
 

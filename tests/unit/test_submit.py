@@ -7,9 +7,9 @@ import pytest
 
 from api.options import ReadOptions
 from api.submit import SubmitJob, SubmitLimits
-from shared.domain.chunks import Queue, Submission
+from shared.domain.chunks import Submission
 from shared.domain.errors import BodyTooLarge, IntakeFull, ModelUnknown, RequestInvalid
-from shared.domain.jobs import Job, JobId, JobState
+from shared.domain.jobs import Job, JobId, JobState, Queue
 from shared.domain.manifest import Manifest
 from tests.models import a_manifest
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from api.waiting import Waiter
+from shared.db.listing import Version
 from shared.domain.errors import DatabaseDown
 from shared.domain.jobs import JobId
 from tests.waiting import wait_for
@@ -23,11 +24,14 @@ class FakeDatabase:
         self.looks: list[set[JobId]] = []
         self.error: Exception | None = None
 
-    def __call__(self, jobs: Iterable[JobId]) -> set[JobId]:
+    def __call__(self, jobs: Iterable[JobId]) -> dict[JobId, Version]:
         self.looks.append(set(jobs))
         if self.error is not None:
             raise self.error
-        return self.looks[-1] & self.finished
+        return {
+            job: Version(finished=job in self.finished, counters=("running", 1, 0, 0))
+            for job in self.looks[-1]
+        }
 
 
 def a_waiter(database: FakeDatabase) -> Waiter:

@@ -1,0 +1,49 @@
+"""A job as server-sent events: the job at each change, then the end."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import orjson
+from flask import Blueprint, Response
+
+from api.routes.finding import describe, find_job
+from api.services import Services
+from shared.domain.errors import DryBeansError
+from shared.domain.jobs import JobId
+
+_QUIET: Final = 15.0
+"""Seconds after which a comment is sent: proxies close connections that say nothing."""
+
+
+def blueprint(services: Services) -> Blueprint:
+    """Make GET /jobs/<id>/events."""
+    routes = Blueprint("events", __name__)
+
+    @routes.get("/jobs/<job_id>/events")
+    def events(job_id: str) -> Response:
+        job = find_job(services, job_id)
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        stream = _events(services, job.id)
+        return Response(stream, headers=headers, content_type="text/event-stream; charset=utf-8")
+
+    return routes
+
+
+def _events(services: Services, job: JobId) -> Iterator[bytes]:
+    try:
+        for changed in services.waiter.changes(job, _QUIET):
+            if not changed:
+                yield b": still here\n\n"
+                continue
+            yield _event("job", describe(services, find_job(services, job)))
+        yield _event("end", {"id": job})
+    except DryBeansError as error:
+        # The answer has begun, so its status cannot say it any more.
+        yield _event("error", {"code": error.code, "detail": error.detail})
+
+
+def _event(name: str, document: object) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (
+        name.encode(),
+        orjson.dumps(document, option=orjson.OPT_UTC_Z),
+    )
