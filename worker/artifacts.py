@@ -1,6 +1,7 @@
 """Loads model artifacts once they have proven themselves, and publishes new ones whole."""
 
 import dataclasses
+import functools
 import hashlib
 import importlib
 import importlib.metadata
@@ -11,6 +12,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -72,7 +74,8 @@ def publish(
 ) -> Path:
     """Write the fitted `estimator` and `manifest` under `root` and return the artifact's folder.
 
-    The size, hash, and libraries of the manifest are worked out here, whatever it says of them.
+    The manifest's size, hash, libraries and scikit-learn's own types are worked out here; other
+    types that skops does not trust must be named in it.
     The artifact is written aside, loaded back as a worker would, and only then moved to its
     place, so that nobody sees half of one. `default` lets the model's plain name stand for this
     version. Raises `ArtifactRefused` when it would not load, or when the version is there
@@ -98,7 +101,7 @@ def publish(
 
 def golden_of(estimator: Estimator, rows: Floats) -> Golden:
     """Record what `estimator` says of `rows`, (n, features), for a manifest."""
-    labels, probabilities = _answers(estimator, rows)
+    labels, probabilities = answers(estimator, rows)
     return Golden(
         rows=tuple(map(tuple, rows.tolist())),
         labels=tuple(labels),
@@ -204,7 +207,7 @@ def _check_kind(estimator: Estimator, manifest: Manifest) -> None:
 def _check_golden(estimator: Estimator, manifest: Manifest) -> None:
     golden = manifest.golden
     try:
-        labels, probabilities = _answers(estimator, np.array(golden.rows))
+        labels, probabilities = answers(estimator, np.array(golden.rows))
     except (ValueError, TypeError, AttributeError, IndexError) as error:
         raise ArtifactRefused(f"{manifest.id} cannot predict its golden rows ({error}).") from error
     wrong = sum(found != said for found, said in zip(labels, golden.labels, strict=True))
@@ -221,7 +224,8 @@ def _check_golden(estimator: Estimator, manifest: Manifest) -> None:
             )
 
 
-def _answers(estimator: Estimator, rows: Floats) -> tuple[list[str], Floats | None]:
+def answers(estimator: Estimator, rows: Floats) -> tuple[list[str], Floats | None]:
+    """Ask a fitted `estimator` for labels and, when it has them, probabilities of `rows`."""
     table: Any = rows
     names = getattr(estimator, "feature_names_in_", None)
     if names is not None:
@@ -240,11 +244,18 @@ def _write(folder: Path, manifest: Manifest, estimator: Estimator) -> None:
         model_file=MODEL_FILE,
         model_bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
+        trusted_types=tuple(sorted(untrusted_types(content)[0].union(manifest.trusted_types))),
         libraries=_libraries_of(content) | dict(manifest.libraries),
     )
     document = json.dumps(manifest_document(complete), indent=1, allow_nan=False)
     (folder / MODEL_FILE).write_bytes(content)
-    (folder / MANIFEST_FILE).write_text(document + "\n", encoding="utf-8")
+    (folder / MANIFEST_FILE).write_text(_compact(document) + "\n", encoding="utf-8")
+
+
+def _compact(document: str) -> str:
+    """Put each innermost list of indented JSON on one line: a row of numbers is read as a row."""
+    # A line break inside a text is escaped, so only the indentation is touched.
+    return re.sub(r"\[[^\[\]{}]*\]", lambda found: re.sub(r"\n\s*", " ", found[0]), document)
 
 
 def _libraries_of(content: bytes) -> dict[str, str]:
@@ -252,9 +263,14 @@ def _libraries_of(content: bytes) -> dict[str, str]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         schema = archive.read("schema.json").decode()
     modules = set(re.findall(r'"__module__": "(\w+)', schema)) - set(sys.stdlib_module_names)
-    distributions = importlib.metadata.packages_distributions()
-    found = {name for module in modules for name in distributions.get(module, ())}
+    found = {name for module in modules for name in _distributions().get(module, ())}
     return {name: importlib.metadata.version(name) for name in sorted(found - {"numpy", "scipy"})}
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    """Tell which installed distributions bring each package; it reads them all, so only once."""
+    return importlib.metadata.packages_distributions()
 
 
 def _set_default(folder: Path, version: int) -> None:

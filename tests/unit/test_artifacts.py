@@ -63,9 +63,7 @@ def test_a_stack_on_a_pipeline_predicts_the_same_after_loading(tmp_path: Path) -
         stack_method="decision_function",
         cv=StratifiedKFold(3, shuffle=True, random_state=0),
     ).fit(rows, labels)
-    manifest = a_manifest(
-        golden=golden_of(model, rows[:9]), trusted_types=tuple(untrusted_types(sio.dumps(model))[0])
-    )
+    manifest = a_manifest(golden=golden_of(model, rows[:9]))
 
     loaded = load(publish(tmp_path, manifest, model)).estimator
 

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
-from worker.artifacts import Estimator
+from worker.artifacts import Estimator, answers
 from worker.training.metrics import Predictions, agreement, scores
 from worker.training.table import Table
 
@@ -19,12 +19,12 @@ Recipe: TypeAlias = Callable[[], Estimator]
 
 def predictions_of(model: Estimator, table: Table) -> Predictions:
     """Ask a fitted `model` for all rows of `table`."""
-    with_chances = hasattr(model, "predict_proba")
+    labels, probabilities = answers(model, table.rows)
     return Predictions(
         classes=tuple(map(str, model.classes_)),
         truth=table.labels,
-        labels=np.array([str(label) for label in model.predict(table.rows)]),
-        probabilities=model.predict_proba(table.rows) if with_chances else None,
+        labels=np.array(labels),
+        probabilities=probabilities,
     )
 
 

@@ -42,7 +42,7 @@ PLANS: Final = (
         ),
         label_rule="The label is the class of the highest probability, on every row.",
         chosen=(
-            "By shuffled 5-fold cross-validation on the training part only, repeated with two "
+            "By shuffled 5-fold cross-validation on the training part only, repeated with four "
             "seeds (python -m worker.training.search); docs/adr/0010 has the table."
         ),
         recipe=_calibrated,

@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m worker.training.search", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="the data set as CSV")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--repeats", type=int, default=2, help="shuffles to average over")
+    parser.add_argument("--repeats", type=int, default=4, help="shuffles to average over")
     options = parser.parse_args(arguments)
     try:
         table = walkthrough_split(read_table(options.data, beans.COLUMNS, beans.LABEL)).train

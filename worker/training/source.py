@@ -1,7 +1,6 @@
 """Where a published data set comes from, and how a copy of it proves that it is one."""
 
 import hashlib
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,15 +59,23 @@ def download(source: Source, path: Path, *, url: str | None = None) -> Table:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside.write_bytes(_fetch(url or source.url))
     try:
-        table = read_table(aside, source.columns, source.label)
-        if not is_genuine(source, table):
-            raise TableRefused(
-                f"What {url or source.url} sent is not the published data set: its contents hash "
-                f"to {contents_hash(source, table)} instead of {source.contents}."
-            )
+        table = _proven(source, aside, url or source.url)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+    return table
+
+
+def _proven(source: Source, path: Path, url: str) -> Table:
+    try:
+        table = read_table(path, source.columns, source.label)
+    except TableRefused as error:
+        raise TableRefused(f"What {url} sent is not the data set: {error.detail}") from error
+    if not is_genuine(source, table):
+        raise TableRefused(
+            f"What {url} sent is not the published data set: its contents hash to "
+            f"{contents_hash(source, table)} instead of {source.contents}."
+        )
     return table
 
 
@@ -78,10 +85,9 @@ def _fetch(url: str) -> bytes:
     try:
         with urllib.request.urlopen(url, timeout=_SECONDS) as answer:  # noqa: S310 - checked above
             content: bytes = answer.read(_MOST_BYTES + 1)
-    except (OSError, urllib.error.URLError) as error:
-        reason = getattr(error, "reason", None) or error
+    except OSError as error:  # urllib's own errors among them
         raise TableRefused(
-            f"{url} cannot be fetched ({reason}). Without a network, get the file some other way "
+            f"{url} cannot be fetched ({error}). Without a network, get the file some other way "
             "and train with --data PATH."
         ) from error
     if len(content) > _MOST_BYTES:

@@ -57,6 +57,7 @@ def read_table(path: Path, columns: Sequence[Column], label: str) -> Table:
     """
     frame = read_frame(path)
     try:
+        _names(frame, (*columns, Column(name=label)))
         return table_of(frame, columns, labels=label_column(frame, label))
     except TableRefused as error:
         raise TableRefused(f"{path}: {error.detail}") from error
@@ -65,7 +66,7 @@ def read_table(path: Path, columns: Sequence[Column], label: str) -> Table:
 def read_frame(path: Path) -> pd.DataFrame:
     """Read a CSV file with a header. Raises `TableRefused`."""
     try:
-        frame = pd.read_csv(path, float_precision="round_trip", skipinitialspace=True)
+        frame = pd.read_csv(path, skipinitialspace=True)
     except OSError as error:
         raise TableRefused(f"{path} cannot be read ({error.strerror}).") from error
     except ValueError as error:  # pandas' own parser errors among them
@@ -77,30 +78,26 @@ def read_frame(path: Path) -> pd.DataFrame:
 
 def table_of(frame: pd.DataFrame, columns: Sequence[Column], *, labels: Labels) -> Table:
     """Take `columns` out of `frame`, by name or alias. Raises `TableRefused`."""
-    names = [_find(frame, column) for column in columns]
-    missing = [column.name for column, name in zip(columns, names, strict=True) if name is None]
-    if missing:
-        raise TableRefused(f"there is no column {', '.join(missing)}; {_what_is_there(frame)}.")
-    rows = np.column_stack([_numbers(frame[name]) for name in names])
+    rows = np.column_stack([_numbers(frame[name]) for name in _names(frame, columns)])
     return Table(columns=tuple(columns), rows=rows, labels=labels)
 
 
 def label_column(frame: pd.DataFrame, label: str) -> Labels:
     """Take the labels, as text, out of column `label`. Raises `TableRefused`."""
-    name = _find(frame, Column(name=label))
-    if name is None:
-        raise TableRefused(f"there is no column {label}; {_what_is_there(frame)}.")
+    (name,) = _names(frame, [Column(name=label)])
     if frame[name].isna().any():
         raise TableRefused(f"{_lines(frame[name].isna())} no {label}.")
-    return np.array([str(label) for label in frame[name]])
+    return np.array([str(found) for found in frame[name]])
 
 
-def _what_is_there(frame: pd.DataFrame) -> str:
-    return f"the columns are {', '.join(map(str, frame.columns[:_LISTED]))}"
-
-
-def _find(frame: pd.DataFrame, column: Column) -> Hashable | None:
-    return next((name for name in frame.columns if str(name) in column), None)
+def _names(frame: pd.DataFrame, columns: Sequence[Column]) -> list[Hashable]:
+    """Find out how `frame` spells `columns`; one that is missing refuses the frame."""
+    found = [[name for name in frame.columns if str(name) in column] for column in columns]
+    missing = [column.name for column, names in zip(columns, found, strict=True) if not names]
+    if missing:
+        there = ", ".join(map(str, frame.columns[:_LISTED]))
+        raise TableRefused(f"there is no column {', '.join(missing)}; the columns are {there}.")
+    return [names[0] for names in found]
 
 
 def _numbers(values: "pd.Series[Any]") -> Floats:
