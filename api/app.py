@@ -6,10 +6,13 @@ from typing import Final
 import uuid_utils
 from flask import Flask, Response, g, request
 
+from api.access import OpenAccess, record_refusal
 from api.errors import register_errors
 from api.routes import changes, events, health, home, jobs, listing, models, predict, results
 from api.services import Services
+from shared.domain.errors import DryBeansError
 
+_PUBLIC: Final = frozenset({"home.home", "static", "health.healthz", "health.readyz"})
 _REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -22,8 +25,21 @@ def create_app(services: Services) -> Flask:
     for part in (health, home, jobs, listing, changes, events, results, models, predict):
         app.register_blueprint(part.blueprint(services))
     app.before_request(_take_request_id)
+    app.before_request(lambda: _admit(services))
     app.after_request(_give_request_id)
     return app
+
+
+def _admit(services: Services) -> None:
+    """Let the request in, or refuse it; what is public needs no key."""
+    g.caller = OpenAccess().identify(None)
+    if request.endpoint in _PUBLIC:
+        return
+    try:
+        g.caller = services.access.identify(request.headers.get("Authorization"))
+    except DryBeansError as error:
+        record_refusal(error, method=request.method, path=request.path, address=request.remote_addr)
+        raise
 
 
 def _take_request_id() -> None:

@@ -31,6 +31,10 @@ STATUS: Final[dict[type[DryBeansError], HTTPStatus]] = {
     errors.JobDeleted: HTTPStatus.GONE,
     errors.JobFinished: HTTPStatus.CONFLICT,
     errors.NothingToRetry: HTTPStatus.CONFLICT,
+    errors.KeyMissing: HTTPStatus.UNAUTHORIZED,
+    errors.KeyWrong: HTTPStatus.UNAUTHORIZED,
+    errors.KeyUnknown: HTTPStatus.NOT_FOUND,
+    errors.QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     errors.KeyInFlight: HTTPStatus.CONFLICT,
     errors.KeyTaken: HTTPStatus.CONFLICT,
     errors.KeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -44,7 +48,12 @@ STATUS: Final[dict[type[DryBeansError], HTTPStatus]] = {
     errors.WaitTimedOut: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
-_RETRY_AFTER: Final = {HTTPStatus.SERVICE_UNAVAILABLE: "2", HTTPStatus.CONFLICT: "1"}
+_HEADERS: Final[dict[HTTPStatus, tuple[str, str]]] = {
+    HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After", "2"),
+    HTTPStatus.TOO_MANY_REQUESTS: ("Retry-After", "1"),
+    HTTPStatus.CONFLICT: ("Retry-After", "1"),
+    HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate", "Bearer"),
+}
 
 
 def problem(status: HTTPStatus, code: str, detail: str, faults: tuple[Fault, ...] = ()) -> Response:
@@ -63,8 +72,9 @@ def problem(status: HTTPStatus, code: str, detail: str, faults: tuple[Fault, ...
     if len(faults) > MOST_FAULTS:
         document["errors_truncated"] = True
     response = Response(orjson.dumps(document), status, content_type="application/problem+json")
-    if status in _RETRY_AFTER:
-        response.headers["Retry-After"] = _RETRY_AFTER[status]
+    if status in _HEADERS:
+        name, value = _HEADERS[status]
+        response.headers[name] = value
     return response
 
 

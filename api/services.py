@@ -8,6 +8,7 @@ from pathlib import Path
 
 import uuid_utils
 
+from api.access import Access, KeyAccess, OpenAccess
 from api.backlog import Backlog, WaterMarks
 from api.csv.cut import CutLimits
 from api.csv.receive import CsvLimits, ReceiveCsv
@@ -77,6 +78,7 @@ class Services:
     publisher: Publisher
     waiter: Waiter
     backlog: Backlog
+    access: Access
     submit: SubmitJob
     receive: ReceiveCsv
 
@@ -127,6 +129,7 @@ def build_services(settings: Settings) -> Services:
         intake=intake,
         publisher=publisher,
         waiter=Waiter(lambda ids: database.read(lambda c: versions(c, ids))),
+        access=KeyAccess(database) if settings.api_keys else OpenAccess(),
         backlog=Backlog(
             lambda: database.read(backlog),
             WaterMarks(high=settings.high_water_rows, low=settings.low_water_rows),

@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 5000
     api_processes: Count = 1
+    api_keys: bool = False
     api_connections: Count = 8
     database_answer_seconds: Seconds = 2.0
 

@@ -10,6 +10,7 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.sansio.multipart import (
     Data,
     Epilogue,
+    Event,
     Field,
     File,
     MultipartDecoder,
@@ -19,9 +20,10 @@ from werkzeug.sansio.multipart import (
 from api.csv.decode import Readable, decoded
 from api.options import LABEL_PREFIX
 from api.reading import Watcher
-from shared.domain.errors import BodyMalformed, RequestInvalid, UploadIncomplete
+from shared.domain.errors import BodyMalformed, BodyTooLarge, RequestInvalid, UploadIncomplete
 
 _MOST_FIELD: Final = 1 << 16
+_MOST_PARTS: Final = 100
 _WHOLE_NUMBERS: Final = frozenset({"retention_seconds", "max_errors"})
 
 
@@ -41,7 +43,9 @@ def read_body(
     if not boundary:
         raise BodyMalformed("The multipart body has no boundary.")
     parts = decoded(body, encoding, most)
-    form, stream = _read_form(parts, MultipartDecoder(boundary, _MOST_FIELD))
+    # It must hold a slice beside what is left of the one before.
+    decoder = MultipartDecoder(boundary, 2 * _MOST_FIELD, max_parts=_MOST_PARTS)
+    form, stream = _read_form(parts, decoder)
     return options_of(fields | form), stream
 
 
@@ -79,10 +83,14 @@ def _read_form(
         match event:
             case File(name="file"):
                 return fields.to_dict(flat=False), _file_data(events)
-            case File() | Field():
+            case File():
+                raise RequestInvalid(f'Send the CSV as the field "file", not {event.name!r:.80}.')
+            case Field():
                 name, text = event.name or "", b""
             case Data():
                 text += event.data
+                if len(text) > _MOST_FIELD:
+                    raise BodyTooLarge(f"A field is longer than {_MOST_FIELD} bytes.")
                 if not event.more_data:
                     fields.add(name, text.decode("utf-8", "replace"))
             case _:
@@ -90,7 +98,7 @@ def _read_form(
     raise RequestInvalid('The form has no file; send the CSV as the field "file".')
 
 
-def _file_data(events: Iterator[Any]) -> Iterator[bytes]:
+def _file_data(events: Iterator[Event]) -> Iterator[bytes]:
     """Give the file's bytes; what follows the file would come too late to be honoured."""
     for event in events:
         if isinstance(event, Data):
@@ -102,18 +110,30 @@ def _file_data(events: Iterator[Any]) -> Iterator[bytes]:
             raise RequestInvalid("Send the options before the file, and one file only.")
 
 
-def _events(parts: Iterator[bytes], decoder: MultipartDecoder) -> Iterator[Any]:
+def _events(parts: Iterator[bytes], decoder: MultipartDecoder) -> Iterator[Event]:
+    # None tells the decoder that the body has ended.
+    for part in chain(_slices(parts), (None,)):
+        for event in _decode(part, decoder):
+            yield event
+            if isinstance(event, Epilogue):
+                return
+
+
+def _slices(parts: Iterator[bytes]) -> Iterator[bytes]:
+    for part in parts:
+        for at in range(0, len(part), _MOST_FIELD):
+            yield part[at : at + _MOST_FIELD]
+
+
+def _decode(part: bytes | None, decoder: MultipartDecoder) -> Iterator[Event]:
     try:
-        # None tells the decoder that the body has ended.
-        for part in chain(parts, (None,)):
-            decoder.receive_data(part)
-            while not isinstance(event := decoder.next_event(), NeedData):
-                yield event
-                if isinstance(event, Epilogue):
-                    return
+        decoder.receive_data(part)
+        event = decoder.next_event()
+        while not isinstance(event, NeedData):
+            yield event
+            event = decoder.next_event()
     except (ValueError, RequestEntityTooLarge) as error:
         raise BodyMalformed(f"The multipart body is damaged: {error}") from None
-    raise UploadIncomplete
 
 
 def options_of(fields: Mapping[str, list[str]]) -> dict[str, Any]:

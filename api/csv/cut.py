@@ -8,12 +8,14 @@ from functools import cache
 from itertools import chain
 from typing import Final
 
-from shared.domain.csv_layout import is_blank
 from shared.domain.errors import BodyTooLarge, RequestInvalid
 
-_BLANK_LINE: Final = re.compile(rb"(?m)^[ \t\r]*\n")
-_MAYBE_BLANK: Final = (b"\n\n", b"\n\r", b"\n ", b"\n\t")
 BOM: Final = b"\xef\xbb\xbf"
+_BLANK: Final = b" \t\r"
+_BLANK_LINES: Final = re.compile(rb"(?:[ \t\r]*+\n)*+")
+_MAYBE_BLANK: Final = re.compile(rb"(?:\A|\n)[ \t\r\n]")
+# Every byte but a line feed becomes an x.
+_MARKS: Final = bytes(byte if byte == ord("\n") else ord("x") for byte in range(256))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +30,14 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutLimits:
-    """About how many bytes make a piece, and how long one line may be."""
+    """About how many bytes or lines make a piece, and how many bytes one line may have.
+
+    The lines bound what a piece of very short ones costs a worker: each may be a row with an error.
+    """
 
     piece_bytes: int
     line_bytes: int
+    piece_lines: int = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,19 +57,31 @@ def take_first_line(stream: Iterator[bytes], most: int) -> FirstLine:
     """
     data = b""
     number = 1
-    for part in chain(stream, (b"\n",)):
+    for part in chain((_without_mark(stream),), stream, (b"\n",)):
         data += part
-        if number == 1 and len(data) >= len(BOM):
-            data = data.removeprefix(BOM)
-        while b"\n" in data:
-            line, _, data = data.partition(b"\n")
-            if not is_blank(line):
-                text = line.decode("utf-8", "replace").removesuffix("\r")
-                return FirstLine(text=text, raw=line + b"\n", number=number, rest=data)
-            number += 1
-        if len(data) > most:
+        blank = _end_of_blank_lines(data)
+        number += data.count(b"\n", 0, blank)
+        data = data[blank:]
+        end = data.find(b"\n")
+        if end > most or (end < 0 and len(data) > most):
             raise _line_too_long(most)
+        if end >= 0:
+            text = data[:end].decode("utf-8", "replace").removesuffix("\r")
+            return FirstLine(text=text, raw=data[: end + 1], number=number, rest=data[end + 1 :])
     raise RequestInvalid("The CSV is empty.")
+
+
+def _without_mark(stream: Iterator[bytes]) -> bytes:
+    """Take the first few bytes off `stream`, and a byte order mark off those."""
+    data = b""
+    while len(data) < len(BOM) and (part := next(stream, None)) is not None:
+        data += part
+    return data.removeprefix(BOM)
+
+
+def _end_of_blank_lines(data: bytes) -> int:
+    found = _BLANK_LINES.match(data)
+    return found.end() if found else 0
 
 
 def _line_too_long(most: int) -> BodyTooLarge:
@@ -80,18 +98,18 @@ def cut_lines(
     """
     line = first_line
     for data in _whole_lines(stream, limits):
-        _refuse_broken_quotes(data, delimiter, line)
+        _refuse_long_lines(data, limits.line_bytes)
+        refuse_broken_quotes(data, delimiter, line)
         lines = data.count(b"\n")
-        piece = Piece(
-            data=data, first_line=line, line_count=lines, row_count=lines - _blank_lines(data)
-        )
+        rows = _count_rows(data) if _MAYBE_BLANK.search(data) else lines
+        yield Piece(data=data, first_line=line, line_count=lines, row_count=rows)
         line += lines
-        yield piece
 
 
 def _whole_lines(stream: Iterable[bytes], limits: CutLimits) -> Iterator[bytes]:
     parts: list[bytes] = []
     size = 0
+    lines = 0
     unbroken = 0
     for part in stream:
         end = part.rfind(b"\n") + 1
@@ -100,24 +118,35 @@ def _whole_lines(stream: Iterable[bytes], limits: CutLimits) -> Iterator[bytes]:
             raise _line_too_long(limits.line_bytes)
         parts.append(part)
         size += len(part)
-        if end and size >= limits.piece_bytes:
+        lines += part.count(b"\n")
+        if end and (size >= limits.piece_bytes or lines >= limits.piece_lines):
             data = b"".join(parts)
             cut = len(data) - unbroken
             yield data[:cut]
-            parts, size = [data[cut:]], unbroken
+            parts, size, lines = [data[cut:]], unbroken, 0
     rest = b"".join(parts)
     if rest:
         yield rest if rest.endswith(b"\n") else rest + b"\n"
 
 
-def _blank_lines(data: bytes) -> int:
-    starts_blank = data[:1] in {b"\n", b"\r", b" ", b"\t"}
-    if not starts_blank and not any(mark in data for mark in _MAYBE_BLANK):
-        return 0
-    return len(_BLANK_LINE.findall(data))
+def _count_rows(data: bytes) -> int:
+    # Without blanks, and with one sign for all else, a row's line is what ends in that sign.
+    return data.translate(_MARKS, _BLANK).count(b"x\n")
 
 
-def _refuse_broken_quotes(data: bytes, delimiter: str, first_line: int) -> None:
+def _refuse_long_lines(data: bytes, most: int) -> None:
+    start = 0
+    while len(data) - start > most:
+        start = data.rfind(b"\n", start, start + most + 1) + 1
+        if not start:
+            raise _line_too_long(most)
+
+
+def refuse_broken_quotes(data: bytes, delimiter: str, first_line: int) -> None:
+    """Raise `RequestInvalid` for the first line of `data` that ends inside a quoted field.
+
+    `data` are whole lines, of which the first has the number `first_line`.
+    """
     if b'"' not in data or _well_quoted(delimiter).fullmatch(data):
         return
     for at, line in enumerate(data.split(b"\n")):
@@ -134,11 +163,12 @@ def _well_quoted(delimiter: str) -> re.Pattern[bytes]:
     mark = re.escape(delimiter.encode())
     # Possessive, so that a piece of megabytes leaves no trail of places to come back to.
     field = rb'(?:"[^"\n]*+"|[^"\n' + mark + rb"]*+)"
-    return re.compile(rb"(?:" + field + rb"(?:" + mark + field + rb")*+\n)*+")
+    return re.compile(rb"(?:" + field + rb"(?:" + mark + field + rb")*+\r?\n)*+")
 
 
 def _ends_inside_quotes(line: bytes, delimiter: str) -> bool:
-    # The reader keeps a line end only when it stands inside a quoted field.
-    text = line.decode("utf-8", "replace") + "\n"
+    # The reader keeps a line end only when it stands inside a quoted field. It takes no carriage
+    # return within a line, which the worker gives an error of its own.
+    text = line.decode("utf-8", "replace").replace("\r", " ") + "\n"
     fields = next(csv.reader([text], delimiter=delimiter), [])
     return bool(fields) and fields[-1].endswith("\n")

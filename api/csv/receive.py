@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any, Final, Protocol
 
-from api.csv.cut import CutLimits, Piece, cut_lines, take_first_line
+from api.csv.cut import CutLimits, Piece, cut_lines, refuse_broken_quotes, take_first_line
 from api.idempotency import NOBODY, Origin
 from api.options import OPTIONS, Options, ReadOptions
 from api.submit import as_job
@@ -91,6 +91,7 @@ class ReceiveCsv:
         head = take_first_line(stream, self.limits.cut.line_bytes)
         names = [feature.name for feature in manifest.features]
         header = read_header(head.text, manifest.columns, names)
+        refuse_broken_quotes(head.raw, header.layout.delimiter, head.number)
         rest = (
             chain((head.raw, head.rest), stream) if header.is_data else chain((head.rest,), stream)
         )

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from flask import Blueprint, Response
 
 from api.responses import json_response
-from api.routes.finding import describe, find_job, read_id
+from api.routes.finding import check_room, describe, find_job, read_id
 from api.services import Services, new_job_id, utc_now
 from shared.db.retries import retry_job
 from shared.db.stops import bury, stop_job
@@ -29,7 +29,8 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.post("/jobs/<job_id>/retry")
     def retry(job_id: str) -> Response:
-        services.backlog.check()
+        check_room(services)
+        find_job(services, job_id)
         again = new_job_id()
         dispatches = database.write(
             lambda c: retry_job(c, read_id(job_id), again, utc_now(), services.settings.outbox)

@@ -3,11 +3,20 @@
 from typing import Any
 from uuid import UUID
 
+from flask import g
+
+from api.access import Caller
 from api.documents import job_document
 from api.services import Services
 from shared.db.jobs import read_job
 from shared.domain.errors import JobDeleted, JobNotFound
 from shared.domain.jobs import Job, JobId
+
+
+def owner() -> str:
+    """Give the owner of the present request: the id of its API key, empty where keys are off."""
+    caller: Caller = g.caller
+    return caller.owner
 
 
 def find_job(services: Services, job_id: str) -> Job:
@@ -16,11 +25,21 @@ def find_job(services: Services, job_id: str) -> Job:
     Raises `JobNotFound`, also for what is no job id, and `JobDeleted`.
     """
     job = services.database.read(lambda connection: read_job(connection, read_id(job_id)))
-    if job is None:
+    # Another key's job does not exist: not even its absence may be told apart.
+    if job is None or job.owner != owner():
         raise JobNotFound
     if job.deleted_at is not None:
         raise JobDeleted
     return job
+
+
+def check_room(services: Services) -> None:
+    """Check that new rows may come: in all, and for this caller.
+
+    Raises `Overloaded` and `QuotaExceeded`.
+    """
+    services.backlog.check()
+    services.access.check_rows(g.caller)
 
 
 def describe(services: Services, job: Job) -> dict[str, Any]:

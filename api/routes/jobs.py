@@ -11,7 +11,7 @@ from api.csv.body import read_body
 from api.idempotency import Fingerprint, Origin, check_same, read_key
 from api.reading import read_json
 from api.responses import json_response
-from api.routes.finding import describe, find_job
+from api.routes.finding import check_room, describe, find_job, owner
 from api.routes.results import read_rows
 from api.services import Services
 from shared.db.idempotency import KnownKey, find_key
@@ -29,9 +29,11 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.post("/jobs")
     def submit() -> Response:
-        services.backlog.check()
+        check_room(services)
         key = read_key(request)
-        origin = Origin(key_hash=key, fingerprint=Fingerprint(request) if key else None)
+        origin = Origin(
+            owner=owner(), key_hash=key, fingerprint=Fingerprint(request) if key else None
+        )
         known = _known(services, origin)
         job = _replay(services, origin, known) if known else _submit(services, origin)
         waited = _wait_asked()

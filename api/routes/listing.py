@@ -11,7 +11,7 @@ from flask import Blueprint, Response, request
 from api.options import LABEL_PREFIX
 from api.query import whole_number
 from api.responses import json_response
-from api.routes.finding import describe, read_id
+from api.routes.finding import describe, owner, read_id
 from api.services import Services
 from shared.db.listing import JobFilter, list_jobs
 from shared.domain.errors import JobNotFound, RequestInvalid
@@ -59,7 +59,7 @@ def _read_filter() -> JobFilter:
     if version and not (version.isascii() and version.isdigit()):
         raise RequestInvalid('model must be a name, or a name and a version such as "drybeans@2".')
     return JobFilter(
-        owner="",
+        owner=owner(),
         state=_read_state(arguments.get("state")),
         model=name or None,
         version=int(version[:9]) if version else None,

@@ -6,8 +6,9 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
+from api.idempotency import Origin
 from api.reading import parse_json, read_json
-from api.routes.finding import find_job
+from api.routes.finding import check_room, find_job, owner
 from api.routes.results import read_rows
 from api.services import Services
 from shared.db.stops import discard
@@ -23,8 +24,8 @@ def blueprint(services: Services) -> Blueprint:
     def predict() -> Response:
         document = read_json(request)
         keep = _read_store(document)
-        services.backlog.check()
-        job = services.submit(_as_submission(document))
+        check_room(services)
+        job = services.submit(_as_submission(document), Origin(owner=owner()))
         try:
             labels = _await_labels(services, job)
         finally:

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    Float,
     Index,
     Integer,
     MetaData,
@@ -162,5 +163,22 @@ idempotency_keys = Table(
     PrimaryKeyConstraint("owner", "key_hash"),
     Index("idempotency_keys_by_age", "created_at"),
     Index("idempotency_keys_by_job", "job_id"),
+    **_INNODB,
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", ascii_text(32), primary_key=True),
+    Column("name", String(100), nullable=False),
+    # SHA-256 in hex of the secrets; the secrets themselves are nowhere.
+    Column("secret_hash", ascii_text(64, fixed=True), nullable=False),
+    Column("previous_hash", ascii_text(64, fixed=True)),
+    Column("previous_until", UtcDateTime),
+    Column("requests_per_second", Float(53)),
+    Column("queued_rows", BigInteger),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("last_used_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
     **_INNODB,
 )

@@ -106,6 +106,30 @@ class NothingToRetry(DryBeansError):
     code = "nothing_to_retry"
 
 
+class KeyMissing(DryBeansError):
+    """Send an API key, as in `Authorization: Bearer dbk_…`."""
+
+    code = "api_key_missing"
+
+
+class KeyWrong(DryBeansError):
+    """This API key is not valid."""
+
+    code = "api_key_wrong"
+
+
+class KeyUnknown(DryBeansError):
+    """There is no such API key, or it has been revoked."""
+
+    code = "api_key_unknown"
+
+
+class QuotaExceeded(DryBeansError):
+    """This API key has used up its quota; try again later."""
+
+    code = "quota_exceeded"
+
+
 class KeyInFlight(DryBeansError):
     """The first request with this Idempotency-Key is still being received; try again shortly."""
 

@@ -47,6 +47,7 @@ def upgrade() -> None:
     _create_results()
     _create_job_labels()
     _create_idempotency_keys()
+    _create_api_keys()
     backend = op.get_bind().dialect.name
     op.execute(_VIEW["sqlite" if backend == "sqlite" else "mysql"])
 
@@ -54,7 +55,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Undo."""
     op.execute("DROP VIEW predictions")
-    for table in ("idempotency_keys", "job_labels", "results", "inputs", "chunks", "jobs"):
+    tables = "api_keys idempotency_keys job_labels results inputs chunks jobs"
+    for table in tables.split():
         op.drop_table(table)
 
 
@@ -189,3 +191,20 @@ def _create_idempotency_keys() -> None:
     )
     op.create_index("idempotency_keys_by_age", "idempotency_keys", ["created_at"])
     op.create_index("idempotency_keys_by_job", "idempotency_keys", ["job_id"])
+
+
+def _create_api_keys() -> None:
+    op.create_table(
+        "api_keys",
+        sa.Column("id", ascii_text(32), primary_key=True),
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("secret_hash", ascii_text(64, fixed=True), nullable=False),
+        sa.Column("previous_hash", ascii_text(64, fixed=True)),
+        sa.Column("previous_until", UtcDateTime),
+        sa.Column("requests_per_second", sa.Float(53)),
+        sa.Column("queued_rows", sa.BigInteger),
+        sa.Column("created_at", UtcDateTime, nullable=False),
+        sa.Column("last_used_at", UtcDateTime),
+        sa.Column("revoked_at", UtcDateTime),
+        **_OPTIONS,
+    )
