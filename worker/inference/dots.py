@@ -6,11 +6,10 @@ from typing import Final
 
 import numpy as np
 
-from worker.inference.expansion import UNIT, Expansion, Kernel
-from worker.inference.predictor import Floats
+from worker.inference.expansion import UNIT, Expansion, Group, Kernel
+from worker.inference.predictor import Floats, Indices
+from worker.inference.tiles import Tiles, pick
 
-_TILE_ROWS: Final = 256
-_TILE_POINTS: Final = 192
 _SLACK: Final = 1.1
 _HUGE: Final = 1e250
 
@@ -35,8 +34,8 @@ class DotMachine:
     gamma: float
     degree: int
     offset: float
-    points: Floats
-    coefs: Floats
+    tiles: Tiles
+    picks: Indices
     reach: float
     bounds: Floats
 
@@ -46,50 +45,48 @@ class DotMachine:
         errors = np.vander(length, len(self.bounds), increasing=True) @ self.bounds
         base = self.gamma * self.reach * length + abs(self.offset)
         errors[~(base**self.degree < _HUGE)] = np.inf
-        if self.kernel == "linear":
-            return rows @ self.coefs, errors
-        values = np.zeros_like(errors)
-        height = min(len(rows), _TILE_ROWS)
-        scratch = np.empty((2, height * _TILE_POINTS))
-        for start in range(0, len(rows), _TILE_ROWS):
-            block = rows[start : start + _TILE_ROWS]
-            into = values[start : start + _TILE_ROWS]
-            for first in range(0, len(self.points), _TILE_POINTS):
-                tile = slice(first, first + _TILE_POINTS)
-                kernel = self._kernel(block, self.points[tile], scratch)
-                into += kernel @ self.coefs[tile]
-        return values, errors
+        inputs = np.column_stack([rows, np.ones(len(rows))])
+        return pick(self.tiles.sums(inputs, self._kernel), self.picks), errors
 
-    def _kernel(self, rows: Floats, points: Floats, scratch: Floats) -> Floats:
-        """Give the kernel of `rows` (n, features) and `points` (m, features), (n, m)."""
-        shape = len(rows), len(points)
-        base: Floats = scratch[0, : shape[0] * shape[1]].reshape(shape)
-        power: Floats = scratch[1, : shape[0] * shape[1]].reshape(shape)
-        np.matmul(rows, points.T, out=base)
-        base *= self.gamma
-        base += self.offset
+    def _kernel(self, base: Floats) -> Floats:
+        """Give the kernel's values, of the base's shape; the base may be overwritten."""
         if self.kernel == "sigmoid":
             return np.tanh(base, out=base)
-        power[:] = base if self.degree else 1.0
-        for _ in range(self.degree - 1):
+        if self.degree < 2:  # noqa: PLR2004 - no product to take
+            return base if self.degree else np.ones_like(base)
+        power = base * base
+        for _ in range(self.degree - 2):
             power *= base
         return power
 
 
 def dot_machine(expansion: Expansion) -> DotMachine:
     """Prepare `expansion`."""
-    points, coefs = expansion.points, expansion.coefs
-    linear = expansion.kernel == "linear"
+    groups, picks = expansion.groups, expansion.picks
+    if expansion.kernel == "linear":
+        groups, picks = (_planes(expansion),), np.arange(picks.shape[1])[None]
     return DotMachine(
         kernel=expansion.kernel,
         gamma=expansion.gamma,
         degree=expansion.degree,
         offset=expansion.offset,
-        points=points,
-        coefs=points.T @ coefs if linear else coefs,
-        reach=float(_lengths(points).max(initial=0.0)),
+        tiles=Tiles.cut(
+            (_with_offset(expansion.gamma * g.points, expansion.offset), g.coefs) for g in groups
+        ),
+        picks=picks,
+        reach=float(_lengths(expansion.points).max(initial=0.0)),
         bounds=_bounds(expansion),
     )
+
+
+def _planes(expansion: Expansion) -> Group:
+    """Collapse a linear kernel: the unit vectors as points, with each output's slopes."""
+    slopes = expansion.points.T @ expansion.coefs
+    return Group(points=np.eye(len(slopes)), coefs=slopes, sizes=np.abs(slopes))
+
+
+def _with_offset(points: Floats, offset: float) -> Floats:
+    return np.column_stack([points, np.full(len(points), offset)])
 
 
 def _lengths(points: Floats) -> Floats:

@@ -1,45 +1,27 @@
 """The radial kernel as matrix products, in float32 or float64."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from math import ceil, e, log2
+from math import e, log2
 from timeit import repeat
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from worker.inference.expansion import UNIT, Expansion, Group
 from worker.inference.predictor import Floats, Indices
+from worker.inference.tiles import POINTS, Matrix, Tiles, pick
 
-Matrix: TypeAlias = NDArray[Any]
 Precision: TypeAlias = type[np.float32] | type[np.float64]
 Power: TypeAlias = np.ufunc
 
 _UNITS: Final[dict[Precision, float]] = {np.float32: 2.0**-24, np.float64: UNIT}
-_TILE_ROWS: Final = 256
-_TILE_POINTS: Final = 224
-"""A tile of float32 takes 229 kB, a part of a usual second-level cache; measured in ADR 0030."""
 _SLACK: Final = 1.1
 _SMALL: Final = 0.05
 _MOST: Final = 1e30
 """Coefficients may add up to so much: float32 ends at 3e38."""
 _UNDERFLOW: Final = 2.0**-110
 """Far more than float32 loses by underflow in a product with a weight of one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Tile:
-    """A part of one group: `weights` (features + 2, n), `coefs` (n, sums + 1)."""
-
-    group: int
-    weights: Matrix
-    coefs: Matrix
-
-    def is_finite(self) -> bool:
-        """Whether all its numbers fit into the precision."""
-        return bool(np.isfinite(self.weights).all() and np.isfinite(self.coefs).all())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,18 +61,18 @@ class RadialMachine:
     depth: float
     reach: float
     tiny: float
-    tiles: tuple[_Tile, ...]
+    tiles: Tiles
     picks: Indices
     bounds: Indices
 
     def evaluate(self, rows: Floats) -> tuple[Floats, Floats]:
         """Give values and error bounds, each (n, outputs), of rows (n, features)."""
         moved, squares = self._augment(rows)
-        sums = self._sums(moved).reshape(len(rows), -1)
+        sums = self.tiles.sums(moved, lambda kernel: self.power(kernel, out=kernel))
         factor = _SLACK * (1.0 + self.growth / self.depth * squares)
         factor[~(_UNITS[self.precision] * self.growth * (squares + self.reach) < _SMALL)] = np.inf
-        errors = _add(sums, self.bounds) * factor[:, None] + self.tiny
-        return _add(sums, self.picks), errors
+        errors = pick(sums, self.bounds) * factor[:, None] + self.tiny
+        return pick(sums, self.picks), errors
 
     def _augment(self, rows: Floats) -> tuple[Matrix, Floats]:
         """Give [x, -g|x|^2, 1], (n, features + 2), and |x|^2, (n,)."""
@@ -102,23 +84,6 @@ class RadialMachine:
         moved[:, features] = -self.scale * squares
         moved[:, features + 1] = 1.0
         return moved, squares
-
-    def _sums(self, moved: Matrix) -> Matrix:
-        """Give each group's sums and weights, (n, groups, sums + 1)."""
-        height, width = min(len(moved), _TILE_ROWS), self.tiles[0].coefs.shape[1]
-        groups = int(self.bounds.max()) // width + 1
-        sums = np.zeros((len(moved), groups, width), self.precision)
-        scratch = np.empty(height * _TILE_POINTS, self.precision)
-        part = np.empty((height, width), self.precision)
-        for start in range(0, len(moved), _TILE_ROWS):
-            block = moved[start : start + _TILE_ROWS]
-            into = sums[start : start + _TILE_ROWS]
-            for tile in self.tiles:
-                kernel = scratch[: len(block) * len(tile.coefs)].reshape(len(block), -1)
-                np.matmul(block, tile.weights, out=kernel)
-                self.power(kernel, out=kernel)
-                into[:, tile.group] += np.matmul(kernel, tile.coefs, out=part[: len(block)])
-        return sums
 
 
 def growth_of(expansion: Expansion) -> float:
@@ -165,20 +130,21 @@ def radial_machine(
     depths = _Depths(
         unit=_UNITS[precision],
         growth=growth_of(expansion),
-        own=_TILE_POINTS + len(points) / _TILE_POINTS + len(expansion.groups) + 16.0,
+        own=POINTS + len(points) / POINTS + len(expansion.groups) + 16.0,
         theirs=len(points) + expansion.depth + 16.0,
     )
-    tiles: list[_Tile] = []
+    groups: list[tuple[Matrix, Matrix]] = []
     reach = 0.0
-    for number, group in enumerate(expansion.groups):
+    for group in expansion.groups:
         near = (group.points - centre).astype(precision).astype(np.float64)
         squares = np.square(near).sum(axis=1)
         reach = max(reach, float(squares.max(initial=0.0)))
         weights = np.column_stack([2.0 * scale * near, np.ones(len(near)), -scale * squares])
         coefs = np.column_stack([group.coefs, depths.weights(group, squares)])
-        tiles += _tiles(number, weights.astype(precision), coefs.astype(precision))
+        groups.append((weights.astype(precision), coefs.astype(precision)))
+    tiles = Tiles.cut(groups)
     weight = float(np.abs(expansion.coefs).sum())
-    if not weight < _MOST or not all(tile.is_finite() for tile in tiles):
+    if not weight < _MOST or not tiles.are_finite():
         return None
     sums = expansion.groups[0].coefs.shape[1]
     owner, column = np.divmod(expansion.picks, sums)
@@ -191,27 +157,8 @@ def radial_machine(
         depth=min(depths.own, depths.theirs),
         reach=reach,
         tiny=_UNDERFLOW * (1.0 + len(points) + weight),
-        tiles=tuple(tiles),
+        tiles=tiles,
         # Behind its sums, each group has one more column: its bound.
         picks=owner * (sums + 1) + column,
         bounds=owner * (sums + 1) + sums,
     )
-
-
-def _tiles(group: int, weights: Matrix, coefs: Matrix) -> Iterator[_Tile]:
-    """Cut a group into tiles of about the same size."""
-    count = ceil(len(coefs) / _TILE_POINTS)
-    for part in np.array_split(np.arange(len(coefs)), count) if count else []:
-        yield _Tile(
-            group=group,
-            weights=np.ascontiguousarray(weights[part].T),
-            coefs=np.ascontiguousarray(coefs[part]),
-        )
-
-
-def _add(sums: Matrix, picks: Indices) -> Floats:
-    """Add up the picked columns of `sums` in float64, (n, outputs)."""
-    total: Floats = sums.take(picks[0], axis=1).astype(np.float64)
-    for pick in picks[1:]:
-        total += sums.take(pick, axis=1)
-    return total
