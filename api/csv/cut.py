@@ -13,7 +13,7 @@ from shared.domain.errors import BodyTooLarge, RequestInvalid
 BOM: Final = b"\xef\xbb\xbf"
 _BLANK: Final = b" \t\r"
 _BLANK_LINES: Final = re.compile(rb"(?:[ \t\r]*+\n)*+")
-_MAYBE_BLANK: Final = re.compile(rb"(?:\A|\n)[ \t\r\n]")
+_MAYBE_BLANK: Final = re.compile(rb"\n[ \t\r\n]")
 # Every byte but a line feed becomes an x.
 _MARKS: Final = bytes(byte if byte == ord("\n") else ord("x") for byte in range(256))
 
@@ -101,7 +101,7 @@ def cut_lines(
         _refuse_long_lines(data, limits.line_bytes)
         refuse_broken_quotes(data, delimiter, line)
         lines = data.count(b"\n")
-        rows = _count_rows(data) if _MAYBE_BLANK.search(data) else lines
+        rows = _count_rows(data) if _may_have_blanks(data) else lines
         yield Piece(data=data, first_line=line, line_count=lines, row_count=rows)
         line += lines
 
@@ -127,6 +127,10 @@ def _whole_lines(stream: Iterable[bytes], limits: CutLimits) -> Iterator[bytes]:
     rest = b"".join(parts)
     if rest:
         yield rest if rest.endswith(b"\n") else rest + b"\n"
+
+
+def _may_have_blanks(data: bytes) -> bool:
+    return data[0] in b" \t\r\n" or _MAYBE_BLANK.search(data) is not None
 
 
 def _count_rows(data: bytes) -> int:
