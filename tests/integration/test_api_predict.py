@@ -1,0 +1,124 @@
+"""POST /predict: the walkthrough's own call, answered to the letter, through the queue."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from werkzeug.test import TestResponse
+
+from shared.db.tables import chunks, inputs, jobs, results
+from tests.service import Service
+from tests.working import BEAN, working
+from worker.models import Models
+
+
+@pytest.fixture
+def served(service: Service) -> Iterator[Service]:
+    """The service with a worker at work."""
+    with working(service):
+        yield service
+
+
+def predict(service: Service, **document: Any) -> TestResponse:
+    """POST to /predict."""
+    return service.client.post("/predict", json=document)
+
+
+def stored_rows(service: Service) -> list[int]:
+    """Count the rows of every table that holds something of a job."""
+    tables = (jobs, chunks, inputs, results)
+    return [
+        service.database.read(lambda c, t=table: c.scalar(select(func.count()).select_from(t)))
+        for table in tables
+    ]
+
+
+@pytest.mark.parametrize("version", ["", "drybeans", "drybeans@1", "drybeans@2"])
+def test_the_walkthroughs_request_is_answered_byte_for_byte(served: Service, version: str) -> None:
+    """Both fields are JSON inside strings; the default and both versions say the same."""
+    model = {"model": version} if version else {}
+
+    answer = predict(served, data=json.dumps([BEAN]), **model)
+
+    assert answer.status_code == 200
+    assert answer.content_type == "application/json"
+    assert answer.data == rb'{"predictions": "[\"DERMASON\"]"}'
+
+
+def test_rows_may_also_come_as_plain_json(served: Service) -> None:
+    """Someone who does not see why it should be a string need not make one."""
+    answer = predict(served, data=[BEAN, BEAN])
+
+    assert answer.get_json() == {"predictions": '["DERMASON", "DERMASON"]'}
+
+
+def test_a_prediction_is_stored_unless_told_otherwise(served: Service) -> None:
+    """It is a job like any other."""
+    predict(served, data=[BEAN])
+    predict(served, data=[BEAN], store=True)
+
+    assert stored_rows(served) == [2, 2, 2, 2]
+
+
+def test_a_prediction_that_is_not_to_be_stored_leaves_nothing(served: Service) -> None:
+    """Neither the bean nor its label stays in any table."""
+    answer = predict(served, data=json.dumps([BEAN]), store=False)
+
+    assert answer.data == rb'{"predictions": "[\"DERMASON\"]"}'
+    assert stored_rows(served) == [0, 0, 0, 0]
+
+
+def test_a_row_without_a_label_is_an_error(served: Service) -> None:
+    """Here there is nowhere to put it but in a refusal, which says which rows and why."""
+    answer = predict(served, data=[BEAN, BEAN[:3], [-1e308, *BEAN[1:]]], store=False)
+
+    assert answer.status_code == 422
+    assert [(e["pointer"], e["code"]) for e in answer.get_json()["errors"]] == [
+        ("/data/1", "too_few_fields"),
+        ("/data/2", "not_predictable"),
+    ]
+    assert stored_rows(served) == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "document, status",
+    [
+        ({}, 422),
+        ({"data": None}, 422),
+        ({"data": "[[1, 2"}, 422),
+        ({"data": "not json"}, 422),
+        ({"data": "[[NaN]]"}, 422),
+        ({"data": "[" * 1_000_000}, 422),
+        ({"data": "[]"}, 422),
+        ({"data": json.dumps(BEAN)}, 422),
+        ({"data": [BEAN[:15]]}, 422),
+        ({"data": [BEAN], "store": "false"}, 422),
+        ({"data": [BEAN], "model": "beans"}, 422),
+        ({"data": [BEAN], "instances": [BEAN]}, 422),
+    ],
+)
+def test_a_bad_request_is_refused(service: Service, document: Any, status: int) -> None:
+    """With a problem document and without a job."""
+    answer = predict(service, **document)
+
+    assert answer.status_code == status, answer.text
+    assert answer.content_type == "application/problem+json"
+    assert answer.get_json()["detail"]
+    assert stored_rows(service) == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("store, left", [(True, [1, 1, 1, 0]), (False, [0, 0, 0, 0])])
+def test_a_prediction_that_takes_too_long_is_told_so(
+    database_url: str, redis_url: str, models: Models, *, store: bool, left: list[int]
+) -> None:
+    """503; the job goes on unless it was not to be stored."""
+    service = Service(database_url, redis_url, models=models, predict_wait_seconds=0.1)
+
+    answer = predict(service, data=[BEAN], store=store)
+
+    assert (answer.status_code, answer.get_json()["code"]) == (503, "wait_timed_out")
+    assert "Retry-After" in answer.headers
+    assert stored_rows(service) == left
+    service.stop()
