@@ -1,7 +1,7 @@
 """Fixtures of every test: real servers, started at first use and stopped at the end.
 
-A server that is missing skips its tests on a person's machine, and fails them when CI=true. MySQL
-may be missing in CI too, where MariaDB is the real server then.
+A server that is missing skips its tests on a person's machine, and fails them when CI=true. Of
+MariaDB and MySQL one is enough there.
 """
 
 import os
@@ -58,6 +58,12 @@ def _missing(what: str, why: str, *, required: bool = True) -> None:
     pytest.skip(message)
 
 
+def _given_mysql() -> bool:
+    return bool(
+        os.environ.get("DRYBEANS_TEST_DATABASE_URL") or os.environ.get("DRYBEANS_TEST_MYSQL_TOOL")
+    )
+
+
 def _serve(server: _Startable, *, required: bool = True) -> Iterator[str]:
     """Yield the URL of `server` while it runs."""
     try:
@@ -109,7 +115,7 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
 @pytest.fixture(scope="session")
 def mariadb(server_folder: Path) -> Iterator[str]:
     """The URL of a MariaDB server, whose user may create databases."""
-    yield from _serve(MariaDBServer(server_folder / "mariadb"))
+    yield from _serve(MariaDBServer(server_folder / "mariadb"), required=not _given_mysql())
 
 
 @pytest.fixture(scope="session")
@@ -122,7 +128,7 @@ def mysql() -> Iterator[str]:
         yield given
     elif tool := os.environ.get("DRYBEANS_TEST_MYSQL_TOOL"):
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        yield from _serve(MySQLServer(cache / "drybeans-test-mysql", Path(tool)), required=False)
+        yield from _serve(MySQLServer(cache / "drybeans-test-mysql", Path(tool)))
     else:
         why = "set DRYBEANS_TEST_DATABASE_URL to a server whose user may create databases"
         _missing("MySQL", why, required=False)

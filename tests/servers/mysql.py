@@ -7,9 +7,12 @@ The tool takes `start DIR PORT` (prints the SQLAlchemy URL of an empty database)
 import fcntl
 import subprocess
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from tests.servers.process import ServerFailed, ServerMissing, free_port
+
+# The first start downloads and unpacks the server.
+_CALL_SECONDS: Final = 900
 
 
 class MySQLServer:
@@ -63,6 +66,7 @@ class MySQLServer:
             capture_output=True,
             text=True,
             check=False,
+            timeout=_CALL_SECONDS,
         )
         if done.returncode:
             message = f"{self._tool.name} {words[0]} failed: {done.stderr.strip()}"
