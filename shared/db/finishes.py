@@ -119,8 +119,7 @@ def _close_chunks(connection: Connection, outcomes: Sequence[ChunkResult]) -> No
 
 
 def _insert_results(connection: Connection, outcomes: Sequence[ChunkResult]) -> None:
-    moment = connection.scalar(select(now()))
-    connection.execute(insert(results), [_result(o) | {"created_at": moment} for o in outcomes])
+    connection.execute(insert(results), [_result(outcome) for outcome in outcomes])
 
 
 def _result(outcome: ChunkResult) -> dict[str, Any]:

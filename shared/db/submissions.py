@@ -21,15 +21,22 @@ def insert_group(
     Safe to run again after a lost connection: what is already there is left alone. Raises
     `KeyTaken` when an idempotency key is there already.
     """
-    known = set(connection.scalars(select(jobs.c.id).where(jobs.c.id.in_([s.id for s in group]))))
-    new = [submission for submission in group if submission.id not in known]
-    if new:
-        pairs = [(submission, chunk) for submission in new for chunk in submission.chunks]
-        connection.execute(insert(jobs), [job_row(submission, outbox) for submission in new])
-        _insert_names(connection, new)
-        connection.execute(insert(chunks), [chunk_row(*pair, outbox) for pair in pairs])
-        connection.execute(insert(inputs), [input_row(*pair) for pair in pairs])
+    try:
+        _insert_all(connection, group, outbox)
+    except IntegrityError:
+        # The whole group is there, from a run whose commit was not answered.
+        ids = [submission.id for submission in group]
+        if set(connection.scalars(select(jobs.c.id).where(jobs.c.id.in_(ids)))) != set(ids):
+            raise
     return [d for submission in group for d in submission.dispatches(outbox.window)]
+
+
+def _insert_all(connection: Connection, group: Sequence[Submission], outbox: Outbox) -> None:
+    pairs = [(submission, chunk) for submission in group for chunk in submission.chunks]
+    connection.execute(insert(jobs), [job_row(submission, outbox) for submission in group])
+    _insert_names(connection, group)
+    connection.execute(insert(chunks), [chunk_row(*pair, outbox) for pair in pairs])
+    connection.execute(insert(inputs), [input_row(*pair) for pair in pairs])
 
 
 def insert_job(connection: Connection, submission: Submission, outbox: Outbox) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    FetchedValue,
     Float,
     Index,
     Integer,
@@ -132,7 +133,8 @@ results = Table(
     Column("error_code", ascii_text(64)),
     Column("error_detail", String(500)),
     Column("model_version", String(80), nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
+    # By the database's own clock, as the migration's default says.
+    Column("created_at", UtcDateTime, nullable=False, server_default=FetchedValue()),
     PrimaryKeyConstraint("job_id", "seq"),
     **_INNODB,
 )

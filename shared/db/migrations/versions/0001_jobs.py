@@ -20,6 +20,12 @@ _OPTIONS: dict[str, Any] = {
     }.items()
 }  # fmt: skip
 
+# The time of the database, whose sessions are in UTC.
+_CLOCK = {
+    "mysql": "CURRENT_TIMESTAMP(6)",
+    "sqlite": "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')",
+}
+
 # A label that is null belongs to a row with an error: it is no prediction.
 _VIEW = {
     "mysql": """
@@ -44,12 +50,13 @@ def upgrade() -> None:
     _create_jobs()
     _create_chunks()
     _create_inputs()
-    _create_results()
+    backend = op.get_bind().dialect.name
+    kind = "sqlite" if backend == "sqlite" else "mysql"
+    _create_results(kind)
     _create_job_labels()
     _create_idempotency_keys()
     _create_api_keys()
-    backend = op.get_bind().dialect.name
-    op.execute(_VIEW["sqlite" if backend == "sqlite" else "mysql"])
+    op.execute(_VIEW[kind])
 
 
 def downgrade() -> None:
@@ -141,7 +148,7 @@ def _create_inputs() -> None:
     )
 
 
-def _create_results() -> None:
+def _create_results(kind: str) -> None:
     op.create_table(
         "results",
         _job_id(),
@@ -159,7 +166,7 @@ def _create_results() -> None:
         sa.Column("error_code", ascii_text(64)),
         sa.Column("error_detail", sa.String(500)),
         sa.Column("model_version", sa.String(80), nullable=False),
-        sa.Column("created_at", UtcDateTime, nullable=False),
+        sa.Column("created_at", UtcDateTime, nullable=False, server_default=sa.text(_CLOCK[kind])),
         sa.PrimaryKeyConstraint("job_id", "seq"),
         **_OPTIONS,
     )
