@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from shared.embedded.checks import free_port
 from shared.embedded.failure import LaunchFailed
 
-_START_SECONDS: Final = 60.0
+_START_SECONDS: Final = 120.0
 _DONE_SECONDS: Final = 60.0
 _WAIT: Final = {"Prefer": "wait=20"}
 _FIRST_ERROR: Final = 400

@@ -22,7 +22,7 @@ from shared.embedded.failure import LaunchFailed
 
 _TICK: Final = 0.1
 _READ_BYTES: Final = 65536
-_READY_SECONDS: Final = 60.0
+_READY_SECONDS: Final = 120.0
 _COLOURS: Final = (36, 32, 33, 35, 34, 31)
 _PR_SET_PDEATHSIG: Final = 1
 

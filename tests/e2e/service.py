@@ -14,7 +14,7 @@ import psutil
 
 from tests.servers import ServerFailed, free_port
 
-_START_SECONDS: Final = 60.0
+_START_SECONDS: Final = 180.0
 _STOP_SECONDS: Final = 30.0
 
 
