@@ -1,0 +1,1 @@
+"""Strikes the running parts with faults and counts what became of every accepted job."""

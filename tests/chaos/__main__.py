@@ -1,0 +1,106 @@
+"""`python -m tests.chaos`: strike the running parts with faults and count what was lost."""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from tests.chaos.beans import some_beans
+from tests.chaos.faults import FAULTS
+from tests.chaos.mutants import MUTANTS
+from tests.chaos.run import Plan, Report, run
+from tests.chaos.table import heading, line, summary
+from tests.servers import MariaDBServer, MySQLServer
+
+_QUIET_MUTANT: Final = 25.0
+
+
+def main() -> int:
+    """Run what the command line asks for; give 1 when anything is wrong."""
+    arguments = _parser().parse_args()
+    with _server(arguments.database) as server:
+        print(f"database: {server.name}; faults: {len(FAULTS)}", flush=True)
+        beans = some_beans()
+        print(heading(), flush=True)
+        reports = []
+        for plan in _plans(arguments):
+            report = run(plan, server, beans)
+            reports.append(report)
+            print(line(report), flush=True)
+            for told in report.verdict.violations[:20]:
+                print(f"      {told}", flush=True)
+            _tidy(report)
+    print(summary(reports))
+    return int(any(_failed(report) for report in reports))
+
+
+def _failed(report: Report) -> bool:
+    # A mutant must be found guilty, all else must not.
+    return report.verdict.guilty != bool(report.plan.mutant)
+
+
+def _tidy(report: Report) -> None:
+    if report.logs is None:
+        return
+    if _failed(report):
+        print(f"      logs: {report.logs}", flush=True)
+    else:
+        shutil.rmtree(report.logs, ignore_errors=True)
+
+
+def _plans(arguments: argparse.Namespace) -> Iterator[Plan]:
+    names = list(MUTANTS) if arguments.mutants else arguments.mutant
+    for name in names:
+        yield Plan(
+            seed=arguments.first_seed,
+            seconds=min(arguments.seconds, 20),
+            mutant=name,
+            poison=0,
+            quiet=_QUIET_MUTANT,
+            faults=MUTANTS[name].faults,
+        )
+    if names and not arguments.seeds:
+        return
+    faults = arguments.fault or tuple(FAULTS)
+    for seed in range(arguments.first_seed, arguments.first_seed + (arguments.seeds or 3)):
+        yield Plan(seed=seed, seconds=arguments.seconds, faults=faults)
+
+
+@contextmanager
+def _server(kind: str) -> Iterator[MariaDBServer | MySQLServer]:
+    """Start a database server of our own, which can be killed."""
+    tool = os.environ.get("DRYBEANS_TEST_MYSQL_TOOL")
+    if kind == "mysql" or (kind == "auto" and tool):
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        mysql = MySQLServer(cache / "drybeans-chaos-mysql", Path(tool or "mysql-server"))
+        mysql.start()
+        yield mysql
+        mysql.stop()
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="drybeans-chaos-") as folder,
+        MariaDBServer(Path(folder), durable=True) as mariadb,
+    ):
+        yield mariadb
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    add = parser.add_argument
+    add("--seeds", type=int, default=0, help="how many seeds to run (default 3)")
+    add("--first-seed", type=int, default=1, help="the first of them")
+    add("--seconds", type=float, default=60, help="how long faults strike, for each seed")
+    add("--database", choices=["auto", "mysql", "mariadb"], default="auto")
+    add("--fault", action="append", choices=list(FAULTS), help="only this fault (repeatable)")
+    add("--mutant", action="append", default=[], choices=list(MUTANTS))
+    add("--mutants", action="store_true", help="all mutants, each of which must be found guilty")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

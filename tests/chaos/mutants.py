@@ -1,0 +1,84 @@
+"""Workers and systems with one safeguard taken out: the suite must find each of them guilty."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, delete, select
+
+from shared.db import finishes
+from shared.db.claims import among
+from shared.db.tables import chunks, results
+from shared.domain.chunks import ChunkResult, Outbox
+from shared.domain.jobs import ChunkRef, JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """What is taken out, and the faults under which that shows."""
+
+    told: str
+    faults: tuple[str, ...]
+    apply: Callable[[], None] = lambda: None
+    sweepers: int = 2
+
+
+def _without_fence() -> None:
+    """Let whoever comes last write: neither the fence nor the chunk's state is asked."""
+
+    def all_that_exist(connection: Connection, outcomes: Sequence[ChunkResult]) -> set[ChunkRef]:
+        refs = [outcome.ref for outcome in outcomes]
+        rows = connection.execute(
+            select(*chunks.c["job_id", "seq"]).where(among(refs)).with_for_update()
+        )
+        return {ChunkRef(job=JobId(row.job_id), seq=row.seq) for row in rows}
+
+    insert = getattr(finishes, "_insert_results")  # noqa: B009 - private: only a mutant may
+
+    def overwrite(connection: Connection, outcomes: Sequence[ChunkResult]) -> None:
+        for outcome in outcomes:
+            connection.execute(
+                delete(results).where(
+                    results.c.job_id == outcome.ref.job, results.c.seq == outcome.ref.seq
+                )
+            )
+        insert(connection, outcomes)
+
+    _replace("_lock_held", all_that_exist)
+    _replace("_insert_results", overwrite)
+
+
+def _without_one_transaction() -> None:
+    """Commit results and chunks first, and the jobs' counters afterwards."""
+    advance = finishes.advance_jobs
+
+    def late(connection: Connection, by_job: Any, outbox: Outbox) -> Any:
+        connection.connection.commit()
+        time.sleep(0.05)
+        return advance(connection, by_job, outbox)
+
+    _replace("advance_jobs", late)
+
+
+def _replace(name: str, function: Callable[..., Any]) -> None:
+    setattr(finishes, name, function)
+
+
+MUTANTS: Final = {
+    "no-fence": Mutant(
+        told="a worker that finishes without asking the fence",
+        faults=("worker frozen",),
+        apply=_without_fence,
+    ),
+    "no-sweep": Mutant(
+        told="no sweeper",
+        faults=("worker killed", "Redis flushed"),
+        sweepers=0,
+    ),
+    "two-transactions": Mutant(
+        told="results and counters committed apart",
+        faults=("worker killed", "pool process killed"),
+        apply=_without_one_transaction,
+    ),
+}

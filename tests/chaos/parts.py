@@ -1,0 +1,137 @@
+"""The parts as processes, each in a group of its own, started anew when they die."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from tests.servers import ServerFailed
+
+_STOP_SECONDS: Final = 40.0
+
+
+class Part:
+    """One part: a command that runs in a process group of its own."""
+
+    def __init__(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path
+    ) -> None:
+        self.name = name
+        self.log = folder / f"{name}.log"
+        self.starts = 0
+        self._command = list(command)
+        self._environment = dict(environment)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._groups: list[int] = []
+
+    def start(self) -> None:
+        """Start it; what it prints is appended to its log."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._groups.append(self._process.pid)
+        self.starts += 1
+
+    @property
+    def pid(self) -> int:
+        """The pid of its main process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether its main process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def children(self) -> list[int]:
+        """Give the pids of the main process's own children."""
+        try:
+            return [child.pid for child in psutil.Process(self.pid).children()]
+        except psutil.NoSuchProcess:
+            return []
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to all its processes."""
+        if self._process is not None:
+            _signal_group(self._process.pid, number)
+
+    def send_main(self, number: signal.Signals) -> None:
+        """Send a signal to the main process alone; does nothing when it has ended."""
+        if self._process is not None and self.alive:
+            self._process.send_signal(number)
+
+    def wait(self, seconds: float = _STOP_SECONDS) -> int:
+        """Wait for the main process and give its exit code. Raises ServerFailed when it hangs."""
+        assert self._process is not None
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.send(signal.SIGKILL)
+            message = f"{self.name} did not end within {seconds:.0f} s"
+            raise ServerFailed(message) from None
+
+    def terminate(self, seconds: float = _STOP_SECONDS) -> int:
+        """End it in good order and give its exit code. Raises ServerFailed when it hangs."""
+        self.send_main(signal.SIGTERM)
+        return self.wait(seconds)
+
+    def kill(self) -> None:
+        """End all of it at once, also what an earlier start has left behind."""
+        for group in self._groups:
+            _signal_group(group, signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, number)
+
+
+class Keeper:
+    """Starts parts anew when they die, as compose or Kubernetes would."""
+
+    def __init__(self, parts: Sequence[Part], *, pause: float = 0.5) -> None:
+        self._parts = parts
+        self._pause = pause
+        self._stop = threading.Event()
+        self._held: set[Part] = set()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Watch no more."""
+        self._stop.set()
+        self._thread.join()
+
+    def hold(self, part: Part) -> None:
+        """Leave `part` dead until `release`."""
+        self._held.add(part)
+
+    def release(self, part: Part) -> None:
+        """Look after `part` again."""
+        self._held.discard(part)
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.1):
+            for part in self._parts:
+                if not part.alive and part not in self._held:
+                    time.sleep(self._pause)
+                    if not self._stop.is_set():
+                        part.start()

@@ -1,0 +1,123 @@
+"""One run: a seed, a stage, clients, a schedule of faults, and the count at the end."""
+
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from shared.domain.errors import DatabaseDown
+from tests.chaos.beans import Beans
+from tests.chaos.clients import Client, Record
+from tests.chaos.faults import FAULTS, Strike, deal
+from tests.chaos.stage import Stage, a_stage
+from tests.chaos.verdict import Verdict, healthy_and_given_up, judge, open_work
+from tests.servers import MariaDBServer, MySQLServer
+
+_GRACE: Final = 1.5
+"""Seconds between two faults, at most; many faults last longer than that by themselves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run does. `quiet` is how long the parts get to finish after the last fault."""
+
+    seed: int
+    seconds: float
+    clients: int = 6
+    poison: int = 2
+    quiet: float = 60.0
+    mutant: str = ""
+    faults: Sequence[str] = tuple(FAULTS)
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """What a run came to; `settled` is how long it took to finish all after the last fault."""
+
+    plan: Plan
+    verdict: Verdict
+    struck: Counter[str] = field(default_factory=Counter)
+    answers: Counter[int] = field(default_factory=Counter)
+    restarts: int = 0
+    harmed: int = 0
+    settled: float = 0.0
+    slowest: float = 0.0
+    logs: Path | None = None
+
+
+def run(plan: Plan, server: MariaDBServer | MySQLServer, beans: Beans) -> Report:
+    """Carry out `plan` on the running `server`; the logs of a guilty run are kept."""
+    folder = Path(tempfile.mkdtemp(prefix=f"drybeans-chaos-{plan.seed}-"))
+    record = Record()
+    with a_stage(server, folder, mutant=plan.mutant) as stage:
+        clients = [Client(n, stage.url, beans, record, plan.seed) for n in range(plan.clients)]
+        for client in clients[: plan.poison]:
+            client.poison = 1
+        struck = _strike(plan, stage, clients)
+        settled = _settle(plan, stage)
+        verdict = judge(stage.database, record)
+        verdict.counts["healthy chunks given up"] = healthy_and_given_up(stage.database, record)
+        _read_logs(stage, verdict)
+        return Report(
+            plan=plan,
+            verdict=verdict,
+            struck=struck,
+            answers=record.answers,
+            restarts=sum(part.starts - 1 for part in stage.parts),
+            harmed=stage.database_proxy.harmed + stage.redis_proxy.harmed,
+            settled=settled,
+            slowest=record.slowest,
+            logs=folder,
+        )
+
+
+def _strike(plan: Plan, stage: Stage, clients: Sequence[Client]) -> Counter[str]:
+    """Let clients send and faults strike for as long as planned."""
+    chance = random.Random(plan.seed)
+    strike = Strike(stage, chance)
+    struck: Counter[str] = Counter()
+    for client in clients:
+        client.start()
+    until = time.monotonic() + plan.seconds
+    time.sleep(1)
+    for name in deal(chance, plan.faults, 1000):
+        if time.monotonic() > until:
+            break
+        FAULTS[name](strike)
+        struck[name] += 1
+        strike.note_messages()
+        strike.pause(0.1, _GRACE)
+    for client in clients:
+        client.stop.set()
+    for client in clients:
+        client.join(30)
+    return struck
+
+
+def _settle(plan: Plan, stage: Stage) -> float:
+    """Harm nothing any more and wait until all is finished; give the seconds that took."""
+    stage.database_proxy.heal()
+    stage.redis_proxy.heal()
+    begun = time.monotonic()
+    while time.monotonic() - begun < plan.quiet:
+        with suppress(DatabaseDown):
+            if not open_work(stage.database):
+                break
+        time.sleep(0.1)
+    return time.monotonic() - begun
+
+
+def _read_logs(stage: Stage, verdict: Verdict) -> None:
+    """Look for what no part should ever say: a traceback in the API, a job counted anew."""
+    for part in stage.parts:
+        if not part.alive:
+            verdict.blame("dead part", part.name)
+        for line in part.log.read_text(errors="replace").splitlines():
+            for word in ("job_recounted", "request_failed", "sweep_failed", "submission_failed"):
+                if word in line:
+                    verdict.blame("log", f"{part.name}: {line[:300]}")
