@@ -29,6 +29,8 @@ def read_json(request: Request, watcher: Watcher | None = None) -> Mapping[str, 
         given = request.mimetype or "no content type"
         raise BodyTypeUnsupported(f"Send application/json; the request has {given}.")
     body = request.get_data(cache=False)
+    # A chunked body over the limit was cut there without a word; asking for more raises.
+    request.stream.read(1)
     if watcher is not None:
         watcher.add(body)
     document = parse_json(body)
