@@ -4,7 +4,9 @@ import sys
 
 if sys.version_info >= (3, 14):
     from compression.zstd import (
+        CompressionParameter,
         DecompressionParameter,
+        ZstdCompressor,
         ZstdDecompressor,
         ZstdError,
         compress,
@@ -12,11 +14,21 @@ if sys.version_info >= (3, 14):
     )
 else:
     from backports.zstd import (
+        CompressionParameter,
         DecompressionParameter,
+        ZstdCompressor,
         ZstdDecompressor,
         ZstdError,
         compress,
         decompress,
     )
 
-__all__ = ["DecompressionParameter", "ZstdDecompressor", "ZstdError", "compress", "decompress"]
+__all__ = [
+    "CompressionParameter",
+    "DecompressionParameter",
+    "ZstdCompressor",
+    "ZstdDecompressor",
+    "ZstdError",
+    "compress",
+    "decompress",
+]
