@@ -132,8 +132,13 @@ def _decode(part: bytes | None, decoder: MultipartDecoder) -> Iterator[Event]:
         while not isinstance(event, NeedData):
             yield event
             event = decoder.next_event()
-    except (ValueError, RequestEntityTooLarge) as error:
-        raise BodyMalformed(f"The multipart body is damaged: {error}") from None
+    except RequestEntityTooLarge:
+        raise BodyTooLarge("The form has too many fields, or too much before one.") from None
+    except ValueError as error:
+        ends = "it ends before its last boundary"
+        raise BodyMalformed(
+            f"The multipart body is damaged: {ends if part is None else error}."
+        ) from None
 
 
 def options_of(fields: Mapping[str, list[str]]) -> dict[str, Any]:
