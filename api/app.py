@@ -8,11 +8,31 @@ from flask import Flask, Response, g, request
 
 from api.access import OpenAccess, record_refusal
 from api.errors import register_errors
-from api.routes import changes, events, health, home, jobs, listing, models, predict, results
+from api.routes import (
+    changes,
+    events,
+    health,
+    home,
+    jobs,
+    listing,
+    models,
+    predict,
+    protocols,
+    results,
+)
 from api.services import Services
 from shared.domain.errors import DryBeansError
 
-_PUBLIC: Final = frozenset({"home.home", "static", "health.healthz", "health.readyz"})
+_PUBLIC: Final = frozenset(
+    {
+        "home.home",
+        "static",
+        "health.healthz",
+        "health.readyz",
+        "protocols.live",
+        "protocols.ready",
+    }
+)
 _REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -22,7 +42,7 @@ def create_app(services: Services) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
     app.url_map.strict_slashes = False
     register_errors(app, max_body_bytes=services.settings.max_body_bytes)
-    for part in (health, home, jobs, listing, changes, events, results, models, predict):
+    for part in (health, home, jobs, listing, changes, events, results, models, predict, protocols):
         app.register_blueprint(part.blueprint(services))
     app.before_request(_take_request_id)
     app.before_request(lambda: _admit(services))

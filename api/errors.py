@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
-from flask import Flask, Response
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from shared.domain import errors
@@ -14,6 +14,9 @@ from shared.domain.errors import DryBeansError, Fault
 log = logging.getLogger(__name__)
 
 MOST_FAULTS: Final = 100
+
+# Clients of these protocols read the member `error`.
+_PROTOCOLS: Final = ("/v1/", "/v2/")
 
 STATUS: Final[dict[type[DryBeansError], HTTPStatus]] = {
     errors.DryBeansError: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -69,6 +72,8 @@ def problem(status: HTTPStatus, code: str, detail: str, faults: tuple[Fault, ...
             for fault in faults[:MOST_FAULTS]
         ],
     }
+    if request.path.startswith(_PROTOCOLS):
+        document["error"] = detail
     if len(faults) > MOST_FAULTS:
         document["errors_truncated"] = True
     response = Response(orjson.dumps(document), status, content_type="application/problem+json")

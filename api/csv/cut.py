@@ -8,14 +8,12 @@ from functools import cache
 from itertools import chain
 from typing import Final
 
+from shared.domain.csv_layout import count_rows
 from shared.domain.errors import BodyTooLarge, RequestInvalid
 
 BOM: Final = b"\xef\xbb\xbf"
-_BLANK: Final = b" \t\r"
 _BLANK_LINES: Final = re.compile(rb"(?:[ \t\r]*+\n)*+")
 _MAYBE_BLANK: Final = re.compile(rb"\n[ \t\r\n]")
-# Every byte but a line feed becomes an x.
-_MARKS: Final = bytes(byte if byte == ord("\n") else ord("x") for byte in range(256))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +99,7 @@ def cut_lines(
         _refuse_long_lines(data, limits.line_bytes)
         refuse_broken_quotes(data, delimiter, line)
         lines = data.count(b"\n")
-        rows = _count_rows(data) if _may_have_blanks(data) else lines
+        rows = count_rows(data) if _may_have_blanks(data) else lines
         yield Piece(data=data, first_line=line, line_count=lines, row_count=rows)
         line += lines
 
@@ -131,11 +129,6 @@ def _whole_lines(stream: Iterable[bytes], limits: CutLimits) -> Iterator[bytes]:
 
 def _may_have_blanks(data: bytes) -> bool:
     return data[0] in b" \t\r\n" or _MAYBE_BLANK.search(data) is not None
-
-
-def _count_rows(data: bytes) -> int:
-    # Without blanks, and with one sign for all else, a row's line is what ends in that sign.
-    return data.translate(_MARKS, _BLANK).count(b"x\n")
 
 
 def _refuse_long_lines(data: bytes, most: int) -> None:

@@ -6,14 +6,11 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from api.idempotency import Origin
 from api.reading import parse_json, read_json
-from api.routes.finding import check_room, find_job, owner
-from api.routes.results import read_rows
+from api.routes.answering import await_rows, submit_now
 from api.services import Services
 from shared.db.stops import discard
-from shared.domain.errors import BodyMalformed, Fault, RequestInvalid, WaitTimedOut
-from shared.domain.jobs import Job, JobState
+from shared.domain.errors import BodyMalformed, RequestInvalid
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -24,14 +21,14 @@ def blueprint(services: Services) -> Blueprint:
     def predict() -> Response:
         document = read_json(request)
         keep = _read_store(document)
-        check_room(services)
-        job = services.submit(_as_submission(document), Origin(owner=owner()))
+        job = submit_now(services, _as_submission(document))
         try:
-            labels = _await_labels(services, job)
+            rows = await_rows(services, job, lambda row: f"/data/{row}")
         finally:
             if not keep:
                 services.database.write(lambda connection: discard(connection, job.id))
         # Both fields are JSON inside text, as the walkthrough has them.
+        labels = [row["label"] for row in rows]
         body = json.dumps({"predictions": json.dumps(labels)})
         return Response(body, content_type="application/json")
 
@@ -57,31 +54,3 @@ def _as_submission(document: Mapping[str, Any]) -> dict[str, Any]:
             raise RequestInvalid(f"data is not JSON. {error.detail}") from None
     submission = {"instances": rows}
     return submission | {"model": document["model"]} if "model" in document else submission
-
-
-def _await_labels(services: Services, job: Job) -> list[str]:
-    seconds = services.settings.predict_wait_seconds
-    if not services.waiter.wait(job.id, seconds):
-        raise WaitTimedOut(
-            f"No worker answered within {seconds:g} s. Unless store is false the job goes on: "
-            f"GET /jobs/{job.id}"
-        )
-    done = find_job(services, job.id)
-    if done.state is not JobState.SUCCEEDED:
-        raise RequestInvalid(
-            "Some rows have no label; errors says why.",
-            faults=_faults(read_rows(services, done, 0, done.rows_total)),
-        )
-    return [row["label"] for row in read_rows(services, done, 0, done.rows_total)]
-
-
-def _faults(rows: list[dict[str, Any]]) -> tuple[Fault, ...]:
-    return tuple(
-        Fault(
-            pointer=f"/data/{row['row']}",
-            code=row["error"]["code"],
-            detail=row["error"]["detail"],
-        )
-        for row in rows
-        if "error" in row
-    )

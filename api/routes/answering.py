@@ -1,0 +1,42 @@
+"""Jobs that are waited for: what /predict and the inference protocols have in common."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from api.idempotency import Origin
+from api.routes.finding import check_room, find_job, owner
+from api.routes.results import read_rows
+from api.services import Services
+from shared.domain.errors import Fault, RequestInvalid, WaitTimedOut
+from shared.domain.jobs import Job, JobState
+
+
+def submit_now(services: Services, document: Mapping[str, Any]) -> Job:
+    """Submit the job in `document` in the caller's name."""
+    check_room(services)
+    return services.submit(document, Origin(owner=owner()))
+
+
+def await_rows(services: Services, job: Job, locate: Callable[[int], str]) -> list[dict[str, Any]]:
+    """Wait for `job` and give a document for each row, every one with a label.
+
+    Raises `WaitTimedOut` when no worker answers in time, and `RequestInvalid` when a row has no
+    label; `locate` then gives the pointer to a row in the client's request.
+    """
+    seconds = services.settings.predict_wait_seconds
+    if not services.waiter.wait(job.id, seconds):
+        raise WaitTimedOut(
+            f"No worker answered within {seconds:g} s. Unless it is erased the job goes on: "
+            f"GET /jobs/{job.id}"
+        )
+    done = find_job(services, job.id)
+    rows = read_rows(services, done, 0, done.rows_total)
+    if done.state is not JobState.SUCCEEDED:
+        faults = tuple(_fault(row, locate) for row in rows if "error" in row)
+        raise RequestInvalid("Some rows have no label; errors says why.", faults=faults)
+    return rows
+
+
+def _fault(row: Mapping[str, Any], locate: Callable[[int], str]) -> Fault:
+    error = row["error"]
+    return Fault(pointer=locate(row["row"]), code=error["code"], detail=error["detail"])
