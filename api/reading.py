@@ -19,13 +19,16 @@ class Watcher(Protocol):
         ...
 
 
-def read_json(request: Request, watcher: Watcher | None = None) -> Mapping[str, Any]:
+def read_json(
+    request: Request, watcher: Watcher | None = None, *, untyped: bool = False
+) -> Mapping[str, Any]:
     """Read the body as a JSON object, and show it to `watcher`.
 
+    With `untyped` it may also come without a content type, as some protocols' clients send it.
     Raises `BodyTypeUnsupported` for another content type, `BodyMalformed` for what is not JSON
     (NaN and Infinity are not), `RequestInvalid` for JSON that is no object.
     """
-    if not request.is_json:
+    if not request.is_json and not (untyped and not request.mimetype):
         given = request.mimetype or "no content type"
         raise BodyTypeUnsupported(f"Send application/json; the request has {given}.")
     body = request.get_data(cache=False)

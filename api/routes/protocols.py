@@ -78,7 +78,7 @@ def _add_models(routes: Blueprint, services: Services) -> None:
     @routes.post("/v2/models/<name>/versions/<version>/infer")
     def infer(name: str, version: str = "") -> Response:
         manifest = _find(services, name, version)
-        document = read_json(request)
+        document = read_json(request, untyped=True)
         names = _read_outputs(document, manifest)
         job = submit_now(services, _as_job(document, manifest, names))
         rows = await_rows(services, job, lambda row: f"/inputs/0/data/{row}")
