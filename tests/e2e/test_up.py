@@ -2,12 +2,14 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -53,14 +55,21 @@ def test_the_calls_it_prints_can_be_typed(service: Service) -> None:
     """The first two of the three curl lines work when they are pasted."""
     lines = [line for line in service.said().splitlines() if line.startswith("  curl")]
 
-    answers = [
-        json.loads(subprocess.run(["sh", "-c", line], capture_output=True, check=True).stdout)
-        for line in lines[:2]
-    ]
+    answers = [_as_curl_would(line) for line in lines[:2]]
 
     assert len(lines) == 3
     assert "predictions" in answers[0]
     assert answers[1]["state"] == "queued"
+
+
+def _as_curl_would(line: str) -> dict[str, str]:
+    # A machine without curl runs the tests too.
+    program, silent, url, header, kind, data, body = shlex.split(line)
+    assert (program, silent, header, data) == ("curl", "-s", "-H", "-d")
+    name, _, value = kind.partition(": ")
+    answer = httpx.post(url, content=body, headers={name: value}, timeout=40, trust_env=False)
+    document: dict[str, str] = answer.json()
+    return document
 
 
 def test_ctrl_c_leaves_nothing_behind(own: Service) -> None:
