@@ -23,6 +23,7 @@ _TRANSIENT: Final = frozenset({1213, 1205, 1020})
 # The server is gone, going or not there yet; or it takes no more connections, or only reads.
 _DOWN: Final = frozenset({1040, 1053, 1152, 1290, 1836, 2002, 2003, 2006, 2013, 2014, 2055, 4031})
 _TRIES: Final = 5
+_STALE_SECONDS: Final = 1.0
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -57,6 +58,7 @@ class Database:
 
     def _run(self, work: Callable[[Connection], T], *, write: bool) -> T:
         for attempt in range(_TRIES):
+            began = time.monotonic()
             try:
                 with self._begin(write=write) as connection:
                     return work(connection)
@@ -64,8 +66,10 @@ class Database:
                 raise DatabaseDown from error
             except DBAPIError as error:
                 down = _is_down(error)
-                # A stale pooled connection costs one try; a second loss means the server is down.
-                if down and (attempt or _refused(error)):
+                # A stale pooled connection fails at once and costs one try. A second loss, or one
+                # that took long, means that the server is down: nobody shall wait for it twice.
+                hangs = time.monotonic() - began > _STALE_SECONDS
+                if down and (attempt or hangs or _refused(error)):
                     raise DatabaseDown from error
                 if not down and (not _is_transient(error) or attempt == _TRIES - 1):
                     raise
