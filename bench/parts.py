@@ -1,0 +1,120 @@
+"""A design as it runs: its processes, started together and stopped by pid."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Final, Self
+
+import psutil
+
+ROOT: Final = Path(__file__).parents[1]
+MODELS: Final = Path(os.environ.get("DRYBEANS_MODEL_ROOT", ROOT / "model_artifacts"))
+_READY_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 30.0
+_PR_SET_PDEATHSIG: Final = 1
+# Whatever tunes BLAS here is taken away from all sides, so that a run can be repeated elsewhere.
+_BLAS: Final = ("OPENBLAS_", "NVPL_", "MKL_", "OMP_", "GOTO_")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """The processes of one design, and what is measured of them.
+
+    `commands` are Python's arguments for each process; the one called `api` listens on `port`.
+    Their logs go into `folder`.
+    """
+
+    name: str
+    folder: Path
+    port: int
+    database_url: str
+    environment: Mapping[str, str]
+    commands: Mapping[str, Sequence[str]]
+    _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def roots(self) -> dict[str, psutil.Process]:
+        """The running processes by name; their children belong to them."""
+        return {name: psutil.Process(process.pid) for name, process in self._running.items()}
+
+    def start(self, *names: str) -> None:
+        """Start the parts called `names`, or all, and wait until the API answers."""
+        for name in names or self.commands:
+            with (self.folder / f"{self.name}-{name}.log").open("ab") as log:
+                self._running[name] = subprocess.Popen(
+                    [sys.executable, *self.commands[name]],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=ROOT,
+                    env=clean_environment() | dict(self.environment),
+                    preexec_fn=_die_with_parent,  # noqa: PLW1509 - no other thread runs yet
+                )
+        self._await_ready()
+
+    def stop(self, *names: str) -> None:
+        """Stop the parts called `names`, or all."""
+        ending = [self._running.pop(name) for name in names or list(self._running)]
+        for process in ending:
+            process.terminate()
+        for process in ending:
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _await_ready(self) -> None:
+        deadline = time.monotonic() + _READY_SECONDS
+        while not _answers(self.port):
+            dead = [name for name, process in self._running.items() if process.poll() is not None]
+            if dead or time.monotonic() > deadline:
+                logs = [self.folder / f"{self.name}-{name}.log" for name in dead or self._running]
+                message = "\n".join([f"{self.name} did not start", *map(_tail, logs)])
+                raise SystemExit(message)
+            time.sleep(0.05)
+
+
+def clean_environment() -> dict[str, str]:
+    """Give our environment without settings of ours or of BLAS, and with one BLAS thread."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("DRYBEANS_", *_BLAS))
+    }
+    return kept | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def _die_with_parent() -> None:
+    # A benchmark that is killed must leave nothing running. Linux alone can do it.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _answers(port: int) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=1)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == HTTPStatus.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _tail(log: Path) -> str:
+    return "\n".join([f"{log.name}:", *log.read_text(errors="replace").splitlines()[-20:]])
