@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 
 import pytest
-from flask import Flask, request
+from flask import Flask, Response, request
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -68,11 +68,17 @@ def test_no_two_errors_share_a_code() -> None:
     assert len(set(codes)) == len(codes)
 
 
+def written(*faults: Fault, path: str = "/jobs") -> Response:
+    """Write a problem about a request to `path`."""
+    with Flask(__name__).test_request_context(path):
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "request_invalid", "No.", faults)
+
+
 def test_a_problem_is_a_document_of_rfc_9457() -> None:
     """Title and status are HTTP's, code and detail ours, errors point into the request."""
     fault = Fault(pointer="/instances/0", code="empty", detail="The row is empty.")
 
-    response = problem(HTTPStatus.UNPROCESSABLE_ENTITY, "request_invalid", "No.", (fault,))
+    response = written(fault)
 
     assert response.content_type == "application/problem+json"
     assert response.get_json() == {
@@ -87,10 +93,9 @@ def test_a_problem_is_a_document_of_rfc_9457() -> None:
 
 def test_a_problem_lists_a_hundred_faults_and_says_that_there_are_more() -> None:
     """An answer never grows with the number of mistakes."""
-    faults = tuple(Fault(pointer=f"/{n}", code="x", detail="x") for n in range(101))
+    faults = [Fault(pointer=f"/{n}", code="x", detail="x") for n in range(101)]
 
-    whole = problem(HTTPStatus.BAD_REQUEST, "x", "x", faults[:100]).get_json()
-    cut = problem(HTTPStatus.BAD_REQUEST, "x", "x", faults).get_json()
+    whole, cut = written(*faults[:100]).get_json(), written(*faults).get_json()
 
     assert len(whole["errors"]) == len(cut["errors"]) == 100
     assert "errors_truncated" not in whole
