@@ -44,15 +44,23 @@ class Service:
         return self._process
 
     def start(self) -> None:
-        """Start and wait until the launcher says that all is ready."""
+        """Start and wait until the launcher says that all is ready, and a worker takes work."""
         process = self.launch()
         deadline = time.monotonic() + _START_SECONDS
-        while "drybeans answers at" not in self.said():
+        # On a busy machine a worker is ready long after the API, and requests wait 30 s at most.
+        while not ("drybeans answers at" in self.said() and self._works()):
             if process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 message = f"make up did not start:\n{self.said()}"
                 raise ServerFailed(message)
             time.sleep(0.05)
+
+    def _works(self) -> bool:
+        with self.client() as client:
+            model = client.get("/models/drybeans").json()
+            body = {"instances": model["sample"]}
+            job = client.post("/jobs", json=body, headers={"Prefer": "wait=20"}).json()
+            return bool(job["state"] == "succeeded")
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         """Send a signal, as Ctrl-C does, and return the exit code."""
