@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
     MaxAbsScaler,
@@ -21,7 +20,6 @@ from sklearn.svm import SVC
 
 from tests.unit.inference_samples import (
     KERNELS,
-    a_stack,
     a_table,
     an_svc,
     border_rows,
@@ -86,43 +84,6 @@ def test_scalers_may_stand_before_the_svc(scaler: Any) -> None:
     rows = np.vstack([some_rows(4), border_rows(model.predict, some_rows(4, 100))])
 
     assert (labels_of(a_cascade(model), rows) == model.predict(rows)).all()
-
-
-@pytest.mark.parametrize("classes", [2, 3, 7])
-@pytest.mark.parametrize("passthrough", [False, True])
-@pytest.mark.parametrize(
-    "final",
-    [LogisticRegression(max_iter=20_000), make_pipeline(StandardScaler(), LogisticRegression())],
-)
-def test_a_regression_on_margins_is_predicted_as_by_scikit_learn(
-    classes: int,
-    passthrough: bool,  # noqa: FBT001 - a parameter of the test
-    final: Any,
-) -> None:
-    """Labels of a stack are scikit-learn's, and probabilities within 1e-6 of scikit-learn's."""
-    base = make_pipeline(StandardScaler(), SVC(decision_function_shape="ovo"))
-    stack = a_stack(base, final=final, classes=classes, passthrough=passthrough)
-    rows = np.vstack([some_rows(classes), border_rows(stack.predict, some_rows(classes, 100))])
-    predictor = a_cascade(stack)
-
-    assert (labels_of(predictor, rows) == stack.predict(rows)).all()
-    assert np.abs(predictor.predict_proba(rows) - stack.predict_proba(rows)).max() < 1e-6
-
-
-def test_a_regression_may_use_the_margins_of_several_svcs() -> None:
-    """Two bases with kernels, scalers and a scaler in front of both add up."""
-    bases = [
-        make_pipeline(PowerTransformer(), SVC(C=5.0, decision_function_shape="ovo")),
-        SVC(kernel="linear", decision_function_shape="ovo"),
-    ]
-    model = make_pipeline(StandardScaler(), a_stack(*bases, classes=4, passthrough=True)).fit(
-        *a_table(4)
-    )
-    rows = np.vstack([some_rows(4), border_rows(model.predict, some_rows(4, 100))])
-    predictor = a_cascade(model)
-
-    assert (labels_of(predictor, rows) == model.predict(rows)).all()
-    assert np.abs(predictor.predict_proba(rows) - model.predict_proba(rows)).max() < 1e-6
 
 
 @settings(max_examples=60, deadline=None)

@@ -12,7 +12,7 @@ from tests.unit.inference_samples import KERNELS, a_stack, a_table, an_svc, some
 from worker.inference import compile_predictor
 from worker.inference.cascade import Cascade, Stage
 from worker.inference.compile import keeps_bounds
-from worker.inference.decisions import Highest, Positive, Votes
+from worker.inference.decisions import Highest, Positive, Squashed, Votes
 from worker.inference.dots import dot_machine
 from worker.inference.radial import radial_machine
 from worker.inference.svc import read_margins
@@ -191,6 +191,15 @@ def test_the_highest_score_is_sure_when_its_lead_exceeds_both_errors(
 
     assert sure.tolist() == [certain]
     assert not certain or labels.tolist() == [1]
+
+
+def test_tanh_of_a_doubtful_margin_is_bounded_at_both_ends() -> None:
+    """The score of two thirds of tanh of 0.5, with a margin that may be wrong by 0.4."""
+    decision = Squashed(tangents=np.array([[2.0 / 3.0]]), scores=Positive())
+    lowest = 2.0 / 3.0 * np.tanh(0.1)
+    for score, certain in ((-lowest + 1e-6, True), (-lowest - 1e-6, False)):
+        values, errors = np.array([[score, 0.5]]), np.array([[0.0, 0.4]])
+        assert decision.decide(values, errors)[1].tolist() == [certain]
 
 
 def test_no_decision_is_sure_of_numbers_that_are_not() -> None:

@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from tests.unit.inference_samples import a_stack, a_table, an_svc, border_rows, labels_of, some_rows
+from tests.unit.test_inference_stacks import FINALS
 from worker.inference import compile_predictor
 from worker.inference.cascade import Cascade
 from worker.inference.reduced import reduced
@@ -45,10 +46,12 @@ def test_labels_of_a_large_svc_are_those_of_scikit_learn(classes: int, penalty: 
 
 
 @pytest.mark.parametrize("classes", [2, 5])
-def test_labels_of_a_large_stack_are_those_of_scikit_learn(classes: int) -> None:
-    """The approximated outputs may be scores as well as margins."""
-    base = SVC(decision_function_shape="ovo", gamma=0.002)
-    stack = a_stack(base, classes=classes).fit(*a_table(classes, 1500, spread=8.0))
+@pytest.mark.parametrize("final", ["plain", "squashed"])
+def test_labels_of_a_large_stack_are_those_of_scikit_learn(classes: int, final: str) -> None:
+    """The approximated outputs may be scores, or scores and margins."""
+    base = SVC(decision_function_shape="ovo", gamma=0.0005)
+    stack = a_stack(base, final=FINALS[final], classes=classes)
+    stack.fit(*a_table(classes, 1500, spread=8.0))
     rows = np.vstack([some_rows(classes), border_rows(stack.predict, some_rows(classes, 300))])
     predictor = three_stages(stack)
 

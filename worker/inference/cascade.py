@@ -9,7 +9,7 @@ import numpy as np
 from worker.inference.decisions import Decision
 from worker.inference.expansion import Machine
 from worker.inference.predictor import Flags, Floats, Indices, RowsRefused, StockPredictor
-from worker.inference.svc import Steps
+from worker.inference.svc import Lift, Steps
 
 Answer = TypeVar("Answer", Indices, Floats)
 
@@ -26,14 +26,15 @@ class Stage:
     machines: tuple[tuple[Steps, Machine], ...]
     bias: Floats
     slack: Floats
+    lift: Lift | None = None
 
     def evaluate(self, rows: Floats) -> tuple[Floats, Floats]:
-        """Give values and error bounds, (n, outputs) each."""
+        """Give values and error bounds, (n, outputs) each, lifted."""
         values, errors = self.bias, self.slack
         for steps, machine in self.machines:
             more, wrong = machine.evaluate(transform(steps, rows))
             values, errors = values + more, errors + wrong
-        return values, errors
+        return self.lift(values, errors) if self.lift else (values, errors)
 
     def accepts(self, rows: Floats) -> Flags:
         """Tell which rows stay finite up to the machines; scikit-learn refuses the others."""
@@ -74,6 +75,7 @@ class Cascade:
 
     def predict(self, rows: Floats) -> Indices:
         """Give each row's label, shape (n,), as an index into `classes`."""
+        self._check_width(rows)
         labels = np.empty(len(rows), np.intp)
         unsure = self._settle(rows, labels)[-1]
         self._ask(self.stock.predict, rows, unsure, labels)
@@ -87,6 +89,7 @@ class Cascade:
         """Give each row's probability of each class, shape (n, classes), within 1e-6."""
         if not self.decision.gives_probabilities:
             return self.stock.predict_proba(rows)
+        self._check_width(rows)
         answer = np.empty((len(rows), len(self.classes)))
         unsure = np.empty(len(rows), np.bool_)
         with np.errstate(all="ignore"):
@@ -97,6 +100,11 @@ class Cascade:
                 unsure[part] = ~(self.caution * errors.max(axis=1) < _CLOSE)
         self._ask(self.stock.predict_proba, rows, np.flatnonzero(unsure), answer)
         return answer
+
+    def _check_width(self, rows: Floats) -> None:
+        width = self.stock.estimator.n_features_in_
+        if rows.ndim != 2 or rows.shape[1] != width:  # noqa: PLR2004 - rows and columns
+            raise ValueError(f"rows have the shape {rows.shape}, not (n, {width})")
 
     def _settle(self, rows: Floats, labels: Indices) -> list[Indices]:
         """Write the labels that are certain; give the rows that each stage leaves unsure."""

@@ -65,11 +65,12 @@ def _stage(model: Model, precision: Precision) -> Stage | None:
         if machine is None:
             return None
         machines.append((source.steps, machine))
-    return Stage(machines=tuple(machines), bias=model.bias, slack=model.slack)
+    return Stage(machines=tuple(machines), bias=model.bias, slack=model.slack, lift=model.lift)
 
 
 def _brief(model: Model) -> Stage | None:
     """Prepare an approximation, if it settles enough of the hardest rows: the support vectors."""
+    model = model.folded()
     source, *others = model.sources
     approximation = None if others else reduced(source.expansion)
     if approximation is None:

@@ -117,3 +117,37 @@ class Positive:
         """Give the logistic function of the score, (n, 2)."""
         second = expit(values[:, 0])
         return np.column_stack([1.0 - second, second])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Squashed:
+    """Decides by scores that add weighted tanh of margins to something already summed.
+
+    The outputs are scores, then margins; `tangents` (margins, scores) weighs their tanh.
+    """
+
+    tangents: Floats
+    scores: Highest | Positive
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether the scores give them."""
+        return self.scores.gives_probabilities
+
+    def decide(self, values: Floats, errors: Floats) -> tuple[Indices, Flags]:
+        """Bound each tanh by its values at both ends: it only ever grows."""
+        count = self.tangents.shape[1]
+        margins, wrong = values[:, count:], errors[:, count:]
+        middle = np.tanh(margins)
+        spread = np.maximum(np.tanh(margins + wrong) - middle, middle - np.tanh(margins - wrong))
+        return self.scores.decide(
+            values[:, :count] + middle @ self.tangents,
+            errors[:, :count] + spread @ np.abs(self.tangents),
+        )
+
+    def probabilities(self, values: Floats) -> Floats:
+        """Give the scores' probabilities, (n, classes)."""
+        count = self.tangents.shape[1]
+        return self.scores.probabilities(
+            values[:, :count] + np.tanh(values[:, count:]) @ self.tangents
+        )

@@ -1,6 +1,6 @@
 """Reads fitted SVCs, and pipelines that end in one, into expansions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -24,8 +24,28 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Lift:
+    """Puts scores before the outputs: outputs @ weights + bias.
+
+    `weights` (outputs, scores); `bias` and `slack` (scores,): what scikit-learn rounds whatever
+    the outputs are. `depth` bounds how often it rounds each term.
+    """
+
+    weights: Floats
+    bias: Floats
+    slack: Floats
+    depth: int
+
+    def __call__(self, values: Floats, errors: Floats) -> tuple[Floats, Floats]:
+        """Lift values and error bounds, (n, outputs) each, to (n, scores + outputs)."""
+        most = errors + UNIT * self.depth * np.abs(values)
+        scores, wrong = values @ self.weights + self.bias, most @ np.abs(self.weights) + self.slack
+        return np.hstack([scores, values]), np.hstack([wrong, errors])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Model:
-    """A decision over the sum of all `sources` and `bias` (outputs,).
+    """A decision over the sum of all `sources` and `bias` (outputs,), lifted if there is a `lift`.
 
     `slack` (outputs,) bounds the roundings that the bias adds to scikit-learn's sums.
     """
@@ -34,6 +54,26 @@ class Model:
     bias: Floats
     slack: Floats
     decision: Decision
+    lift: Lift | None = None
+
+    def folded(self) -> "Model":
+        """Give the same model with the lift's weights in the coefficients of the kernels."""
+        if self.lift is None:
+            return self
+        weights = np.hstack([self.lift.weights, np.eye(len(self.bias))])
+        scores = np.concatenate([self.lift.bias, np.zeros(len(self.bias))])
+        slack = np.concatenate([self.lift.slack, np.zeros(len(self.bias))])
+        depth = UNIT * self.lift.depth * np.abs(self.bias)
+        return replace(
+            self,
+            sources=tuple(
+                replace(source, expansion=source.expansion.weighted(weights, self.lift.depth))
+                for source in self.sources
+            ),
+            bias=self.bias @ weights + scores,
+            slack=(self.slack + depth) @ np.abs(weights) + slack,
+            lift=None,
+        )
 
 
 def open_pipeline(estimator: Any) -> tuple[Steps, Any] | None:  # noqa: ANN401 - any estimator

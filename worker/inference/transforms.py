@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
+from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import (
     MaxAbsScaler,
     MinMaxScaler,
@@ -14,7 +15,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from worker.inference.predictor import Floats
+from worker.inference.predictor import Floats, Indices
 
 _COLUMNWISE: Final = frozenset(
     {
@@ -91,8 +92,31 @@ class PowerStep:
         return block
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ColumnsStep:
+    """Picks some columns."""
+
+    columns: Indices
+
+    def __call__(self, rows: Floats) -> Floats:
+        """Give the picked columns of rows."""
+        return rows.take(self.columns, axis=1)
+
+
+def _read_columns(picker: Any) -> ColumnsStep | None:  # noqa: ANN401 - a ColumnTransformer
+    """Read a transformer that passes some columns through, by number, and drops the others."""
+    columns = np.asarray(picker.transformers[0][2])
+    plain = len(picker.transformers) == 1 and picker.remainder == "drop"
+    passes = isinstance(picker.transformers[0][1], str) and picker.transformers[0][1] != "drop"
+    if not plain or not passes or columns.ndim != 1 or columns.dtype.kind != "i":
+        return None
+    return ColumnsStep(columns=columns.astype(np.intp))
+
+
 def read_step(transformer: Any) -> Step | None:  # noqa: ANN401 - any transformer
-    """Prepare a fitted transformer; None when it is not one of those known to work by columns."""
+    """Prepare a fitted transformer; None when it is not one of those known to work by numbers."""
+    if type(transformer) is ColumnTransformer:
+        return _read_columns(transformer)
     if type(transformer) not in _COLUMNWISE:
         return None
     # It is given arrays, of which it would warn had it column names, and which are not its own.
