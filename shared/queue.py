@@ -59,14 +59,20 @@ def new_celery(name: str, redis_url: str, options: dict[str, Any]) -> Celery:
 class MessageQueue:
     """Publishes messages, quickly or not at all: what it cannot publish, the sweep will."""
 
-    def __init__(self, redis_url: str, limits: MessageLimits, *, pause: float = 5.0) -> None:
-        """Connect lazily to `redis_url`; stay silent for `pause` seconds after a failure."""
+    def __init__(
+        self, redis_url: str, limits: MessageLimits, *, pause: float = 5.0, full: int = FULL
+    ) -> None:
+        """Connect lazily to `redis_url`; stay silent for `pause` seconds after a failure.
+
+        A queue in which `full` messages wait gets no more.
+        """
         self._celery = new_celery("drybeans.publisher", redis_url, _PUBLISHER_OPTIONS)
         self._redis = Redis.from_url(
             redis_url, socket_timeout=1.0, socket_connect_timeout=0.5, decode_responses=True
         )
         self._limits = limits
         self._pause = pause
+        self._full = full
         self._silent_until = 0.0
 
     def publish(self, dispatches: Iterable[Dispatch]) -> int:
@@ -81,7 +87,7 @@ class MessageQueue:
         room: dict[Queue, int] = {}
         for queue, refs in pack_messages(dispatches, self._limits):
             if queue not in room:
-                room[queue] = FULL - self.waiting(queue)
+                room[queue] = self._full - self.waiting(queue)
             if room[queue] > 0:
                 self._guard(partial(self._send, queue, refs))
                 room[queue] -= 1
@@ -109,8 +115,12 @@ class MessageQueue:
         self._guard(self._redis.ping)
 
     def lost_memory(self) -> bool:
-        """Say whether Redis has been emptied since this was last asked by anyone, and mark it."""
-        return bool(self._guard(lambda: self._redis.set(_EPOCH, uuid4().hex, nx=True)))
+        """Say whether Redis has been emptied since it was last marked."""
+        return not self._guard(lambda: self._redis.exists(_EPOCH))
+
+    def mark_memory(self) -> None:
+        """Mark Redis, once all that it may have lost is due to be published again."""
+        self._guard(lambda: self._redis.set(_EPOCH, uuid4().hex))
 
 
 def refs_of(message: Sequence[Sequence[Any]]) -> list[ChunkRef]:

@@ -7,14 +7,15 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Final
 
 from shared.alive import Alive
-from shared.db.engine import Connection, Database, open_database
+from shared.db.engine import Database, open_database
 from shared.db.idempotency import forget_old_keys
+from shared.db.recounts import Place, recount_some
 from shared.db.sweeps import (
     erase_expired,
     expire_jobs,
@@ -22,7 +23,7 @@ from shared.db.sweeps import (
     return_expired_leases,
     take_due,
 )
-from shared.domain.chunks import Dispatch, Outbox
+from shared.domain.chunks import Dispatch, MessageLimits, Outbox, fitting
 from shared.domain.errors import DatabaseDown, DryBeansError, QueueDown
 from shared.domain.jobs import Queue, RetryPolicy
 from shared.logs import start_logging
@@ -31,12 +32,22 @@ from shared.settings import Settings, read_settings
 
 log = logging.getLogger(__name__)
 
-# What one pass takes at a time: a pass stays short, and the next one is a second away.
+# What one step takes at a time: a pass stays short, and the next one is a second away.
 _BATCH: Final = 1000
 # How long a client may repeat a request under its idempotency key.
 _KEY_AGE: Final = timedelta(hours=24)
-# A queue with more messages than this has work enough until the next pass.
+# A queue with more messages than this has work enough until the next pass …
 _LOW: Final = 8
+# … but for a few of the oldest chunks, so that a long backlog does not hide a lost message.
+_TRICKLE: Final = 4
+_RECOUNTED: Final = 10
+
+
+@dataclass(slots=True)
+class Round:
+    """Where a sweeper is on its rounds through the running jobs."""
+
+    after: Place | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,24 +56,37 @@ class Sweep:
 
     database: Database
     queue: MessageQueue
+    limits: MessageLimits
     retry: RetryPolicy
     outbox: Outbox
+    round: Round = field(default_factory=Round)
 
     def __call__(self) -> bool:
         """Look once, and say whether there is likely to be more to publish soon.
 
+        Each step is on its own: what fails in one does not keep the others from their work.
         Raises `DatabaseDown` when there is nothing to look at.
         """
-        self._return_leases()
-        self._expire()
-        self._erase()
-        try:
-            return self._republish()
-        except QueueDown as error:
-            log.warning("publish_failed", extra={"reason": error.detail})
-            return False
+        more = False
+        # Erasing comes last: it may take long.
+        for step in (
+            self._return_leases,
+            self._republish,
+            self._expire,
+            self._recount,
+            self._erase,
+        ):
+            try:
+                more |= step()
+            except DatabaseDown:
+                raise
+            except QueueDown as error:
+                log.warning("publish_failed", extra={"reason": error.detail})
+            except Exception:
+                log.exception("sweep_failed", extra={"step": step.__name__.strip("_")})
+        return more
 
-    def _return_leases(self) -> None:
+    def _return_leases(self) -> bool:
         recovered = self.database.write(
             lambda connection: return_expired_leases(connection, self.retry, self.outbox, _BATCH)
         )
@@ -71,44 +95,63 @@ class Sweep:
         if recovered.finished:
             log.error("chunks_given_up", extra={"chunks": len(recovered.finished.written)})
             self._publish(recovered.finished.released)
+        return False
 
-    def _expire(self) -> None:
+    def _expire(self) -> bool:
         expired = self.database.write(lambda connection: expire_jobs(connection, _BATCH))
         if expired:
             log.warning("jobs_expired", extra={"jobs": len(expired)})
+        return False
 
-    def _erase(self) -> None:
+    def _recount(self) -> bool:
+        """Look at the counters of a few more of the jobs that have long been running."""
+        recounted = self.database.write(
+            lambda connection: recount_some(connection, self.round.after, self.outbox, _RECOUNTED)
+        )
+        self.round.after = recounted.last
+        for job in recounted.mended:
+            # Never seen: counters move with the results. It tells of a bug, or of a hand in SQL.
+            log.error("job_recounted", extra={"job": job})
+        self._publish(recounted.released)
+        return False
+
+    def _erase(self) -> bool:
         erased = self.database.write(lambda connection: erase_expired(connection, _BATCH))
         if erased:
             log.info("jobs_erased", extra={"jobs": erased})
         self.database.write(lambda connection: forget_old_keys(connection, _KEY_AGE, _BATCH))
+        return False
 
     def _republish(self) -> bool:
         if self.queue.lost_memory():
-            due = self.database.write(make_all_due)
+            due = 0
+            while some := self.database.write(make_all_due):
+                due += some
+            # Only now: a sweeper that dies before this leaves it to the next.
+            self.queue.mark_memory()
             log.warning("redis_was_empty", extra={"chunks": due})
         refilled = [self._refill(queue) for queue in Queue]
         return any(refilled)
 
     def _refill(self, queue: Queue) -> bool:
-        """Publish what is due while `queue` has room, and say whether there was anything.
-
-        A queue that is not nearly empty is left alone: what is due there most likely waits in it.
-        """
-        if self.queue.waiting(queue) > _LOW:
-            return False
+        """Publish what is due while `queue` has room, and say whether there was anything."""
+        waiting = self.queue.waiting(queue)
+        enough = waiting > _LOW
+        room = min(_TRICKLE, 2 * FULL - waiting) if enough else FULL // 2 - waiting
         published = 0
-        while due := self.database.write(partial(self._take_due, queue)):
+        while room > 0 and (due := self._take_due(queue, room)):
             published += len(due)
-            self.queue.publish(due)
-            if self.queue.waiting(queue) >= FULL // 2:
-                break
+            sent = self.queue.publish(due)
+            # Others publish too: when they took the room, what is left stays due.
+            room = room - sent if sent else 0
         if published:
             log.info("chunks_republished", extra={"queue": queue.value, "chunks": published})
-        return published > 0
+        return published > 0 and not enough
 
-    def _take_due(self, queue: Queue, connection: Connection) -> list[Dispatch]:
-        return take_due(connection, queue, _BATCH, self.outbox.republish_after)
+    def _take_due(self, queue: Queue, room: int) -> list[Dispatch]:
+        fits = partial(fitting, limits=self.limits, messages=room)
+        interval = self.outbox.republish_after
+        return self.database.write(lambda c: take_due(c, queue, _BATCH, interval, fits))
 
     def _publish(self, released: Iterable[Dispatch]) -> None:
         try:
@@ -121,9 +164,14 @@ def new_sweep(settings: Settings) -> Sweep:
     """Wire a sweep from `settings`."""
     return Sweep(
         database=open_database(settings.database_url.get_secret_value(), connections=1),
+        # Old work may enter a queue that new work keeps full.
         queue=MessageQueue(
-            settings.redis_url.get_secret_value(), settings.message_limits, pause=0.0
+            settings.redis_url.get_secret_value(),
+            settings.message_limits,
+            pause=0.0,
+            full=2 * FULL,
         ),
+        limits=settings.message_limits,
         retry=RetryPolicy(max_attempts=settings.max_attempts),
         outbox=settings.outbox,
     )

@@ -1,7 +1,9 @@
 """Finds work that nobody is doing: the SQL of the sweep, safe for any number of sweepers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import accumulate
 
 from sqlalchemy import Connection, case, select, update
 
@@ -34,12 +36,17 @@ class Recovered:
 
 
 def take_due(
-    connection: Connection, queue: Queue, limit: int, interval: timedelta
+    connection: Connection,
+    queue: Queue,
+    limit: int,
+    interval: timedelta,
+    fitting: Callable[[list[Dispatch]], list[Dispatch]] = lambda due: due,
 ) -> list[Dispatch]:
     """Take up to `limit` pending chunks of `queue` whose time to be published has come.
 
-    Their next time is set before they are published, twice as far away each time up to 64
-    times `interval`, so that a sweeper that dies loses nothing and a backlog is not repeated.
+    Of these only what `fitting` lets through: the others stay due. Their next time is set before
+    they are published, twice as far away each time up to 8 times `interval`, so that a sweeper
+    that dies loses nothing and a backlog is not repeated.
     """
     rows = connection.execute(
         select(*chunks.c["job_id", "seq", "attempt", "row_count"])
@@ -52,14 +59,16 @@ def take_due(
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
-    due = [
-        Dispatch(ref=_ref(row), queue=queue, row_count=row.row_count, alone=row.attempt > 0)
-        for row in rows
-    ]
+    due = fitting(
+        [
+            Dispatch(ref=_ref(row), queue=queue, row_count=row.row_count, alone=row.attempt > 0)
+            for row in rows
+        ]
+    )
     if due:
         doubled = case(
-            *((chunks.c.publishes == n, 2**n * interval.total_seconds()) for n in range(6)),
-            else_=64 * interval.total_seconds(),
+            *((chunks.c.publishes == n, 2**n * interval.total_seconds()) for n in range(3)),
+            else_=8 * interval.total_seconds(),
         )
         connection.execute(
             update(chunks)
@@ -73,13 +82,23 @@ def _ref(row: AnyRow) -> ChunkRef:
     return ChunkRef(job=JobId(row.job_id), seq=row.seq)
 
 
-def make_all_due(connection: Connection) -> int:
-    """Make every published pending chunk due at once, after Redis lost its messages."""
-    return connection.execute(
-        update(chunks)
+def make_all_due(connection: Connection, limit: int = 2000) -> int:
+    """Make up to `limit` published pending chunks due at once, and count them.
+
+    To be repeated until it gives 0, after Redis lost its messages.
+    """
+    rows = connection.execute(
+        select(*chunks.c["job_id", "seq"])
         .where(chunks.c.state == ChunkState.PENDING, chunks.c.next_publish_at > now())
-        .values(next_publish_at=now(), publishes=0)
-    ).rowcount
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    refs = [_ref(row) for row in rows]
+    if refs:
+        connection.execute(
+            update(chunks).where(among(refs)).values(next_publish_at=now(), publishes=0)
+        )
+    return len(refs)
 
 
 def return_expired_leases(
@@ -148,13 +167,19 @@ def _expire(connection: Connection, job: JobId, state: str) -> bool:
 
 
 def erase_expired(connection: Connection, limit: int) -> int:
-    """Delete up to `limit` finished jobs whose retention is over, and count them."""
-    ids = [
-        JobId(job)
-        for job in connection.scalars(
-            select(jobs.c.id).where(jobs.c.expires_at < now()).limit(limit)
-        )
-    ]
+    """Delete finished jobs whose retention is over, with up to `limit` chunks; count the jobs.
+
+    One job at least, however many chunks it has.
+    """
+    old = connection.execute(
+        select(*jobs.c["id", "chunks_total"])
+        .where(jobs.c.expires_at < now())
+        .order_by(jobs.c.expires_at)
+        .limit(limit)
+    ).all()
+    sums = accumulate(job.chunks_total for job in old)
+    ids = [JobId(job.id) for job, sum_ in zip(old, sums, strict=True) if sum_ <= limit]
+    ids = ids or [JobId(job.id) for job in old[:1]]
     if ids:
         erase(connection, ids)
     return len(ids)

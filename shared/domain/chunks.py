@@ -196,3 +196,23 @@ def pack_messages(
         message.append(dispatch.ref)
         rows[queue] += dispatch.row_count
     yield from open_messages.items()
+
+
+def fitting(dispatches: Iterable[Dispatch], limits: MessageLimits, messages: int) -> list[Dispatch]:
+    """Give those of `dispatches`, all for one queue, that fit into `messages` messages.
+
+    From the front: what comes after the first that does not fit is left.
+    """
+    fit: list[Dispatch] = []
+    used = rows = packed = 0
+    for dispatch in dispatches:
+        full = rows + dispatch.row_count > limits.rows or packed == limits.chunks
+        opens = dispatch.alone or not packed or full
+        if opens and used == messages:
+            break
+        used += opens
+        if not dispatch.alone:
+            rows, packed = (0, 0) if full else (rows, packed)
+            rows, packed = rows + dispatch.row_count, packed + 1
+        fit.append(dispatch)
+    return fit

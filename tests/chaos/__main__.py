@@ -34,7 +34,7 @@ def main() -> int:
             print(line(report), flush=True)
             for told in report.verdict.violations[:20]:
                 print(f"      {told}", flush=True)
-            _tidy(report)
+            _tidy(report, keep=arguments.keep)
     print(summary(reports))
     return int(any(_failed(report) for report in reports))
 
@@ -44,10 +44,10 @@ def _failed(report: Report) -> bool:
     return report.verdict.guilty != bool(report.plan.mutant)
 
 
-def _tidy(report: Report) -> None:
+def _tidy(report: Report, *, keep: bool) -> None:
     if report.logs is None:
         return
-    if _failed(report):
+    if keep or _failed(report):
         print(f"      logs: {report.logs}", flush=True)
     else:
         shutil.rmtree(report.logs, ignore_errors=True)
@@ -97,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seconds", type=float, default=60, help="how long faults strike, for each seed")
     add("--database", choices=["auto", "mysql", "mariadb"], default="auto")
     add("--fault", action="append", choices=list(FAULTS), help="only this fault (repeatable)")
+    add("--keep", action="store_true", help="keep the logs of runs that went well, too")
     add("--mutant", action="append", default=[], choices=list(MUTANTS))
     add("--mutants", action="store_true", help="all mutants, each of which must be found guilty")
     return parser

@@ -21,9 +21,9 @@ _SIZES: Final = {
     "poison": (1, 1),
     "small": (2, 40),
     "csv": (2, 90),
-    "bulk": (300, 1500),
-    "upload": (1500, 5000),
-    "canceled": (300, 1500),
+    "bulk": (150, 700),
+    "upload": (500, 2000),
+    "canceled": (150, 900),
 }
 _REFUSED: Final = {503, 409}
 _AGAIN_SECONDS: Final = 0.2

@@ -73,7 +73,7 @@ def parts_environment(
         "DRYBEANS_DATABASE_URL": database_url,
         "DRYBEANS_REDIS_URL": redis_url,
         "DRYBEANS_MODEL_ROOT": str(MODEL_ROOT),
-        SECONDS: "0.1",
+        SECONDS: "0.06",
     }
     return kept | SETTINGS | given | dict(changes)
 
