@@ -25,6 +25,8 @@ def main(arguments: Sequence[str] | None = None, plans: Sequence[Plan] = PLANS) 
         data = _provenance(table)
         print(f"{len(table.rows)} rows: {data}")
         for plan in plans:
+            if options.version not in (None, plan.version):
+                continue
             print(f"\n{plan.name}@{plan.version}: {plan.description}", flush=True)
             trained = train(plan, table, seed=options.seed, folds=options.folds)
             print(report(trained.metrics))
@@ -46,6 +48,12 @@ def _parser() -> argparse.ArgumentParser:
         "--download", action="store_true", help=f"fetch the data set from {SOURCE.url}"
     )
     parser.add_argument("--url", help="fetch it from this mirror instead (with --download)")
+    parser.add_argument(
+        "--version",
+        type=int,
+        choices=[plan.version for plan in PLANS],
+        help="train this version only",
+    )
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same models")
     parser.add_argument(
         "--folds", type=int, default=10, help="folds of the cross-validation; 0 leaves it out"

@@ -58,7 +58,8 @@ def _classes(held: Mapping[str, Any]) -> Iterable[str]:
     width = max(map(len, names))
     cells = max(6, width + 1)
     across = "".join(f"{name:>{cells}}" for name in names)
-    yield f"  {'':{width}}  precision  recall | predicted as{across[12:]}"
+    yield f"  {'':{width}}  {'':9}  {'':6} | rows predicted as"
+    yield f"  {'':{width}}  precision  recall | {across}"
     for name, counts in zip(names, held["confusion"], strict=True):
         of = held["per_class"][name]
         row = "".join(f"{count:>{cells}}" for count in counts)
