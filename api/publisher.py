@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 
 # More than this waits only while Redis does not answer, and then the sweep publishes it.
 _MOST: Final = 20_000
+_CLOSING_SECONDS: Final = 3.0
 
 
 class Publisher:
@@ -23,6 +24,7 @@ class Publisher:
         self._publish = publish
         self._waiting: deque[Dispatch] = deque(maxlen=_MOST)
         self._arrived = threading.Event()
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
     def start(self) -> None:
@@ -34,8 +36,15 @@ class Publisher:
         self._waiting.extend(dispatches)
         self._arrived.set()
 
+    def close(self) -> None:
+        """Publish what waits and stop; give up when Redis takes too long, as the sweep will."""
+        self._closed = True
+        self._arrived.set()
+        if self._thread.is_alive():
+            self._thread.join(_CLOSING_SECONDS)
+
     def _run(self) -> None:
-        while True:
+        while not (self._closed and not self._waiting):
             self._arrived.wait()
             self._arrived.clear()
             self._publish_waiting()

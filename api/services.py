@@ -89,8 +89,9 @@ class Services:
         self.waiter.start()
 
     def stop(self) -> None:
-        """Store what was taken in and close."""
+        """Store what was taken in, publish it, and close."""
         self.intake.close()
+        self.publisher.close()
         self.database.close()
 
 

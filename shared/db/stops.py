@@ -1,6 +1,6 @@
 """Stops a job before its end: canceled by its client, expired, or failed as a whole."""
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Update, select, update
 
 from shared.db.jobs import erase, erase_rows
 from shared.db.tables import chunks, jobs
@@ -14,23 +14,25 @@ def stop_job(connection: Connection, job: JobId, state: JobState) -> bool:
     Gives False when the job had already finished.
     """
     # Chunks before jobs, as everywhere; their results, once written, stay.
-    connection.execute(
-        update(chunks)
-        .where(
-            chunks.c.job_id == job,
-            chunks.c.state.in_(chunk_sources(ChunkState.CANCELED)),
-            chunks.c.job_id.in_(
-                select(jobs.c.id).where(jobs.c.id == job, jobs.c.state.in_(sources(state)))
-            ),
-        )
-        .values(state=ChunkState.CANCELED, claimed_by=None, lease_until=None, next_publish_at=None)
-    )
+    still = select(jobs.c.id).where(jobs.c.id == job, jobs.c.state.in_(sources(state)))
+    connection.execute(_cancel(job).where(chunks.c.job_id.in_(still)))
     moved = connection.execute(
         update(jobs)
         .where(jobs.c.id == job, jobs.c.state.in_(sources(state)))
         .values(state=state, finished_at=now(), expires_at=now(jobs.c.retention_seconds))
     )
+    if moved.rowcount:
+        # An upload may have added a chunk between the two; it adds no more to a stopped job.
+        connection.execute(_cancel(job))
     return moved.rowcount == 1
+
+
+def _cancel(job: JobId) -> Update:
+    return (
+        update(chunks)
+        .where(chunks.c.job_id == job, chunks.c.state.in_(chunk_sources(ChunkState.CANCELED)))
+        .values(state=ChunkState.CANCELED, claimed_by=None, lease_until=None, next_publish_at=None)
+    )
 
 
 def bury(connection: Connection, job: JobId) -> bool:

@@ -118,6 +118,8 @@ class Tally:
         return replace(added, state=added._state_now())  # noqa: SLF001 - its own class
 
     def _state_now(self) -> JobState:
+        if self.state in TERMINAL:
+            return self.state
         if self.too_many_errors:
             return JobState.FAILED
         if self.state is JobState.RECEIVING or self.chunks_finished < self.chunks_total:

@@ -109,3 +109,14 @@ def test_what_waits_while_redis_is_down_is_bounded() -> None:
 
     wait_for(lambda: len(queue.published) > 1)
     assert [queue.published[n].ref.seq for n in (0, 1, -1)] == [-1, 10_000, 29_999]
+
+
+def test_what_was_offered_before_the_end_is_still_published() -> None:
+    """A restart does not leave the last jobs to the sweep."""
+    queue = FakeQueue()
+    publisher = a_publisher(queue.publish)
+
+    publisher.offer([a_dispatch()])
+    publisher.close()
+
+    assert queue.published == [a_dispatch()]
