@@ -145,6 +145,9 @@ class Supervisor:
     def _end(self, running: _Running) -> None:
         if running.process.poll() is None:
             self._say(f"{running.prefix} did not stop in {self._grace:.0f} s and is killed")
+        elif running.part.once:
+            # It ended long ago, and its process group may be another's by now.
+            return
         # Also after a good end: a child of the part may have stayed behind.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(running.process.pid, signal.SIGKILL)
