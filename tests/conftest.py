@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
+import hypothesis
 import pytest
 import redis
 
@@ -22,6 +23,10 @@ _SLOW_SECONDS: Final = 1200
 _MISSING: Final = "NOT TESTED"
 
 pytest.register_assert_rewrite("tests.fakes")
+
+# A busy machine is no failure. For an hour of looking: pytest --hypothesis-profile=thorough
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.register_profile("thorough", max_examples=3000, deadline=None)
 
 
 class _Startable(Protocol):

@@ -9,6 +9,8 @@ from shared.domain.errors import Fault, RequestInvalid
 
 DELIMITERS: Final = (",", ";", "\t")
 ID_COLUMN: Final = "id"
+# Every byte but a line feed becomes an x.
+_MARKS: Final = bytes(byte if byte == ord("\n") else ord("x") for byte in range(256))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +58,17 @@ def is_blank(line: bytes) -> bool:
     return not line.strip(b" \t\r\n")
 
 
+def count_rows(data: bytes) -> int:
+    """Count the lines of `data` that are not blank; each ends in a line feed."""
+    # Without blanks, and with one sign for all else, such a line is what ends in that sign.
+    return data.translate(_MARKS, b" \t\r").count(b"x\n")
+
+
 def split_line(line: str, delimiter: str) -> list[str]:
     """Cut one line into its fields; a quoted field may hold the delimiter, `""` is one quote."""
+    if '"' not in line and "\r" not in line:
+        # By far the most lines; the reader says the same, more slowly.
+        return line.split(delimiter)
     return next(csv.reader([line], delimiter=delimiter), [])
 
 
