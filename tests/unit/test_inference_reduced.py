@@ -106,6 +106,17 @@ def test_the_approximation_settles_most_rows() -> None:
     assert three_stages(large_svc()).unsettled(rows)[0] < 0.5 * len(rows)
 
 
+def test_an_approximation_that_settles_too_little_is_given_up() -> None:
+    """Rows after thousands of hard ones are not tried, though they would be easy."""
+    model = large_svc()
+    hard = border_rows(model.predict, some_rows(7, 300))
+    rows = np.vstack([np.resize(hard, (6_000, 5)), some_rows(7)])
+    predictor = three_stages(model)
+
+    assert predictor.unsettled(rows)[0] == len(rows)
+    assert (labels_of(predictor, rows[-3_000:]) == model.predict(rows[-3_000:])).all()
+
+
 def test_without_caution_the_approximation_gives_wrong_labels() -> None:
     """The bound is what makes its labels right."""
     model = large_svc()
