@@ -85,9 +85,7 @@ def _is_plain(stored: StoredResult, shape: ResultShape) -> bool:
     """Say whether every row of `stored` is only a number, a line and a label."""
     extras = shape.include_input or shape.has_probabilities or stored.ids is not None
     gaps = stored.errors or stored.labels is None or stored.lines is not None
-    quoted = any(
-        safe(name) != name or '"' in name or "," in name for name in shape.manifest.classes
-    )
+    quoted = any(_lines([[name, ""]]) != f"{name},\r\n".encode() for name in shape.manifest.classes)
     return not (extras or gaps or quoted)
 
 
@@ -120,16 +118,19 @@ def _cells(row: dict[str, Any], shape: ResultShape) -> list[Cell]:
 
 def _failed(stored: StoredResult, shape: ResultShape) -> Iterator[list[Cell]]:
     layout = shape.job.layout
-    own: Sequence[Sequence[Cell]] = []
-    if stored.input is not None:
-        own = (
-            original_rows(stored.input, layout)
-            if layout
-            else input_rows(stored, None, shape.features)
-        )
+    offsets = failed_offsets(stored)
     errors = {error.row: error for error in stored.errors}
-    for offset in failed_offsets(stored):
+    for offset, cells in zip(offsets, _own(stored, shape, offsets), strict=True):
         error = error_document(stored, errors.get(offset))
         where = stored.line(offset) if layout else stored.first_row + offset
-        cells = own[offset] if offset < len(own) else []
         yield [where, error["code"], error["field"], error["detail"], *cells]
+
+
+def _own(
+    stored: StoredResult, shape: ResultShape, offsets: Sequence[int]
+) -> Iterable[Sequence[Cell]]:
+    """Give the columns that the rows at `offsets` came with."""
+    if stored.input is not None and shape.job.layout is not None:
+        return original_rows(stored.input, shape.job.layout, offsets)
+    every = input_rows(stored, None, shape.features, slice(None))
+    return [every[offset] for offset in offsets]

@@ -3,7 +3,7 @@
 import csv
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from shared.db.results import StoredInput, StoredResult
 from shared.domain.chunks import Encoding
@@ -14,29 +14,29 @@ Cell = str | float | None
 
 
 def input_rows(
-    stored: StoredResult, layout: CsvLayout | None, features: Sequence[str]
+    stored: StoredResult, layout: CsvLayout | None, features: Sequence[str], part: slice
 ) -> list[list[Cell]]:
-    """Give each row's values in the order of `features`: text from a CSV, numbers from JSON.
+    """Give the values of the rows in `part` by feature: text from a CSV, numbers from JSON.
 
     A value that is not there, or that belongs to a row refused before it was stored, is None.
     """
     given = stored.input
     if given is None:
-        return [[None] * len(features)] * stored.row_count
+        return [[None] * len(features)] * len(range(stored.row_count)[part])
     if layout is None:
-        return _numbers(given, len(features))
+        return _numbers(given, len(features))[part]
     return [
         [fields[at] if at < len(fields) else None for at in layout.positions]
-        for fields in original_rows(given, layout)
+        for fields in original_rows(given, layout, range(stored.row_count)[part])
     ]
 
 
-def original_rows(given: StoredInput, layout: CsvLayout | None) -> list[list[str]]:
-    """Give every field of each row of a chunk of CSV, as it was written."""
-    if layout is None:
-        return []
-    lines = decompress(given.body).split(b"\n")[:-1]
-    return [_fields(line, layout) for line in lines if not is_blank(line)]
+def original_rows(
+    given: StoredInput, layout: CsvLayout, offsets: Iterable[int]
+) -> Iterator[list[str]]:
+    """Give every field of the rows at `offsets` in a chunk of CSV, as it was written."""
+    lines = [line for line in decompress(given.body).split(b"\n") if not is_blank(line)]
+    return (_fields(lines[at], layout) for at in offsets)
 
 
 def _fields(line: bytes, layout: CsvLayout) -> list[str]:

@@ -49,12 +49,14 @@ def row_documents(
     stored: StoredResult, shape: ResultShape, first: int = 0, last: int | None = None
 ) -> Iterator[dict[str, Any]]:
     """Write those rows of `stored` as documents that lie between `first` and `last` - 1."""
-    errors = {error.row: error for error in stored.errors}
     start = max(first - stored.first_row, 0)
     end = stored.row_count if last is None else min(last - stored.first_row, stored.row_count)
-    chances = probabilities(stored, len(shape.manifest.classes))
-    given = input_rows(stored, shape.job.layout, shape.features) if shape.include_input else None
-    for offset in range(start, end):
+    part = slice(start, max(start, end))
+    errors = {error.row: error for error in stored.errors}
+    chances = probabilities(stored, len(shape.manifest.classes), part)
+    layout, features = shape.job.layout, shape.features
+    given = input_rows(stored, layout, features, part) if shape.include_input else None
+    for at, offset in enumerate(range(stored.row_count)[part]):
         row: dict[str, Any] = {"row": stored.first_row + offset}
         if shape.has_lines:
             row["line"] = stored.line(offset)
@@ -66,23 +68,22 @@ def row_documents(
         else:
             row["label"] = label
             if chances is not None:
-                row["probabilities"] = dict(
-                    zip(shape.manifest.classes, chances[offset], strict=True)
-                )
+                row["probabilities"] = dict(zip(shape.manifest.classes, chances[at], strict=True))
         if given is not None:
-            row["input"] = dict(zip(shape.features, given[offset], strict=True))
+            row["input"] = dict(zip(features, given[at], strict=True))
         yield row
 
 
-def probabilities(stored: StoredResult, width: int) -> list[list[float]] | None:
-    """Give the probabilities of each row of `stored`, `width` classes, or None without any."""
+def probabilities(stored: StoredResult, width: int, part: slice) -> list[list[float]] | None:
+    """Give the probabilities of `width` classes for the rows in `part`, or None without any."""
     if stored.probabilities is None:
         return None
     values = array("f")
     values.frombytes(stored.probabilities)
     if sys.byteorder == "big":
         values.byteswap()
-    rounded = [round(value, DIGITS) for value in values]
+    chosen = values[part.start * width : part.stop * width]
+    rounded = [round(value, DIGITS) for value in chosen]
     return [rounded[at : at + width] for at in range(0, len(rounded), width)]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotAcceptable
@@ -20,6 +21,8 @@ from shared.domain.manifest import Manifest
 
 _PAGE: Final = 1000
 _MOST_PAGE: Final = 10_000
+# What a link to the next page repeats.
+_KEPT: Final = frozenset({"format", "include", "partial"})
 _FORMATS: Final = {
     "json": "application/json",
     "ndjson": "application/x-ndjson",
@@ -127,8 +130,9 @@ def _page(services: Services, shape: ResultShape) -> Response:
     offset = whole_number("offset", default=0, least=0, most=2**53)
     total = shape.job.rows_total
     end = min(offset + limit, total)
-    include = "&include=input" if shape.include_input else ""
-    following = f"/jobs/{shape.job.id}/results?limit={limit}&offset={end}{include}"
+    kept = {name: value for name, value in request.args.items() if name in _KEPT}
+    query = urlencode({"limit": limit, "offset": end} | kept)
+    following = f"/jobs/{shape.job.id}/results?{query}"
     document = {
         "results": _rows(services, shape, offset, end) if offset < end else [],
         "next": following if end < total else None,
