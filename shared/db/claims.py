@@ -1,12 +1,13 @@
 """Claims: taking chunks under a lease, holding them, and giving them back."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, Connection, case, func, select, tuple_, update
+from sqlalchemy import Connection, case, func, select, update
 
+from shared.db.refs import among, in_state
 from shared.db.tables import chunks, inputs, jobs
 from shared.db.types import AnyRow, now
 from shared.domain.chunks import Claimed, Encoding
@@ -29,15 +30,6 @@ class Claimant:
     lease: timedelta
 
 
-def among(refs: Iterable[ChunkRef]) -> ColumnElement[bool]:
-    """Give the condition that a row of `chunks` is one of `refs`.
-
-    In key order, so that two transactions on the same chunks lock them one way round.
-    """
-    keys = [(ref.job, ref.seq) for ref in sorted(refs)]
-    return tuple_(chunks.c.job_id, chunks.c.seq).in_(keys)
-
-
 def claim(connection: Connection, refs: Sequence[ChunkRef], claimant: Claimant) -> list[Claimed]:
     """Claim those of `refs` that are pending, and give them with their rows.
 
@@ -46,7 +38,7 @@ def claim(connection: Connection, refs: Sequence[ChunkRef], claimant: Claimant) 
     """
     connection.execute(
         update(chunks)
-        .where(among(refs), chunks.c.state.in_(chunk_sources(ChunkState.RUNNING)))
+        .where(among(refs), in_state(*chunk_sources(ChunkState.RUNNING)))
         .values(
             state=ChunkState.RUNNING,
             fence=chunks.c.fence + 1,
@@ -74,7 +66,7 @@ def _read_claimed(connection: Connection, refs: Sequence[ChunkRef], token: str) 
         .where(
             among(refs),
             chunks.c.claimed_by == token,
-            chunks.c.state == ChunkState.RUNNING,
+            in_state(ChunkState.RUNNING),
         )
     )
     return [_claimed(row) for row in rows]
@@ -123,7 +115,7 @@ def extend(connection: Connection, claimed: Sequence[Claimed], claimant: Claiman
         .where(
             among(chunk.ref for chunk in claimed),
             chunks.c.claimed_by == claimant.token,
-            chunks.c.state == ChunkState.RUNNING,
+            in_state(ChunkState.RUNNING),
         )
         .values(lease_until=now(claimant.lease.total_seconds()))
     ).rowcount

@@ -1,14 +1,14 @@
 """Finishing: results, chunks and counters move in one transaction, guarded by the fence."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, tuple_, update
+from sqlalchemy import Connection, insert, select, update
 
-from shared.db.claims import among
+from shared.db.refs import among, in_state
 from shared.db.tables import chunks, jobs, results
 from shared.db.types import AnyRow, now
 from shared.domain.chunks import ChunkResult, Dispatch, Outbox
@@ -91,20 +91,25 @@ def _lock_held(connection: Connection, outcomes: Sequence[ChunkResult]) -> set[C
     fences = {outcome.ref: outcome.fence for outcome in outcomes}
     rows = connection.execute(
         select(*chunks.c["job_id", "seq", "fence"])
-        .where(among(fences), chunks.c.state == ChunkState.RUNNING)
+        .where(among(fences), in_state(ChunkState.RUNNING))
         .with_for_update()
     )
-    refs = ((ChunkRef(job=JobId(row.job_id), seq=row.seq), row.fence) for row in rows)
-    return {ref for ref, fence in refs if fence == fences[ref]}
+    return {ref for ref, fence in _fences(rows) if fence == fences[ref]}
 
 
 def _already_written(connection: Connection, outcomes: Sequence[ChunkResult]) -> set[ChunkRef]:
     if not outcomes:
         return set()
-    keys = [(outcome.ref.job, outcome.ref.seq, outcome.fence) for outcome in outcomes]
-    key = tuple_(results.c.job_id, results.c.seq, results.c.fence)
-    rows = connection.execute(select(*results.c["job_id", "seq"]).where(key.in_(keys)))
-    return {ChunkRef(job=JobId(row.job_id), seq=row.seq) for row in rows}
+    fences = {outcome.ref: outcome.fence for outcome in outcomes}
+    rows = connection.execute(
+        select(*results.c["job_id", "seq", "fence"]).where(among(fences, results))
+    )
+    return {ref for ref, fence in _fences(rows) if fence == fences[ref]}
+
+
+def _fences(rows: Iterable[AnyRow]) -> Iterator[tuple[ChunkRef, int]]:
+    for row in rows:
+        yield ChunkRef(job=JobId(row.job_id), seq=row.seq), row.fence
 
 
 def _close_chunks(connection: Connection, outcomes: Sequence[ChunkResult]) -> None:

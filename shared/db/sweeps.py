@@ -7,9 +7,9 @@ from itertools import accumulate
 
 from sqlalchemy import Connection, case, select, update
 
-from shared.db.claims import among
 from shared.db.finishes import Finished, finish
 from shared.db.jobs import erase
+from shared.db.refs import among
 from shared.db.stops import stop_job
 from shared.db.tables import chunks, jobs
 from shared.db.types import AnyRow, now
