@@ -57,6 +57,11 @@ class Intake:
         self._closed = False
         self._writer = threading.Thread(target=self._run, name="intake", daemon=True)
 
+    @property
+    def waiting(self) -> int:
+        """Count the submissions that the writer has not taken yet."""
+        return len(self._waiting)
+
     def start(self) -> None:
         """Start the writer: after the server has forked."""
         self._writer.start()

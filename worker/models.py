@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
 from shared.catalog import Catalog
 from shared.domain.manifest import Manifest
 from worker.artifacts import load
-
 from worker.inference import Predictor, compile_predictor
 
 

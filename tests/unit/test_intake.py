@@ -36,7 +36,9 @@ class Store:
 
 
 @contextmanager
-def an_intake(store: Store, limits: IntakeLimits = ROOMY) -> Iterator[tuple[Intake, list[Dispatch]]]:
+def an_intake(
+    store: Store, limits: IntakeLimits = ROOMY
+) -> Iterator[tuple[Intake, list[Dispatch]]]:
     """Run an intake on `store`, with what it publishes."""
     published: list[Dispatch] = []
     intake = Intake(store, published.extend, limits)
@@ -64,7 +66,7 @@ def test_submissions_that_arrive_during_a_commit_are_stored_together() -> None:
         first = pool.submit(intake.submit, jobs[0])
         assert store.entered.acquire(timeout=5)
         rest = [pool.submit(intake.submit, job) for job in jobs[1:]]
-        wait_for(lambda: len(intake._waiting) == 10)
+        wait_for(lambda: intake.waiting == 10)
         store.gate.set()
         for future in (first, *rest):
             future.result(timeout=5)
@@ -79,7 +81,7 @@ def test_a_group_is_never_larger_than_its_limit() -> None:
     limits = IntakeLimits(jobs=100, bytes=10**6, group=4, seconds=5.0)
     with an_intake(store, limits) as (intake, _), ThreadPoolExecutor(10) as pool:
         futures = [pool.submit(intake.submit, a_submission()) for _ in range(10)]
-        wait_for(lambda: len(intake._waiting) >= 6)
+        wait_for(lambda: intake.waiting >= 6)
         store.gate.set()
         for future in futures:
             future.result(timeout=5)
@@ -104,7 +106,7 @@ def test_a_full_intake_refuses_at_once(limits: IntakeLimits) -> None:
         taken = pool.submit(intake.submit, a_submission())
         assert store.entered.acquire(timeout=5)
         waiting = pool.submit(intake.submit, a_submission())
-        wait_for(lambda: len(intake._waiting) == 1)
+        wait_for(lambda: intake.waiting == 1)
 
         with pytest.raises(IntakeFull):
             intake.submit(a_submission())
@@ -124,7 +126,7 @@ def test_one_refused_submission_does_not_take_its_group_with_it() -> None:
         plug = pool.submit(intake.submit, a_submission())
         assert store.entered.acquire(timeout=5)
         futures = [pool.submit(intake.submit, job) for job in (good, bad)]
-        wait_for(lambda: len(intake._waiting) == 2)
+        wait_for(lambda: intake.waiting == 2)
         store.gate.set()
         plug.result(timeout=5)
         futures[0].result(timeout=5)
