@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import Column, Connection, func, select, text
 
 from shared.db.claims import Claimant, extend, give_back
 from shared.db.engine import Database
@@ -21,7 +22,7 @@ from shared.db.sweeps import (
     take_due,
 )
 from shared.db.tables import chunks, inputs, jobs, results
-from shared.domain.chunks import ChunkResult
+from shared.domain.chunks import ChunkResult, Dispatch
 from shared.domain.jobs import (
     TERMINAL,
     ChunkState,
@@ -48,6 +49,11 @@ def job_of(database: Database, job: JobId) -> Job:
     found = database.read(lambda c: read_job(c, job))
     assert found is not None
     return found
+
+
+def ids_in(connection: Connection, key: Column[str]) -> Sequence[str]:
+    """Give all values of a column."""
+    return connection.scalars(select(key)).all()
 
 
 def chunk_states(database: Database, job: JobId) -> list[str]:
@@ -245,7 +251,7 @@ def test_a_claim_given_back_waits_for_its_next_attempt(database: Database) -> No
     assert take(database, claimed.ref)[0].attempt == 2
 
 
-def due_dispatches(database: Database, queue: Queue = Queue.INTERACTIVE) -> Sequence:
+def due_dispatches(database: Database, queue: Queue = Queue.INTERACTIVE) -> Sequence[Dispatch]:
     """Take what is due."""
     return database.write(lambda c: take_due(c, queue, 10, timedelta(seconds=5)))
 
@@ -313,7 +319,7 @@ def test_a_job_is_erased_when_its_retention_is_over(database: Database) -> None:
 
     assert database.write(lambda c: erase_expired(c, 10)) == 1
     for table, key in ((jobs, jobs.c.id), (chunks, chunks.c.job_id), (inputs, inputs.c.job_id)):
-        left = set(database.read(lambda c, t=table, k=key: c.scalars(select(k)).all()))
+        left = set(database.read(partial(ids_in, key=key)))
         assert left == {young.id, waiting.id}, table.name
     assert set(database.read(lambda c: c.scalars(select(results.c.job_id)).all())) == {young.id}
 
