@@ -68,7 +68,7 @@ class Client(threading.Thread):
         super().__init__(name=f"client-{number}", daemon=True)
         self.stop = threading.Event()
         self.poison = 0
-        self.pause = 0.06
+        self.pause = 0.0
         self._number = number
         self._beans = beans
         self._record = record

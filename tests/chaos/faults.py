@@ -40,15 +40,19 @@ class Strike:
         """Pick a worker."""
         return self.chance.choice(self.stage.workers)
 
-    def await_batch(self) -> None:
-        """Wait until some chunk is running, so that the next blow lands in a batch."""
-        running = select(func.count()).where(chunks.c.state == ChunkState.RUNNING)
-        deadline = time.monotonic() + 2
+    def worker_in_a_batch(self) -> Part:
+        """Pick a worker and wait until it holds a claim, so that the next blow lands in a batch."""
+        worker = self.worker()
+        held = select(func.count()).where(
+            chunks.c.state == ChunkState.RUNNING, chunks.c.claimed_by.startswith(worker.name)
+        )
+        deadline = time.monotonic() + 4
         with suppress(DatabaseDown):
             while time.monotonic() < deadline:
-                if self.stage.database.read(lambda c: c.scalar(running)):
-                    return
+                if self.stage.database.read(lambda c: c.scalar(held)):
+                    break
                 time.sleep(0.005)
+        return worker
 
     def note_messages(self) -> None:
         """Remember the messages that wait in Redis now."""
@@ -65,30 +69,27 @@ def _messages(client: "redis.Redis", queue: str) -> list[bytes]:
 
 
 def _worker_killed(strike: Strike) -> None:
-    worker = strike.worker()
-    strike.await_batch()
+    worker = strike.worker_in_a_batch()
     worker.send(signal.SIGKILL)
 
 
 def _worker_main_killed(strike: Strike) -> None:
-    worker = strike.worker()
-    strike.await_batch()
+    worker = strike.worker_in_a_batch()
     worker.send_main(signal.SIGKILL)
 
 
 def _pool_process_killed(strike: Strike) -> None:
-    worker = strike.worker()
-    strike.await_batch()
+    worker = strike.worker_in_a_batch()
     for child in worker.children():
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
 
 
 def _worker_frozen(strike: Strike) -> None:
-    worker = strike.worker()
-    strike.await_batch()
+    worker = strike.worker_in_a_batch()
     worker.send(signal.SIGSTOP)
-    strike.pause(LEASE_SECONDS + 1.5, LEASE_SECONDS + 4)
+    # Its open BRPOP swallows the first message about its chunks; the second one goes elsewhere.
+    strike.pause(LEASE_SECONDS + 3, LEASE_SECONDS + 7)
     worker.send(signal.SIGCONT)
 
 

@@ -8,7 +8,6 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, select
 
 from shared.db import finishes
-from shared.db.claims import among
 from shared.db.tables import chunks, results
 from shared.domain.chunks import ChunkResult, Outbox
 from shared.domain.jobs import ChunkRef, JobId
@@ -16,10 +15,11 @@ from shared.domain.jobs import ChunkRef, JobId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:
-    """What is taken out, and the faults under which that shows."""
+    """What is taken out, the faults under which that shows, and the violations it shows in."""
 
     told: str
     faults: tuple[str, ...]
+    shows: frozenset[str]
     apply: Callable[[], None] = lambda: None
     sweepers: int = 2
 
@@ -30,11 +30,11 @@ def _without_fence() -> None:
     def all_that_exist(connection: Connection, outcomes: Sequence[ChunkResult]) -> set[ChunkRef]:
         refs = [outcome.ref for outcome in outcomes]
         rows = connection.execute(
-            select(*chunks.c["job_id", "seq"]).where(among(refs)).with_for_update()
+            select(*chunks.c["job_id", "seq"]).where(_private("among")(refs)).with_for_update()
         )
         return {ChunkRef(job=JobId(row.job_id), seq=row.seq) for row in rows}
 
-    insert = getattr(finishes, "_insert_results")  # noqa: B009 - private: only a mutant may
+    insert = _private("_insert_results")
 
     def overwrite(connection: Connection, outcomes: Sequence[ChunkResult]) -> None:
         for outcome in outcomes:
@@ -61,6 +61,11 @@ def _without_one_transaction() -> None:
     _replace("advance_jobs", late)
 
 
+def _private(name: str) -> Callable[..., Any]:
+    function: Callable[..., Any] = getattr(finishes, name)
+    return function
+
+
 def _replace(name: str, function: Callable[..., Any]) -> None:
     setattr(finishes, name, function)
 
@@ -69,16 +74,19 @@ MUTANTS: Final = {
     "no-fence": Mutant(
         told="a worker that finishes without asking the fence",
         faults=("worker frozen",),
+        shows=frozenset({"wrong counter", "stale result"}),
         apply=_without_fence,
     ),
     "no-sweep": Mutant(
         told="no sweeper",
         faults=("worker killed", "Redis flushed"),
+        shows=frozenset({"unfinished"}),
         sweepers=0,
     ),
     "two-transactions": Mutant(
         told="results and counters committed apart",
         faults=("worker killed", "pool process killed"),
+        shows=frozenset({"uncounted", "wrong counter"}),
         apply=_without_one_transaction,
     ),
 }

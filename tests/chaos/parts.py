@@ -14,6 +14,7 @@ import psutil
 
 from tests.servers import ServerFailed
 
+_ROOT: Final = Path(__file__).parents[2]
 _STOP_SECONDS: Final = 40.0
 
 
@@ -37,6 +38,7 @@ class Part:
             self._process = subprocess.Popen(
                 self._command,
                 env=self._environment,
+                cwd=_ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -55,6 +57,15 @@ class Part:
     def alive(self) -> bool:
         """Whether its main process runs."""
         return self._process is not None and self._process.poll() is None
+
+    def await_word(self, word: str, seconds: float = 90) -> None:
+        """Wait until its log has `word`. Raises ServerFailed."""
+        deadline = time.monotonic() + seconds
+        while word not in self.log.read_text(errors="replace"):
+            if time.monotonic() > deadline:
+                message = f"{self.name} did not say {word!r} within {seconds:.0f} s"
+                raise ServerFailed(message)
+            time.sleep(0.1)
 
     def children(self) -> list[int]:
         """Give the pids of the main process's own children."""

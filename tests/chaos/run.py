@@ -14,6 +14,7 @@ from shared.domain.errors import DatabaseDown
 from tests.chaos.beans import Beans
 from tests.chaos.clients import Client, Record
 from tests.chaos.faults import FAULTS, Strike, deal
+from tests.chaos.mutants import MUTANTS
 from tests.chaos.stage import Stage, a_stage
 from tests.chaos.verdict import Verdict, healthy_and_given_up, judge, open_work
 from tests.servers import MariaDBServer, MySQLServer
@@ -29,10 +30,25 @@ class Plan:
     seed: int
     seconds: float
     clients: int = 6
+    pause: float = 0.06
     poison: int = 2
     quiet: float = 60.0
     mutant: str = ""
     faults: Sequence[str] = tuple(FAULTS)
+
+
+def mutant_plan(name: str, seed: int) -> Plan:
+    """Plan a run of a mutant: slower batches, so that each fault strikes one, and less load."""
+    return Plan(
+        seed=seed,
+        seconds=15,
+        clients=2,
+        pause=0.25,
+        poison=0,
+        quiet=20,
+        mutant=name,
+        faults=MUTANTS[name].faults,
+    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,6 +72,8 @@ def run(plan: Plan, server: MariaDBServer | MySQLServer, beans: Beans) -> Report
     record = Record()
     with a_stage(server, folder, mutant=plan.mutant) as stage:
         clients = [Client(n, stage.url, beans, record, plan.seed) for n in range(plan.clients)]
+        for client in clients:
+            client.pause = plan.pause
         for client in clients[: plan.poison]:
             client.poison = 1
         struck = _strike(plan, stage, clients)

@@ -18,7 +18,7 @@ from tests.chaos.beans import MODEL_ROOT
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.parts import Keeper, Part
 from tests.chaos.proxy import Proxy
-from tests.chaos.worker import MUTANT, SECONDS
+from tests.chaos.worker import MUTANT, NAME, SECONDS
 from tests.servers import MariaDBServer, MySQLServer, RedisServer, ServerFailed, free_port
 from tests.servers.schema import create_database, drop_database, migrate
 
@@ -73,7 +73,6 @@ def parts_environment(
         "DRYBEANS_DATABASE_URL": database_url,
         "DRYBEANS_REDIS_URL": redis_url,
         "DRYBEANS_MODEL_ROOT": str(MODEL_ROOT),
-        SECONDS: "0.06",
     }
     return kept | SETTINGS | given | dict(changes)
 
@@ -105,6 +104,8 @@ def a_stage(
             stack.callback(part.kill)
             part.start()
         await_ready(stage.url)
+        for worker in stage.workers:
+            worker.await_word(" ready.")
         stage.keeper.start()
         stack.callback(stage.keeper.stop)
         yield stage
@@ -126,12 +127,13 @@ def _build(
     environment = parts_environment(
         through.render_as_string(hide_password=False),
         f"redis://127.0.0.1:{redis_proxy.port}/0",
-        {"DRYBEANS_PORT": str(port), MUTANT: mutant} | dict(changes),
+        {"DRYBEANS_PORT": str(port), MUTANT: mutant, SECONDS: "0.5" if mutant else "0.06"}
+        | dict(changes),
     )
     sweepers = MUTANTS[mutant].sweepers if mutant else 2
 
     def part(name: str, *words: str) -> Part:
-        return Part(name, python(*words), environment, folder)
+        return Part(name, python(*words), environment | {NAME: name}, folder)
 
     database = open_database(url, connections=4)
     stack.callback(database.close)

@@ -31,9 +31,10 @@ class Verdict:
             self.violations.append(f"{kind}: {told}")
 
     @property
-    def guilty(self) -> bool:
-        """Whether anything is wrong."""
-        return any(name.startswith("VIOLATION") for name in self.counts)
+    def guilty_of(self) -> set[str]:
+        """Give the kinds of violations found."""
+        words = (name.partition(" ") for name in self.counts)
+        return {kind for word, _, kind in words if word == "VIOLATION"}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,6 +95,8 @@ def _flaws(found: _Stored, sent: Sent) -> Iterator[tuple[str, str]]:
     job = found.job
     if job.state not in TERMINAL:
         yield "unfinished", f"{_states(found.chunks)}, {job.chunks_finished} counted"
+        if len(found.results) != job.chunks_finished:
+            yield "uncounted", f"{len(found.results)} results, {job.chunks_finished} counted"
         return
     yield from _chunk_flaws(found)
     if _came_to_nothing(found):

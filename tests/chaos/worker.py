@@ -10,19 +10,30 @@ import random
 import signal
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
+from uuid import uuid4
 
 from shared.domain.chunks import ChunkResult, Claimed
 from tests.chaos.beans import POISON
 from tests.chaos.mutants import MUTANTS
 
 SECONDS: Final = "DRYBEANS_TEST_CHAOS_SECONDS"
+NAME: Final = "DRYBEANS_TEST_CHAOS_NAME"
 MUTANT: Final = "DRYBEANS_TEST_CHAOS_MUTANT"
+
+
+class _Token:
+    """A claim's token that says which worker it belongs to."""
+
+    def __init__(self, name: str) -> None:
+        self.hex = f"{name}-{uuid4().hex}"
 
 
 def main() -> None:
     """Become the worker that the environment asks for."""
     # They build at import, from the environment.
+    import worker.lifecycle  # noqa: PLC0415
     import worker.main  # noqa: PLC0415
     import worker.run  # noqa: PLC0415
     from worker.models import Model  # noqa: PLC0415
@@ -37,6 +48,7 @@ def main() -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
         return predict_chunks(model, chunks)
 
+    setattr(worker.lifecycle, "uuid4", partial(_Token, os.environ[NAME]))  # noqa: B010 - as below
     setattr(worker.run, "predict_chunks", deadly)  # noqa: B010 - not exported: only here
     if mutant := os.environ.get(MUTANT):
         MUTANTS[mutant].apply()
