@@ -3,17 +3,22 @@
 import argparse
 import logging
 from pathlib import Path
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from shared.db.engine import Database, open_database
-from shared.domain.errors import DryBeansError
+from shared.domain.errors import DatabaseDown, DryBeansError
 
 log = logging.getLogger(__name__)
+
+_LOCK_SECONDS: Final = 60
+_BUSY: Final = f"Another migration on this server has not ended within {_LOCK_SECONDS} s."
 
 
 def _config() -> Config:
@@ -35,25 +40,35 @@ def downgrade(database: Database, revision: str) -> None:
 
 def _run(database: Database, move: object, revision: str) -> None:
     # One connection for lock and migration: a second `migrate` waits for the first.
-    with database.engine.connect() as connection, connection.begin(), _only_one(connection):
+    with database.engine.connect() as connection, _only_one(connection), connection.begin():
         config = _config()
         config.attributes["connection"] = connection
         move(config, revision)  # type: ignore[operator]
 
 
 class _only_one:  # noqa: N801 - a context manager
-    """Holds the database's named lock; SQLite needs none, since its transaction is the lock."""
+    """Holds the server's named lock until the migration is committed.
+
+    SQLite needs none, since its transaction is the lock.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection if connection.dialect.name != "sqlite" else None
 
     def __enter__(self) -> None:
-        if self._connection is not None:
-            self._connection.exec_driver_sql("SELECT GET_LOCK('drybeans.migrate', 60)")
+        if self._ask(f"SELECT GET_LOCK('drybeans.migrate', {_LOCK_SECONDS})") == 0:
+            raise DatabaseDown(_BUSY)
 
     def __exit__(self, *_: object) -> None:
-        if self._connection is not None:
-            self._connection.exec_driver_sql("SELECT RELEASE_LOCK('drybeans.migrate')")
+        self._ask("SELECT RELEASE_LOCK('drybeans.migrate')")
+
+    def _ask(self, statement: str) -> int | None:
+        if self._connection is None:
+            return None
+        answer: int | None = self._connection.exec_driver_sql(statement).scalar()
+        # The lock belongs to the connection; only the transaction of the asking ends here.
+        self._connection.commit()
+        return answer
 
 
 def is_current(connection: Connection) -> bool:
@@ -86,6 +101,9 @@ def main() -> None:
         log.info("migrated", extra={"action": arguments.action})
     except DryBeansError as error:
         raise SystemExit(f"migrate: {error.detail}") from None
+    except DBAPIError as error:
+        # The driver's own words name server, user and reason, and never the password.
+        raise SystemExit(f"migrate: {error.orig}") from None
 
 
 if __name__ == "__main__":

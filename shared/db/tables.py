@@ -5,8 +5,8 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    Double,
     FetchedValue,
-    Float,
     Index,
     Integer,
     MetaData,
@@ -177,7 +177,7 @@ api_keys = Table(
     Column("secret_hash", ascii_text(64, fixed=True), nullable=False),
     Column("previous_hash", ascii_text(64, fixed=True)),
     Column("previous_until", UtcDateTime),
-    Column("requests_per_second", Float(53)),
+    Column("requests_per_second", Double),
     Column("queued_rows", BigInteger),
     Column("created_at", UtcDateTime, nullable=False),
     Column("last_used_at", UtcDateTime),

@@ -208,7 +208,7 @@ def _create_api_keys() -> None:
         sa.Column("secret_hash", ascii_text(64, fixed=True), nullable=False),
         sa.Column("previous_hash", ascii_text(64, fixed=True)),
         sa.Column("previous_until", UtcDateTime),
-        sa.Column("requests_per_second", sa.Float(53)),
+        sa.Column("requests_per_second", sa.Double),
         sa.Column("queued_rows", sa.BigInteger),
         sa.Column("created_at", UtcDateTime, nullable=False),
         sa.Column("last_used_at", UtcDateTime),
