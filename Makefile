@@ -6,6 +6,13 @@ PYTHON ?=
 BIN := .venv/bin
 export PYTHON
 
+# The images: `make images` names them for this machine, `make push` for a registry.
+DOCKER ?= docker
+TAG ?= dev
+REPOSITORY ?=
+IMAGES = $(if $(REPOSITORY),$(REPOSITORY)/)
+LABELS = --build-arg VERSION=$(TAG) --build-arg REVISION=$$(git rev-parse HEAD)
+
 # One stamp for each set of requirements: a second call costs nothing.
 UP := .venv/.up
 DEV := .venv/.dev
@@ -38,6 +45,11 @@ check: $(DEV) ## Check style, types, imports and spelling
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.cloudbuild cloudbuild.yaml
+	@# It has no wheel for some platforms.
+	if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint Dockerfile.*; fi
 
 .PHONY: format
 format: $(DEV) ## Format the code and mend what can be mended
@@ -56,6 +68,27 @@ chaos: $(DEV) ## Strike the running parts with faults and count what was lost (m
 .PHONY: train
 train: $(UP) ## Train and publish the models: DATA=path/to/Dry_Bean_Dataset.csv, or ARGS=--download
 	@$(BIN)/python -m worker.training $(if $(DATA),--data "$(DATA)") $(if $(DATA)$(ARGS),$(ARGS),--help)
+
+.PHONY: env
+env: ## Make .env with random passwords, for docker compose and Kubernetes
+	@test ! -e .env || { echo "drybeans: .env is there already"; exit 1; }
+	@umask 077; while read -r line; do \
+	  case $$line in *=) line=$$line$$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n') ;; esac; \
+	  echo "$$line"; \
+	done <.env.example >.env
+	@echo "drybeans: wrote .env"
+
+.PHONY: images
+images: ## Build both images with Docker: TAG=dev, REPOSITORY= to name a registry
+	$(DOCKER) build --file Dockerfile.api --tag $(IMAGES)drybeans-api:$(TAG) $(LABELS) .
+	$(DOCKER) build --file Dockerfile.worker --tag $(IMAGES)drybeans-worker:$(TAG) $(LABELS) .
+
+.PHONY: push
+push: ## Build both images and push them: REPOSITORY=host/project/repository TAG=1.2.3
+	@test -n "$(REPOSITORY)" || { echo "drybeans: make push REPOSITORY=… TAG=…"; exit 1; }
+	@$(MAKE) images
+	$(DOCKER) push $(IMAGES)drybeans-api:$(TAG)
+	$(DOCKER) push $(IMAGES)drybeans-worker:$(TAG)
 
 .PHONY: lock
 lock: $(DEV) ## Pin requirements/*.in into *.txt anew (ARGS=--upgrade takes newer versions)
