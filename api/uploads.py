@@ -28,7 +28,7 @@ class DatabaseUploads:
 
     def begin(self, submission: Submission, /) -> None:
         """Store the job without chunks."""
-        self.database.write(lambda c: begin_upload(c, submission, self.outbox))
+        self.database.write(lambda c: begin_upload(c, submission, self.outbox, self.patience))
 
     def add(self, submission: Submission, chunk: NewChunk, /) -> None:
         """Store the next chunk. Raises `UploadStopped` when the job has ended meanwhile."""

@@ -1,5 +1,6 @@
 """Uploads: a job that grows chunk by chunk while workers already run its first ones."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -21,10 +22,13 @@ _INCOMPLETE: Final = UploadIncomplete()
 UPLOAD_INCOMPLETE: Final = JobFailure(code=_INCOMPLETE.code, detail=_INCOMPLETE.detail)
 
 
-def begin_upload(connection: Connection, submission: Submission, outbox: Outbox) -> None:
-    """Insert the job of an upload, as yet without chunks."""
+def begin_upload(
+    connection: Connection, submission: Submission, outbox: Outbox, patience: timedelta
+) -> None:
+    """Insert the job of an upload, as yet without chunks; the first must come within `patience`."""
     if stored_job(connection, submission.id) is None:
-        insert_job(connection, submission, outbox)
+        soon = replace(submission, deadline_at=submission.created_at + patience)
+        insert_job(connection, soon, outbox)
 
 
 def add_chunk(

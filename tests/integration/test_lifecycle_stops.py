@@ -11,6 +11,7 @@ from shared.db.engine import Database
 from shared.db.finishes import finish
 from shared.db.jobs import stored_job
 from shared.db.stops import stop_job
+from shared.db.sweeps import expire_jobs
 from shared.db.tables import chunks
 from shared.db.uploads import add_chunk, begin_upload
 from shared.domain.chunks import Submission
@@ -24,7 +25,7 @@ PATIENCE = timedelta(seconds=60)
 def an_upload(database: Database) -> Submission:
     """Begin an upload and store its first chunk."""
     upload = replace(a_submission(chunks=0), state=JobState.RECEIVING)
-    database.write(lambda c: begin_upload(c, upload, OUTBOX))
+    database.write(lambda c: begin_upload(c, upload, OUTBOX, PATIENCE))
     database.write(lambda c: add_chunk(c, upload, a_chunk(0), OUTBOX, PATIENCE))
     return upload
 
@@ -54,6 +55,16 @@ def test_a_chunk_that_arrives_while_its_job_is_canceled_is_canceled_too(
     assert database.write(lambda c: stop_job(c, upload.id, JobState.CANCELED))
 
     assert states(database, upload.id) == [ChunkState.CANCELED, ChunkState.CANCELED]
+
+
+def test_an_upload_that_dies_before_its_first_chunk_is_given_up(database: Database) -> None:
+    """As soon as one that dies later: its client's idempotency key is not held up for a day."""
+    upload = replace(a_submission(chunks=0), state=JobState.RECEIVING)
+    database.write(lambda c: begin_upload(c, upload, OUTBOX, timedelta(seconds=-1)))
+
+    assert database.write(lambda c: expire_jobs(c, 10)) == [upload.id]
+
+    assert database.read(lambda c: stored_job(c, upload.id)) is JobState.FAILED
 
 
 def test_an_upload_whose_job_was_canceled_adds_nothing(database: Database) -> None:
