@@ -3,6 +3,7 @@
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ _SHOWN: Final = 20
 def main() -> int:
     """Run what the command line asks for; give 1 when anything is wrong."""
     arguments = _parser().parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Leave in good order: servers and parts are stopped on the way out.
+        signal.signal(number, lambda *_: sys.exit(2))
     with _server(arguments.database) as server:
         print(f"database: {server.name}; faults: {len(FAULTS)}", flush=True)
         beans = some_beans()
@@ -74,8 +78,10 @@ def _server(kind: str) -> Iterator[MariaDBServer | MySQLServer]:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         mysql = MySQLServer(cache / "drybeans-chaos-mysql", Path(tool or "mysql-server"))
         mysql.start()
-        yield mysql
-        mysql.stop()
+        try:
+            yield mysql
+        finally:
+            mysql.stop()
         return
     with (
         tempfile.TemporaryDirectory(prefix="drybeans-chaos-") as folder,

@@ -43,7 +43,7 @@ def test_a_chunk_that_arrives_while_its_job_is_canceled_is_canceled_too(
     if database.engine.dialect.name == "sqlite":
         pytest.skip("SQLite lets only one write at a time")
     upload = an_upload(database)
-    added = []
+    added: list[int] = []
 
     def add_another(*words: Any) -> None:
         if words[2].startswith("UPDATE chunks") and not added:
