@@ -1,0 +1,182 @@
+"""Messages on a real Redis: published quickly or not at all, and nothing but references."""
+
+import time
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import orjson
+import pytest
+from redis import Redis
+
+from shared.domain.chunks import Dispatch, MessageLimits
+from shared.domain.errors import QueueDown
+from shared.domain.jobs import ChunkRef, JobId, Queue
+from shared.queue import RUN_TASK, MessageQueue, refs_of
+from tests.servers import RedisServer
+
+LIMITS = MessageLimits(rows=100, chunks=3)
+
+
+def a_dispatch(seq: int = 0, queue: Queue = Queue.INTERACTIVE) -> Dispatch:
+    """Make a chunk on its way to Redis."""
+    ref = ChunkRef(job=JobId("0190a0b0-0000-7000-8000-000000000000"), seq=seq)
+    return Dispatch(ref=ref, queue=queue, row_count=1)
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    """A client that looks behind the queue."""
+    with Redis.from_url(redis_url, decode_responses=True) as client:
+        yield client
+
+
+def messages(redis: Redis, queue: Queue = Queue.INTERACTIVE) -> list[dict[str, Any]]:
+    """Read the messages of `queue`, oldest first, as they lie in Redis."""
+    raw: Any = redis.lrange(queue.value, 0, -1)
+    return [orjson.loads(message) for message in reversed(raw)]
+
+
+def arguments(message: dict[str, Any]) -> Any:
+    """Read what a message hands to the task."""
+    return orjson.loads(b64decode(message["body"]))[0]
+
+
+def test_a_message_carries_references_and_nothing_else(redis: Redis, redis_url: str) -> None:
+    """JSON, the frozen name of the task, and what a worker reads back as the same chunks."""
+    queue = MessageQueue(redis_url, LIMITS)
+
+    assert queue.publish([a_dispatch(0), a_dispatch(1)]) == 1
+
+    (message,) = messages(redis)
+    assert message["content-type"] == "application/json"
+    assert message["headers"]["task"] == RUN_TASK == "drybeans.run.1"
+    assert [refs_of(argument) for argument in arguments(message)] == [
+        [a_dispatch(0).ref, a_dispatch(1).ref]
+    ]
+
+
+def test_messages_wait_in_the_queue_of_their_chunks(redis_url: str) -> None:
+    """Small jobs and large ones apart; each is counted alone."""
+    queue = MessageQueue(redis_url, LIMITS)
+
+    queue.publish([a_dispatch(seq) for seq in range(7)] + [a_dispatch(0, Queue.BULK)])
+
+    assert queue.waiting(Queue.INTERACTIVE) == 3
+    assert queue.waiting(Queue.BULK) == 1
+
+
+def test_a_full_queue_gets_no_more(redis_url: str) -> None:
+    """What is left out stays in the database for the sweep; Redis stays small."""
+    queue = MessageQueue(redis_url, MessageLimits(rows=1, chunks=1), full=3)
+
+    sent = queue.publish([a_dispatch(seq) for seq in range(5)] + [a_dispatch(0, Queue.BULK)])
+
+    assert sent == 4
+    assert queue.waiting(Queue.INTERACTIVE) == 3
+    assert queue.publish([a_dispatch(9)]) == 0
+
+
+def test_nothing_to_publish_is_no_message(redis_url: str) -> None:
+    """Not even an empty one."""
+    queue = MessageQueue(redis_url, LIMITS)
+
+    assert queue.publish([]) == 0
+    assert queue.waiting(Queue.INTERACTIVE) == 0
+
+
+def test_a_redis_that_was_emptied_is_noticed_until_it_is_marked(
+    redis: Redis, redis_url: str
+) -> None:
+    """Any sweeper sees it; only after its chunks are due again is it marked."""
+    one, two = MessageQueue(redis_url, LIMITS), MessageQueue(redis_url, LIMITS)
+    assert one.lost_memory()
+    assert two.lost_memory()
+
+    one.mark_memory()
+    assert not one.lost_memory()
+    assert not two.lost_memory()
+
+    redis.flushall()
+    assert two.lost_memory()
+
+
+def timed(call: Callable[[], Any]) -> float:
+    """Make a call that must fail for want of Redis, and give its seconds."""
+    began = time.monotonic()
+    with pytest.raises(QueueDown, match="Redis does not answer"):
+        call()
+    return time.monotonic() - began
+
+
+CALLS: dict[str, Callable[[MessageQueue], Any]] = {
+    "publish": lambda queue: queue.publish([a_dispatch()]),
+    "waiting": lambda queue: queue.waiting(Queue.BULK),
+    "ping": lambda queue: queue.ping(),
+    "lost_memory": lambda queue: queue.lost_memory(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_redis_that_hangs_is_given_up_soon(redis_server: RedisServer, call: str) -> None:
+    """Connected before or not, within two seconds."""
+    fresh = MessageQueue(redis_server.url, LIMITS, pause=0.0)
+    used = MessageQueue(redis_server.url, LIMITS, pause=0.0)
+    CALLS[call](used)
+    redis_server.freeze()
+
+    try:
+        seconds = [timed(partial(CALLS[call], queue)) for queue in (fresh, used)]
+    finally:
+        redis_server.thaw()
+
+    assert max(seconds) < 2.2
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_redis_that_is_gone_is_told_at_once(redis_server: RedisServer, call: str) -> None:
+    """A refused connection is not tried again and again."""
+    queue = MessageQueue(redis_server.url, LIMITS)
+    CALLS[call](queue)
+    redis_server.kill()
+
+    assert timed(lambda: CALLS[call](queue)) < 0.5
+
+
+def test_after_a_failure_nobody_waits_for_a_while(redis_server: RedisServer) -> None:
+    """A hanging Redis costs one time-out and not one for each group of jobs."""
+    queue = MessageQueue(redis_server.url, LIMITS, pause=5.0)
+    redis_server.freeze()
+    try:
+        timed(queue.ping)
+        began = time.monotonic()
+        for _ in range(100):
+            with pytest.raises(QueueDown):
+                queue.publish([a_dispatch()])
+        assert time.monotonic() - began < 0.1
+    finally:
+        redis_server.thaw()
+
+
+def test_a_redis_that_is_back_is_used_again(redis_server: RedisServer) -> None:
+    """After the pause, by itself, also over connections that had died."""
+    queue = MessageQueue(redis_server.url, LIMITS, pause=0.1)
+    queue.publish([a_dispatch()])
+    redis_server.kill()
+    timed(lambda: queue.publish([a_dispatch()]))
+    redis_server.start()
+    time.sleep(0.15)
+
+    assert queue.publish([a_dispatch()]) == 1
+    assert queue.waiting(Queue.INTERACTIVE) == 1
+
+
+def test_a_full_memory_is_an_outage_like_any_other(redis_server: RedisServer) -> None:
+    """Redis refuses to write and evicts nothing; the sweep publishes later."""
+    queue = MessageQueue(redis_server.url, LIMITS)
+    with Redis.from_url(redis_server.url) as client:
+        client.config_set("maxmemory", "1")
+
+        with pytest.raises(QueueDown):
+            queue.publish([a_dispatch()])
