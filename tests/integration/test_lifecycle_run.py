@@ -1,0 +1,141 @@
+"""The batch run on a real database: long batches, bugs in the model, work that was stopped."""
+
+import threading
+import time
+from array import array
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sqlalchemy import select
+
+from shared.db.engine import Database
+from shared.db.jobs import read_job
+from shared.db.stops import stop_job
+from shared.db.sweeps import return_expired_leases
+from shared.db.tables import chunks
+from shared.domain.chunks import Submission
+from shared.domain.jobs import ChunkRef, Job, JobState, RetryPolicy
+from tests.factories import OUTBOX, a_submission, submit
+from tests.fakes import FakePredictor, FakeQueue, a_loaded_model
+from worker.models import Model
+from worker.run import RunBatch
+
+POLICY = RetryPolicy(max_attempts=2, first_delay=timedelta(0))
+BUG = 2.5
+
+
+@dataclass
+class SlowPredictor(FakePredictor):
+    """Begins when asked and goes on when told."""
+
+    begun: threading.Event = field(default_factory=threading.Event)
+    go_on: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def predict(self, rows: NDArray[np.float64]) -> NDArray[np.intp]:
+        self.begun.set()
+        assert self.go_on.wait(10)
+        return super().predict(rows)
+
+
+def a_run(database: Database, predictor: FakePredictor, lease: float = 15.0) -> RunBatch:
+    """Make a batch run whose only model asks `predictor`."""
+    model: Model = a_loaded_model(predictor)
+    parts: Any = {"models": lambda *_: model, "queue": FakeQueue()}
+    return RunBatch(
+        database=database,
+        new_token=lambda: f"t{time.monotonic_ns()}",
+        lease=timedelta(seconds=lease),
+        retry=POLICY,
+        outbox=OUTBOX,
+        **parts,
+    )
+
+
+def of_numbers(*numbers: float) -> Submission:
+    """Make a job of one row that begins with each of `numbers`, a chunk each."""
+    made = a_submission(chunks=len(numbers))
+    bodies = [array("d", [number, 0.0, 0.0]).tobytes() for number in numbers]
+    parts = zip(made.chunks, bodies, strict=True)
+    return replace(made, chunks=tuple(replace(chunk, body=body) for chunk, body in parts))
+
+
+def the_job(database: Database, ref: ChunkRef) -> Job:
+    """Read the job of `ref`."""
+    job = database.read(lambda c: read_job(c, ref.job))
+    assert job is not None
+    return job
+
+
+def test_a_batch_that_takes_longer_than_its_lease_keeps_its_claim(database: Database) -> None:
+    """Its heartbeat renews the lease, so the sweep leaves it alone and nobody runs it twice."""
+    (ref,) = submit(database, of_numbers(1))
+    predictor = SlowPredictor()
+    batch = threading.Thread(target=a_run(database, predictor, lease=0.6), args=([ref],))
+    batch.start()
+    assert predictor.begun.wait(10)
+
+    time.sleep(1.5)
+    recovered = database.write(lambda c: return_expired_leases(c, POLICY, OUTBOX, 10))
+    predictor.go_on.set()
+    batch.join()
+
+    assert recovered.returned == ()
+    job = the_job(database, ref)
+    assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
+
+
+def test_a_job_canceled_while_it_runs_gets_no_result(database: Database) -> None:
+    """The worker finds its claim gone when it comes to write."""
+    (ref,) = submit(database, of_numbers(1))
+    predictor = SlowPredictor()
+    batch = threading.Thread(target=a_run(database, predictor), args=([ref],))
+    batch.start()
+    assert predictor.begun.wait(10)
+
+    database.write(lambda c: stop_job(c, ref.job, JobState.CANCELED))
+    predictor.go_on.set()
+    batch.join()
+
+    job = the_job(database, ref)
+    assert (job.state, job.rows_succeeded) == (JobState.CANCELED, 0)
+
+
+def test_a_chunk_on_which_the_model_breaks_does_not_take_its_batch_with_it(
+    database: Database,
+) -> None:
+    """The others succeed at once; it is tried again and then fails with a reason."""
+    refs = submit(database, of_numbers(1), of_numbers(BUG), of_numbers(2))
+    run = a_run(database, FakePredictor(breaks=[BUG]))
+
+    run(refs)
+
+    states = [the_job(database, ref).state for ref in refs]
+    assert states == [JobState.SUCCEEDED, JobState.RUNNING, JobState.SUCCEEDED]
+    run(refs)
+    failed = the_job(database, refs[1])
+    assert failed.state is JobState.FAILED
+    assert failed.failure is not None
+    assert failed.failure.code == "prediction_failed"
+    assert "the model has a bug" in failed.failure.detail
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_a_message_that_comes_more_than_once_is_run_once(database: Database, times: int) -> None:
+    """Whoever comes later finds nothing to claim, and asks the model nothing."""
+    refs = submit(database, of_numbers(1), of_numbers(2))
+    predictor = FakePredictor()
+    run = a_run(database, predictor)
+
+    for _ in range(times):
+        run(refs)
+
+    assert len(predictor.asked) == 1
+    attempts = select(chunks.c.attempt)
+    assert set(database.read(lambda c: c.scalars(attempts).all())) == {1}
