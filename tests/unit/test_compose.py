@@ -108,6 +108,7 @@ def test_the_settings_take_every_environment(
         database = settings.database_url.get_secret_value()
         assert database == "mysql+pymysql://drybeans:secret@mysql/drybeans"
         assert settings.redis_url.get_secret_value() == "redis://:secret@redis:6379/0"
+        assert settings.api_keys is (name == "api")
 
 
 def test_every_variable_means_something(services: dict[str, dict[str, Any]]) -> None:

@@ -67,6 +67,7 @@ def test_the_settings_take_every_environment(
         redis = settings.redis_url.get_secret_value()
         assert re.fullmatch(r"redis://:secret@(redis|REDIS_ADDRESS):6379/0", redis), name
         assert (settings.host, settings.log_format) == ("0.0.0.0", "json")
+        assert settings.api_keys
         # The default counts the cores of the node, not those of the pod.
         assert "DRYBEANS_WORKERS" in environment
 
