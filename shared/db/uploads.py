@@ -95,7 +95,7 @@ def complete_upload(
     """Close an upload whose last chunk has been stored; give the chunks to publish, if any.
 
     The fingerprint of its idempotency key is known by now. Raises `UploadStopped` when the job
-    has ended meanwhile.
+    has ended meanwhile. Safe to run again after a lost connection.
     """
     moved = connection.execute(
         update(jobs)
@@ -106,11 +106,20 @@ def complete_upload(
         )
     )
     if not moved.rowcount:
+        if _completed(connection, submission):
+            # A first run was committed and its answer lost: the sweep publishes.
+            return []
         raise UploadStopped(f"The job {submission.id} has ended before its upload did.")
     if submission.idempotency is not None:
         seal_key(connection, submission.owner, submission.idempotency)
     moves = advance_jobs(connection, {submission.id: []}, outbox)
     return [dispatch for move in moves for dispatch in move.freed]
+
+
+def _completed(connection: Connection, submission: Submission) -> bool:
+    # Only a completed upload has the deadline of a whole job.
+    deadline = select(jobs.c.deadline_at).where(jobs.c.id == submission.id)
+    return connection.scalar(deadline) == submission.deadline_at
 
 
 def fail_upload(connection: Connection, job: JobId, failure: JobFailure) -> bool:

@@ -75,7 +75,9 @@ def _read_all(connection: Connection) -> Mapping[str, _Stored]:
 
 
 def _judge_accepted(verdict: Verdict, stored: Mapping[str, _Stored], record: Record) -> None:
-    by_tag = Counter(found.job.labels.get("tag") for found in stored.values())
+    by_tag = Counter(
+        found.job.labels.get("tag") for found in stored.values() if not _came_to_nothing(found)
+    )
     for sent in record.accepted:
         verdict.counts["accepted"] += 1
         verdict.counts["accepted rows"] += len(sent.rows)
@@ -100,7 +102,8 @@ def _flaws(found: _Stored, sent: Sent) -> Iterator[tuple[str, str]]:
         return
     yield from _chunk_flaws(found)
     if _came_to_nothing(found):
-        if sent.job is not None:
+        # Under one key a first try may come to nothing and a second one be accepted.
+        if sent.job == job.id:
             yield "accepted, then failed", str(job.error_code)
         return
     yield from _counter_flaws(found)

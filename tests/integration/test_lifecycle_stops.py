@@ -13,7 +13,7 @@ from shared.db.jobs import stored_job
 from shared.db.stops import stop_job
 from shared.db.sweeps import expire_jobs
 from shared.db.tables import chunks
-from shared.db.uploads import add_chunk, begin_upload
+from shared.db.uploads import add_chunk, begin_upload, complete_upload
 from shared.domain.chunks import Submission
 from shared.domain.errors import UploadStopped
 from shared.domain.jobs import ChunkState, JobId, JobState, Tally
@@ -76,6 +76,26 @@ def test_an_upload_whose_job_was_canceled_adds_nothing(database: Database) -> No
         database.write(lambda c: add_chunk(c, upload, a_chunk(1), OUTBOX, PATIENCE))
 
     assert states(database, upload.id) == [ChunkState.CANCELED]
+
+
+def test_an_upload_completed_again_after_a_lost_connection_is_complete(database: Database) -> None:
+    """The client is not told that its job, which is there and runs, has ended."""
+    upload = an_upload(database)
+    first = database.write(lambda c: complete_upload(c, upload, OUTBOX))
+
+    again = database.write(lambda c: complete_upload(c, upload, OUTBOX))
+
+    assert (first, again) == ([], [])
+    assert database.read(lambda c: stored_job(c, upload.id)) is JobState.QUEUED
+
+
+def test_an_upload_cannot_be_completed_after_its_job_was_canceled(database: Database) -> None:
+    """Its client is told."""
+    upload = an_upload(database)
+    database.write(lambda c: stop_job(c, upload.id, JobState.CANCELED))
+
+    with pytest.raises(UploadStopped):
+        database.write(lambda c: complete_upload(c, upload, OUTBOX))
 
 
 def test_a_worker_cannot_finish_a_chunk_of_a_job_that_was_stopped(database: Database) -> None:
