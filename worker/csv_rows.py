@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _NOT_FINITE: Final = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
-_MOST_TEXT: Final = 80
+_MOST_TEXT: Final = 40
 # pandas takes longer to begin than so many lines take one by one.
 _FEW: Final = 200
 

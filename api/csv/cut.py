@@ -28,14 +28,14 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutLimits:
-    """About how many bytes or lines make a piece, and how many bytes one line may have.
+    """About how many bytes make a piece, how many lines at most, and how long one line may be.
 
-    The lines bound what a piece of very short ones costs a worker: each may be a row with an error.
+    A piece of very short lines would cost a worker too much: each may be a row with an error.
     """
 
     piece_bytes: int
     line_bytes: int
-    piece_lines: int = 50_000
+    piece_lines: int = 40_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,8 @@ def cut_lines(
     `RequestInvalid` for a quoted field that holds a line break, naming the line.
     """
     line = first_line
-    for data in _whole_lines(stream, limits):
+    whole = _whole_lines(stream, limits)
+    for data in chain.from_iterable(_halved(data, limits.piece_lines) for data in whole):
         _refuse_long_lines(data, limits.line_bytes)
         refuse_broken_quotes(data, delimiter, line)
         lines = data.count(b"\n")
@@ -107,7 +108,6 @@ def cut_lines(
 def _whole_lines(stream: Iterable[bytes], limits: CutLimits) -> Iterator[bytes]:
     parts: list[bytes] = []
     size = 0
-    lines = 0
     unbroken = 0
     for part in stream:
         end = part.rfind(b"\n") + 1
@@ -116,15 +116,27 @@ def _whole_lines(stream: Iterable[bytes], limits: CutLimits) -> Iterator[bytes]:
             raise _line_too_long(limits.line_bytes)
         parts.append(part)
         size += len(part)
-        lines += part.count(b"\n")
-        if end and (size >= limits.piece_bytes or lines >= limits.piece_lines):
+        if end and size >= limits.piece_bytes:
             data = b"".join(parts)
             cut = len(data) - unbroken
             yield data[:cut]
-            parts, size, lines = [data[cut:]], unbroken, 0
+            parts, size = [data[cut:]], unbroken
     rest = b"".join(parts)
     if rest:
         yield rest if rest.endswith(b"\n") else rest + b"\n"
+
+
+def _halved(data: bytes, most: int) -> Iterator[bytes]:
+    """Cut `data`, whole lines, in halves of halves until none has more than `most` lines."""
+    if data.count(b"\n") <= most:
+        yield data
+        return
+    middle = data.find(b"\n", len(data) // 2) + 1
+    if middle == len(data):
+        # The last line is the longer half.
+        middle = data.rfind(b"\n", 0, -1) + 1
+    yield from _halved(data[:middle], most)
+    yield from _halved(data[middle:], most)
 
 
 def _may_have_blanks(data: bytes) -> bool:

@@ -64,6 +64,7 @@ def test_pieces_are_the_whole_text_in_whole_lines_however_it_arrives(
     line = 7
     for piece in found:
         assert piece.data.endswith(b"\n")
+        assert piece.line_count <= piece_lines
         own = piece.data.split(b"\n")[:-1]
         assert (piece.first_line, piece.line_count) == (line, len(own))
         assert piece.row_count == sum(not is_blank(one) for one in own)
@@ -157,11 +158,25 @@ def test_a_piece_ends_with_the_line_that_fills_it() -> None:
 
 def test_very_short_lines_make_pieces_by_their_number() -> None:
     """A million rows of one wrong character each must not become one chunk of a million errors."""
-    parts = [b"x\n" * 1000] * 100
+    found = list(cut_lines([b"x\n" * 100_000], CutLimits(piece_bytes=MIB, line_bytes=9), ",", 2))
 
-    found = list(cut_lines(parts, CutLimits(piece_bytes=4 * MIB, line_bytes=100), ",", 2))
+    rows = [piece.row_count for piece in found]
+    assert (sum(rows), len(rows)) == (100_000, 4)
+    assert max(rows) <= 40_000
+    assert [piece.first_line for piece in found] == [2 + sum(rows[:at]) for at in range(4)]
 
-    assert [piece.row_count for piece in found] == [50_000, 50_000]
+
+@pytest.mark.parametrize("long_at", [0, 50, 99])
+def test_a_long_line_among_very_short_ones_is_a_piece_of_its_own_at_worst(long_at: int) -> None:
+    """Halving by bytes comes to an end also where one line is most of them."""
+    own = [b"x\n"] * 100
+    own[long_at] = b"x" * 5000 + b"\n"
+    limits = CutLimits(piece_bytes=MIB, line_bytes=6000, piece_lines=7)
+
+    found = list(cut_lines([b"".join(own)], limits, ",", 1))
+
+    assert b"".join(piece.data for piece in found) == b"".join(own)
+    assert max(piece.line_count for piece in found) <= 7
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 101, 1000])
