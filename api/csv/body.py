@@ -34,7 +34,7 @@ def read_body(
 
     The stream raises `UploadIncomplete` when the body ends early, and what `decoded` raises.
     """
-    body = _Body(request.stream, request.content_length, watcher)
+    body = _Body(_stream(request, most), request.content_length, watcher)
     fields = request.args.to_dict(flat=False)
     encoding = request.headers.get("Content-Encoding", "")
     if request.mimetype != "multipart/form-data":
@@ -47,6 +47,13 @@ def read_body(
     decoder = MultipartDecoder(boundary, 2 * _MOST_FIELD, max_parts=_MOST_PARTS)
     form, stream = _read_form(parts, decoder)
     return options_of(fields | form), stream
+
+
+def _stream(request: Request, most: int) -> Readable:
+    try:
+        return request.stream
+    except RequestEntityTooLarge:
+        raise BodyTooLarge(f"The body is larger than {most} bytes; send it in parts.") from None
 
 
 class _Body:
@@ -62,6 +69,8 @@ class _Body:
         except (OSError, ClientDisconnected):
             # The client, or something between it and us, went away.
             raise UploadIncomplete from None
+        except RequestEntityTooLarge:
+            raise BodyTooLarge from None
         if self._watcher is not None:
             self._watcher.add(data)
         if self._left is not None:

@@ -222,6 +222,18 @@ def test_a_body_over_the_limit_is_refused(kind: str) -> None:
     assert isinstance(error, BodyTooLarge)
 
 
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_body_over_the_servers_own_limit_is_refused_in_the_same_way(*, announced: bool) -> None:
+    """By its Content-Length, or when more has come: an upload that has begun must know why."""
+    sent = request(CSV, "text/csv")
+    sent.max_content_length = 1000
+    if not announced:
+        sent.environ["wsgi.input_terminated"] = True
+        del sent.environ["CONTENT_LENGTH"]
+
+    assert isinstance(refusal(sent), BodyTooLarge)
+
+
 def test_text_fields_become_the_options_that_json_would_hold() -> None:
     """Numbers, a list of outputs however it is written, labels by their prefix."""
     fields = {
