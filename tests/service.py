@@ -86,10 +86,9 @@ class Service:
         if isinstance(body, bytes | str):
             return self.client.post(path, data=body, headers=headers, **options)
         # As a server hands over a chunked body: it ends where its stream does.
-        environment = {"wsgi.input_terminated": True}
-        return self.client.post(
-            path, input_stream=body, headers=headers, environ_overrides=environment, **options
-        )
+        headers = {"Transfer-Encoding": "chunked"} | headers
+        environment = {"wsgi.input": body, "wsgi.input_terminated": True}
+        return self.client.post(path, headers=headers, environ_overrides=environment, **options)
 
     def submit(self, body: Any, query: str = "", **options: Any) -> JobId:
         """POST a CSV that is accepted and return the job's id."""
@@ -138,16 +137,16 @@ class Body(RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def read(self, size: int = -1, /) -> bytes:
-        """Give the rest of the current piece, up to `size` bytes."""
+    def readinto(self, buffer: Any, /) -> int:
+        """Fill `buffer` with the rest of the current piece, as far as it goes."""
         while not self._rest:
             piece = next(self._pieces, None)
             if piece is None:
-                return b""
+                return 0
             if callable(piece):
                 piece()
             else:
                 self._rest = piece
-        end = len(self._rest) if size < 0 else size
-        data, self._rest = self._rest[:end], self._rest[end:]
-        return data
+        data, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
+        buffer[: len(data)] = data
+        return len(data)

@@ -1,6 +1,8 @@
 """Fixtures of the integration tests: the whole service in this process, on real servers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -15,8 +17,19 @@ def models() -> Models:
 
 
 @pytest.fixture
-def service(database_url: str, redis_url: str, models: Models) -> Iterator[Service]:
+def start(database_url: str, redis_url: str, models: Models) -> Iterator[Callable[..., Service]]:
+    """Starts the API and a worker in this process with the settings that it is given."""
+    with ExitStack() as running:
+
+        def start_service(**settings: Any) -> Service:
+            service = Service(database_url, redis_url, models=models, **settings)
+            running.callback(service.stop)
+            return service
+
+        yield start_service
+
+
+@pytest.fixture
+def service(start: Callable[..., Service]) -> Service:
     """The API and a worker in this process, on each kind of database in turn."""
-    running = Service(database_url, redis_url, models=models)
-    yield running
-    running.stop()
+    return start()
