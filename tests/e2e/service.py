@@ -28,12 +28,14 @@ class Service:
         self.log = folder / "up.log"
         self._settings = dict(settings or {})
         self._process: subprocess.Popen[bytes] | None = None
+        self._said_before = 0
 
     def launch(self) -> subprocess.Popen[bytes]:
         """Start the launcher and return at once."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("DRYBEANS_", "MYSQL_"))}
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
+            self._said_before = log.tell()
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "shared.embedded", "--var", str(self.folder)],
                 env=kept | {"PORT": str(self.port), "WORKERS": "2"} | self._settings,
@@ -79,8 +81,8 @@ class Service:
         return self._process.wait(_STOP_SECONDS)
 
     def said(self) -> str:
-        """Return all that was printed until now."""
-        return self.log.read_text(errors="replace")
+        """Return all that was printed since the launch."""
+        return self.log.read_bytes()[self._said_before :].decode(errors="replace")
 
     def processes(self) -> list[psutil.Process]:
         """Return the launcher's descendants: the parts and their children."""
