@@ -102,6 +102,7 @@ def environment(request: pytest.FixtureRequest, server_folder: Path) -> Iterator
             "DRYBEANS_REDIS_URL": redis.url,
             "DRYBEANS_HOST": "127.0.0.1",
             "DRYBEANS_PORT": str(free_port()),
+            "DRYBEANS_API_KEYS": "true",
             "DRYBEANS_WORKERS": "1",
         }
     drop_database(url)
@@ -115,6 +116,10 @@ def containers(
     logs = tmp_path_factory.mktemp("containers")
     migrate = Container("api", environment, logs / "migrate", "python", "-m", "shared.db.migrate")
     assert migrate.wait(120) == 0, migrate.log.read_text()
+    admin = ("python", "-m", "shared.admin", "keys", "create", "--name", "test")
+    key = Container("api", environment, logs / "key", *admin)
+    assert key.wait(60) == 0, key.log.read_text()
+    environment["KEY"] = key.log.read_text().split()[0]
     flower = {
         "CELERY_BROKER_URL": environment["DRYBEANS_REDIS_URL"],
         "FLOWER_ADDRESS": "127.0.0.1",
@@ -142,7 +147,8 @@ def containers(
 def client(environment: dict[str, str], containers: dict[str, Container]) -> Iterator[httpx.Client]:
     """A client of the API, when it is ready."""
     url = f"http://127.0.0.1:{environment['DRYBEANS_PORT']}"
-    with httpx.Client(base_url=url, timeout=60, trust_env=False) as opened:
+    known = {"Authorization": f"Bearer {environment['KEY']}"}
+    with httpx.Client(base_url=url, timeout=60, trust_env=False, headers=known) as opened:
         eventually(lambda: opened.get("/readyz").status_code == 200, containers["api"])
         yield opened
 
@@ -185,6 +191,11 @@ def test_the_apis_image_holds_no_numbers(tmp_path: Path) -> None:
     )
 
     assert Container("api", {}, tmp_path / "log", "python", "-c", code).wait(60) == 0
+
+
+def test_a_stranger_is_refused(client: httpx.Client) -> None:
+    """Keys are on, as compose and Kubernetes have them."""
+    assert httpx.get(f"{client.base_url}/jobs", trust_env=False).status_code == 401
 
 
 def test_a_bean_goes_through_the_images(client: httpx.Client) -> None:
