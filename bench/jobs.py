@@ -152,7 +152,7 @@ def measure(kind: str, clients: Sequence[int], seconds: float, rounds: int) -> s
 def _closed_table(runs: Sequence[Run], clients: Sequence[int]) -> str:
     head = (
         "clients", "design", "finished/s", "ratio", "submit→accepted p50 / p99 ms",
-        "submit→result p50 / p99 ms", "CPU s per 1,000 jobs", "memory MB",
+        "submit→result p50 / p99 ms", "CPU s per 1,000 jobs", "memory MB", "503s",
     )  # fmt: skip
     lines = []
     for count in clients:
@@ -167,6 +167,7 @@ def _closed_table(runs: Sequence[Run], clients: Sequence[int]) -> str:
                     milliseconds([t for run in turns for t in run.report.finished]),
                     f"{middle(run.cost for run in turns):.2f}",
                     f"{max(run.memory for run in turns):.0f}",
+                    str(sum(run.report.refused for run in turns)),
                 )
             )  # fmt: skip
     return markdown(head, lines)

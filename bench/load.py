@@ -1,7 +1,7 @@
 """The clients of a benchmark in a process of their own: `python -m bench.load < plan > report`.
 
 Each client is a greenlet in a closed loop: it sends a job, waits for its result if the way says
-so, checks the label, and begins again.
+so, checks the label, and begins again. A 503 is counted, and the call repeated a little later.
 """
 
 import json
@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from http import HTTPStatus
 from typing import Any, Final
 
 import gevent
@@ -18,6 +19,7 @@ import orjson
 from bench.parts import ROOT, clean_environment
 from bench.wire import Wire
 
+_REFUSED_PAUSE: Final = 0.1
 _DONE: Final = frozenset({"succeeded", "partial", "failed", "canceled", "expired", "done"})
 
 
@@ -42,10 +44,14 @@ class Plan:
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """What they saw: seconds from sending to the 202, and to the label; one value a job."""
+    """What they saw: seconds from sending to the 202, and to the label; one value a job.
+
+    `refused` counts the answers 503.
+    """
 
     accepted: list[float] = field(default_factory=list)
     finished: list[float] = field(default_factory=list)
+    refused: int = 0
     wall: float = 0.0
     cpu: float = 0.0
 
@@ -79,6 +85,8 @@ class _Clients:
     def run(self) -> None:
         begun, cpu = time.monotonic(), time.process_time()
         until = begun + self._plan.seconds
+        # The first client that fails ends the run; the others need not be heard.
+        gevent.get_hub().exception_stream = None
         gevent.joinall(
             [gevent.spawn(self._client, until) for _ in range(self._plan.clients)],
             raise_error=True,
@@ -104,7 +112,7 @@ class _Clients:
 
     def _submit(self, wire: Wire, body: bytes) -> dict[str, Any]:
         sent = time.monotonic()
-        answer = _expect(wire.call("POST", "/jobs", body), 202)
+        answer = self._call(wire, 202, "POST", "/jobs", body)
         self.report.accepted.append(time.monotonic() - sent)
         return answer
 
@@ -113,27 +121,31 @@ class _Clients:
         job = self._submit(wire, body)
         while job["state"] not in _DONE:
             gevent.sleep(self._plan.pause)
-            job = _expect(wire.call("GET", f"/jobs/{job['id']}"), 200)
+            job = self._call(wire, 200, "GET", f"/jobs/{job['id']}")
         if "labels" in job and job["state"] == "done":
             label = job["labels"][0]
         else:
-            page = _expect(wire.call("GET", f"/jobs/{job['id']}/results"), 200)
+            page = self._call(wire, 200, "GET", f"/jobs/{job['id']}/results")
             label = page["results"][0]["label"]
         self.report.finished.append(time.monotonic() - sent)
         return str(label)
 
     def _wait(self, wire: Wire, body: bytes) -> str:
         sent = time.monotonic()
-        answer = _expect(wire.call("POST", "/jobs", body, "Prefer: wait=30\r\n"), 200)
+        answer = self._call(wire, 200, "POST", "/jobs", body, "Prefer: wait=30\r\n")
         label = answer["results"][0]["label"]
         self.report.finished.append(time.monotonic() - sent)
         return str(label)
 
-
-def _expect(answer: tuple[int, bytes], status: int) -> dict[str, Any]:
-    assert answer[0] == status, f"{answer[0]} instead of {status}: {answer[1][:300]!r}"
-    document: dict[str, Any] = orjson.loads(answer[1])
-    return document
+    def _call(self, wire: Wire, expected: int, *request: Any) -> dict[str, Any]:  # noqa: ANN401
+        status, body = wire.call(*request)
+        while status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self.report.refused += 1
+            gevent.sleep(_REFUSED_PAUSE)
+            status, body = wire.call(*request)
+        assert status == expected, f"{status} instead of {expected}: {body[:300]!r}"
+        document: dict[str, Any] = orjson.loads(body)
+        return document
 
 
 def main() -> None:

@@ -75,18 +75,31 @@ class Service:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            print(self._tails(), file=sys.stderr)
         self.stop()
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         while not _answers(self.port):
-            dead = [name for name, process in self._running.items() if process.poll() is not None]
-            if dead or time.monotonic() > deadline:
-                logs = [self.folder / f"{self.name}-{name}.log" for name in dead or self._running]
-                message = "\n".join([f"{self.name} did not start", *map(_tail, logs)])
+            self._check_alive()
+            if time.monotonic() > deadline:
+                message = f"{self.name} did not start"
                 raise SystemExit(message)
             time.sleep(0.05)
+        # Another process may have taken the port.
+        self._check_alive()
+
+    def _check_alive(self) -> None:
+        dead = [name for name, process in self._running.items() if process.poll() is not None]
+        if dead:
+            message = f"{self.name}: {', '.join(dead)} has ended"
+            raise SystemExit(message)
+
+    def _tails(self) -> str:
+        logs = sorted(self.folder.glob(f"{self.name}-*.log"))
+        return "\n".join(_tail(log) for log in logs)
 
 
 def clean_environment() -> dict[str, str]:
