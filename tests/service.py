@@ -150,3 +150,14 @@ class Body(RawIOBase):
         data, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
         buffer[: len(data)] = data
         return len(data)
+
+
+def in_parts(text: str, *, each: int = 500) -> list[bytes]:
+    """Give a CSV in the parts in which it arrives; a chunk ends with the part that fills it."""
+    data = text.encode()
+    return [data[at : at + each] for at in range(0, len(data), each)]
+
+
+def break_off() -> None:
+    """Be a connection that is reset, as a part of a `Body`."""
+    raise ConnectionResetError

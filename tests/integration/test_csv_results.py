@@ -12,7 +12,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from tests.beans import COUNT, a_csv, bean_labels, beans, default_model, names, written
-from tests.service import Body, Service
+from tests.service import Body, Service, in_parts
 
 Start = Callable[..., Service]
 CHUNK = 2000
@@ -24,12 +24,6 @@ def results(service: Service, job: Any, query: str = "", accept: str | None = No
     return service.client.get(f"{job['links']['results']}{query}", headers=headers)
 
 
-def in_chunks(text: str) -> Body:
-    """Send a CSV so that it becomes several chunks of about `CHUNK` bytes."""
-    data = text.encode()
-    return Body(*[data[at : at + 500] for at in range(0, len(data), 500)])
-
-
 def table(text: str) -> list[dict[str, str]]:
     """Read a CSV with a header."""
     return list(csv.DictReader(StringIO(text, newline="")))
@@ -38,7 +32,7 @@ def table(text: str) -> list[dict[str, str]]:
 def test_results_come_as_pages_of_json(start: Start) -> None:
     """Each names the next until there is none; a page may reach over chunks."""
     service = start(chunk_bytes=CHUNK)
-    job = service.run_csv(in_chunks(a_csv(100)))
+    job = service.run_csv(Body(*in_parts(a_csv(100))))
     found: list[dict[str, Any]] = []
     pages = []
 
@@ -90,7 +84,7 @@ def test_what_cannot_be_asked_of_results_is_refused(
 def test_results_come_as_ndjson(start: Start) -> None:
     """One object a line, in the order of the input, as a file to save."""
     service = start(chunk_bytes=CHUNK)
-    job = service.run_csv(in_chunks(a_csv(100)))
+    job = service.run_csv(Body(*in_parts(a_csv(100))))
 
     answer = results(service, job, accept="application/x-ndjson")
 
@@ -105,7 +99,7 @@ def test_results_come_as_ndjson(start: Start) -> None:
 def test_results_come_as_csv(start: Start) -> None:
     """In the order of the input, as a file that a spreadsheet opens."""
     service = start(chunk_bytes=CHUNK)
-    job = service.run_csv(in_chunks(a_csv(100)))
+    job = service.run_csv(Body(*in_parts(a_csv(100))))
 
     answer = results(service, job, "?format=csv")
 
@@ -163,7 +157,7 @@ def test_results_of_an_unfinished_job_are_not_there_yet(service: Service, path: 
 def test_what_is_there_of_an_unfinished_job_can_be_had(start: Start, form: str) -> None:
     """With `?partial=true`: the rows of the chunks that are finished, under their own numbers."""
     service = start(chunk_bytes=CHUNK, window_chunks=1)
-    job = service.job(service.submit(in_chunks(a_csv(100))))
+    job = service.job(service.submit(Body(*in_parts(a_csv(100)))))
     service.work_until(lambda: service.job(job["id"])["rows"]["succeeded"] > 0)
     done = service.job(job["id"])["rows"]["succeeded"]
 
@@ -217,7 +211,7 @@ def test_failed_rows_are_mended_and_sent_again(start: Start) -> None:
     good = [row[0] for row in rows]
     for at, bad in ((7, ""), (8, "much"), (70, "inf"), (71, "=2+3")):
         rows[at][0] = bad
-    job = service.run_csv(in_chunks(written([[*names(), "id", "note"], *rows])))
+    job = service.run_csv(Body(*in_parts(written([[*names(), "id", "note"], *rows]))))
     assert job["rows"]["failed"] == 4
 
     answer = service.client.get(job["links"]["errors"])
@@ -301,7 +295,7 @@ def test_a_summary_is_what_a_straightforward_computation_gives(
     lines = [[repr(value) for value in row] for row in rows]
     lines[5][3] = lines[900][0] = "x"
 
-    job = service.run_csv(in_chunks(written([names(), *lines])))
+    job = service.run_csv(Body(*in_parts(written([names(), *lines]))))
 
     assert job["summary"] == straightforward(rows, service.labels(job))
     assert job["summary"]["drift_rows"] == 1498

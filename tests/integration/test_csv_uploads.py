@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from shared.db.tables import chunks, inputs, jobs, results
 from shared.zstd import compress
 from tests.beans import COUNT, a_csv, bean_labels, beans, names, written
-from tests.service import Body, Service
+from tests.service import Body, Service, break_off, in_parts
 
 Start = Callable[..., Service]
 MANY = 400
@@ -20,10 +20,9 @@ CHUNK = 2000
 """Bytes: a dozen beans."""
 
 
-def parts(text: str | None = None, *, each: int = 700) -> list[bytes]:
+def parts(text: str | None = None) -> list[bytes]:
     """Give a CSV, one of `MANY` beans unless said otherwise, in the parts in which it arrives."""
-    data = (a_csv(MANY) if text is None else text).encode()
-    return [data[at : at + each] for at in range(0, len(data), each)]
+    return in_parts(a_csv(MANY) if text is None else text, each=700)
 
 
 def the_job(service: Service) -> dict[str, Any]:
@@ -227,11 +226,6 @@ def test_a_small_csv_is_a_small_job(service: Service, count: int, queue: str) ->
     assert service.job(job)["queue"]["name"] == queue
 
 
-def breaks() -> None:
-    """Be a connection that is reset."""
-    raise ConnectionResetError
-
-
 @pytest.mark.parametrize("worked", [False, True])
 def test_a_broken_off_upload_fails_its_job_and_leaves_no_rows(
     start: Start, *, worked: bool
@@ -240,7 +234,7 @@ def test_a_broken_off_upload_fails_its_job_and_leaves_no_rows(
     service = start(chunk_bytes=CHUNK)
     before: Sequence[Any] = [lambda: work_some(service)] if worked else []
 
-    answer = service.post("/jobs", Body(*parts()[:30], *before, *parts()[30:40], breaks))
+    answer = service.post("/jobs", Body(*parts()[:30], *before, *parts()[30:40], break_off))
 
     assert (answer.status_code, answer.get_json()["code"]) == (400, "upload_incomplete")
     job = the_job(service)
@@ -259,7 +253,7 @@ def work_some(service: Service) -> None:
 
 def test_an_upload_broken_off_before_its_first_chunk_leaves_nothing(service: Service) -> None:
     """There is nothing to clean up."""
-    answer = service.post("/jobs", Body(a_csv().encode(), breaks))
+    answer = service.post("/jobs", Body(a_csv().encode(), break_off))
 
     assert answer.get_json()["code"] == "upload_incomplete"
     assert service.client.get("/jobs").get_json()["jobs"] == []
