@@ -1,0 +1,161 @@
+"""The documents say what the code says: settings, states, codes, events, links."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.errors import STATUS
+from shared.domain.jobs import CHUNK_MOVES, MOVES, ChunkState, JobState
+from shared.settings import PREFIX, Settings
+
+_ROOT = Path(__file__).parents[2]
+_README = (_ROOT / "README.md").read_text()
+_ARCHITECTURE = (_ROOT / "docs/architecture.md").read_text()
+_RUNBOOK = (_ROOT / "docs/runbook.md").read_text()
+_ADRS = sorted((_ROOT / "docs/adr").glob("*.md"))
+_DOCUMENTS = [_ROOT / "README.md", _ROOT / "CONTRIBUTING.md", *sorted(_ROOT.glob("docs/**/*.md"))]
+_MOST_LINES = 45
+
+_SIZES = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "million": 10**6}
+_TIMES = {"day": 86400.0, "days": 86400.0}
+
+
+def table_of_settings() -> dict[str, str]:
+    """Read the README's table: each variable and the default that it tells."""
+    found: dict[str, str] = {}
+    for line in _README.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        names = re.findall(rf"`{PREFIX}([A-Z_]+)`", cells[0])
+        if len(cells) == 3 and names:
+            # One default for all of them, or one for each.
+            defaults = cells[1].split(", ") if len(names) > 1 else [cells[1]]
+            defaults = defaults * len(names) if len(defaults) == 1 else defaults
+            found |= dict(zip(names, defaults, strict=True))
+    return found
+
+
+def as_value(text: str) -> str | float:
+    """Read "64 KiB", "1,000" or "7 days" as a number, anything else as text."""
+    text = text.strip("`")
+    number, _, unit = text.replace(",", "").partition(" ")
+    if not re.fullmatch(r"\d+(\.\d+)?", number):
+        return text
+    return float(number) * (_SIZES | _TIMES).get(unit, 1)
+
+
+def test_the_readme_lists_every_setting_and_no_other() -> None:
+    """Whoever runs drybeans finds all there is to set."""
+    assert {name.lower() for name in table_of_settings()} == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("name, told", table_of_settings().items())
+def test_the_readme_tells_the_right_default(name: str, told: str) -> None:
+    """In words for people: 4 MiB, 7 days, none."""
+    default = Settings.model_fields[name.lower()].default
+    if told in {"none", "cores"}:
+        assert default is None or name == "WORKERS"
+        return
+    value = as_value(told)
+    if hasattr(default, "get_secret_value"):
+        default = default.get_secret_value()
+    if name == "HIGH_WATER_ROWS":
+        value = float(value) * 10**6
+    same = float(default) == value if isinstance(value, float) else str(default).lower() == value
+
+    assert same, f"{name} is {default}, not {told}"
+
+
+@pytest.mark.parametrize("document", _DOCUMENTS, ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    """No page that is not there."""
+    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", document.read_text())
+
+    missing = [link for link in links if not (document.parent / link).exists()]
+
+    assert missing == []
+
+
+def test_every_state_of_a_job_is_explained() -> None:
+    """With the word that the API uses."""
+    for state in JobState:
+        assert f"`{state}`" in _README
+
+
+def drawn_moves(words: set[str]) -> Iterator[tuple[str, str]]:
+    """Read the arrows of the state diagram."""
+    for source, target in re.findall(r"^ +(\w+) --> (\w+)$", _ARCHITECTURE, re.MULTILINE):
+        if {source, target} <= words:
+            yield source, target
+
+
+def test_the_drawn_moves_are_moves() -> None:
+    """Every arrow is in the table, and every state is drawn."""
+    drawn = set(drawn_moves({*JobState}))
+
+    assert {target for _, target in drawn} | {"receiving"} == {*JobState}
+    for source, target in drawn:
+        assert JobState(target) in MOVES[JobState(source)]
+
+
+def test_the_told_moves_of_a_chunk_are_moves() -> None:
+    """The sentence about chunks names all their states."""
+    told = "`pending → running → done | failed | canceled`"
+
+    assert told in " ".join(_ARCHITECTURE.split())
+    assert set(re.findall(r"\w+", told)) == {*ChunkState}
+    assert ChunkState.PENDING in CHUNK_MOVES[ChunkState.RUNNING]
+
+
+def test_the_runbooks_codes_are_codes() -> None:
+    """What it tells to look for can be found."""
+    codes = {error.code for error in STATUS}
+
+    for code in re.findall(r"503 `(\w+)`", _RUNBOOK):
+        assert code in codes
+
+
+def test_the_runbooks_events_are_logged() -> None:
+    """Each word it quotes from a log or a job stands in the code."""
+    code = "".join(
+        path.read_text()
+        for name in ("api", "shared", "worker")
+        for path in (_ROOT / name).rglob("*.py")
+    )
+
+    words = re.findall(r"(?:log|`failed` with|log:) `(\w+)`", _RUNBOOK)
+
+    assert len(words) > 4
+    for word in words:
+        assert f'"{word}"' in code, word
+
+
+@pytest.mark.parametrize("adr", _ADRS, ids=lambda path: path.name[:4])
+def test_a_decision_is_short_and_whole(adr: Path) -> None:
+    """Context, decision, consequences and what would change our mind, on a page."""
+    text = adr.read_text()
+
+    assert len(text.splitlines()) <= _MOST_LINES
+    assert "ecision" in text
+    assert "change our mind" in text
+
+
+def test_decisions_are_numbered_once() -> None:
+    """A number leads to one decision."""
+    numbers = [path.name[:4] for path in _ADRS]
+
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_the_decisions_that_the_code_names_are_there() -> None:
+    """A comment that refers to a decision refers to one that exists."""
+    known = {path.name[:4] for path in _ADRS}
+    named = {
+        number
+        for name in ("api", "shared", "worker", "bench")
+        for path in (_ROOT / name).rglob("*.py")
+        for number in re.findall(r"docs/adr/(\d{4})", path.read_text())
+    }
+
+    assert named <= known
