@@ -1,5 +1,6 @@
 """Training gives the same model for the same seed, and records what it measured."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -104,13 +105,14 @@ def test_every_figure_stands_beside_two_baselines() -> None:
 
 def test_a_report_shows_what_was_measured() -> None:
     """The printed figures are the recorded ones, and a missing one is a dash."""
-    metrics = train(PLANS[0], _table(), seed=0, folds=2).metrics
-    text = report(metrics)
+    bare = train(PLANS[0], _table(), seed=0, folds=2).metrics
+    full = train(PLANS[1], _table(), seed=0, folds=2).metrics
 
-    assert f"{metrics['held_out']['accuracy']:.4f}" in text
-    assert f"{metrics['cross_validation']['accuracy']['mean']:.4f} ± " in text
-    assert "logistic regression" in text
-    assert " - " in text
+    assert f"{full['held_out']['accuracy']:.4f}" in report(full)
+    assert f"{full['cross_validation']['accuracy']['mean']:.4f} ± " in report(full)
+    assert "logistic regression" in report(full)
+    assert "cross_validation" not in bare
+    assert re.search(r"this model .* -  .* -\n", report(bare))
 
 
 def test_the_command_writes_both_artifacts(

@@ -112,6 +112,7 @@ def test_the_recorded_accuracy_is_that_of_the_file(artifact: Artifact, table: Ta
 
 @pytest.mark.dataset
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_training_again_gives_the_shipped_labels(artifact: Artifact, table: Table) -> None:
     """The artifacts can be made anew from the data set and the recorded seed."""
     manifest = artifact.manifest

@@ -21,12 +21,14 @@ BASELINES: Final[Mapping[str, Recipe]] = {"majority": majority, "logistic_regres
 class Plan:
     """A model version to be trained: `recipe` makes the classifier for a seed.
 
-    `chosen` says how it was chosen, `default` whether the plain name stands for this version.
+    `chosen` says how it was chosen, `default` whether the plain name stands for this version,
+    `in_folds` whether it is cross-validated too, which trains it many times over.
     """
 
     name: str
     version: int
     default: bool
+    in_folds: bool
     description: str
     label_rule: str
     chosen: str
@@ -66,8 +68,8 @@ def walkthrough_split(table: Table) -> Split:
 def train(plan: Plan, table: Table, *, seed: int, folds: int) -> Trained:
     """Fit the plan's recipe to the training part of `table` and measure it.
 
-    It is measured on the held-out part, and, when `folds` is not 0, by training it anew on shuffled
-    folds of the whole table. The same seed gives the same model.
+    It is measured on the held-out part, and, when the plan wants it and `folds` is not 0, by
+    training it anew on shuffled folds of the whole table. The same seed gives the same model.
     """
     split = walkthrough_split(table)
     fitted = _fit(plan.recipe(seed), split.train)
@@ -75,7 +77,7 @@ def train(plan: Plan, table: Table, *, seed: int, folds: int) -> Trained:
     metrics: dict[str, Any] = {
         "held_out": {"split": split.rule, **held_out(fitted, baselines, split.test)}
     }
-    if folds:
+    if folds and plan.in_folds:
         metrics["cross_validation"] = cross_validated(
             lambda: plan.recipe(seed), BASELINES, table, folds=folds, seed=seed
         )
