@@ -16,11 +16,14 @@ from api.intake import Intake, IntakeLimits
 from api.options import ReadOptions
 from api.publisher import Publisher
 from api.submit import SubmitJob, SubmitLimits
+from api.together import Together
 from api.uploads import DatabaseUploads
 from api.waiting import Waiter
 from shared.catalog import Catalog
 from shared.db.engine import Database, open_database
+from shared.db.jobs import read_jobs
 from shared.db.listing import backlog, versions
+from shared.db.results import StoredResult, read_whole_results
 from shared.db.submissions import insert_group
 from shared.domain.errors import ModelUnknown
 from shared.domain.jobs import Job, JobId
@@ -77,6 +80,8 @@ class Services:
     intake: Intake
     publisher: Publisher
     waiter: Waiter
+    look_up: Together[JobId, Job]
+    results_of: Together[JobId, list[StoredResult]]
     backlog: Backlog
     access: Access
     submit: SubmitJob
@@ -129,6 +134,8 @@ def build_services(settings: Settings) -> Services:
         catalog=catalog,
         intake=intake,
         publisher=publisher,
+        look_up=Together(lambda ids: database.read(lambda c: read_jobs(c, ids))),
+        results_of=Together(lambda ids: database.read(lambda c: read_whole_results(c, ids))),
         waiter=Waiter(lambda ids: database.read(lambda c: versions(c, ids))),
         access=KeyAccess(database) if settings.api_keys else OpenAccess(),
         backlog=Backlog(

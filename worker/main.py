@@ -55,7 +55,9 @@ def main() -> None:
     logging.getLogger(__name__).info("worker_starts", extra={"processes": settings.workers})
     app.worker_main(
         [
+            # Its banner is no log line.
             "worker",
+            "--quiet",
             "--pool=prefork",
             f"--concurrency={settings.workers}",
             f"--queues={settings.queues}",

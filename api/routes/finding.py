@@ -8,7 +8,6 @@ from flask import g
 from api.access import Caller
 from api.documents import job_document
 from api.services import Services
-from shared.db.jobs import read_job
 from shared.domain.errors import JobDeleted, JobNotFound
 from shared.domain.jobs import Job, JobId
 
@@ -24,7 +23,7 @@ def find_job(services: Services, job_id: str) -> Job:
 
     Raises `JobNotFound`, also for what is no job id, and `JobDeleted`.
     """
-    job = services.database.read(lambda connection: read_job(connection, read_id(job_id)))
+    job = services.look_up(read_id(job_id))
     # Another key's job does not exist: not even its absence may be told apart.
     if job is None or job.owner != owner():
         raise JobNotFound

@@ -12,13 +12,12 @@ from api.idempotency import Fingerprint, Origin, check_same, read_key
 from api.reading import read_json
 from api.responses import json_response
 from api.routes.finding import check_room, describe, find_job, owner
-from api.routes.results import read_rows
+from api.routes.results import MOST_INLINE, read_rows
 from api.services import Services
 from shared.db.idempotency import KnownKey, find_key
 from shared.domain.errors import BodyTypeUnsupported
 from shared.domain.jobs import Job
 
-MOST_INLINE: Final = 1000
 _MOST_WAIT: Final = 30.0
 _WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?", re.IGNORECASE)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, and_, delete, select
+from sqlalchemy import Connection, and_, bindparam, delete, select
 
 from shared.db.tables import chunks, idempotency_keys, inputs, job_labels, jobs, results
 from shared.db.types import AnyRow
@@ -17,16 +17,25 @@ JOB_COLUMNS = jobs.c[
 ]  # fmt: skip
 
 
+# A job of one chunk keeps its summary with that chunk's result. Built once: building a statement
+# costs as much as running it.
+_ONLY_CHUNK = and_(results.c.job_id == jobs.c.id, results.c.seq == 0, jobs.c.chunks_total == 1)
+_READ_JOBS = (
+    select(*JOB_COLUMNS, results.c.summary.label("only_summary"))
+    .outerjoin(results, _ONLY_CHUNK)
+    .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
+)
+
+
+def read_jobs(connection: Connection, ids: Sequence[JobId]) -> dict[JobId, Job]:
+    """Read the jobs `ids`; those that are not there are missing."""
+    rows = connection.execute(_READ_JOBS, {"ids": list(ids)})
+    return {JobId(row.id): job_of_row(row) for row in rows}
+
+
 def read_job(connection: Connection, job: JobId) -> Job | None:
     """Read one job, or None when there is none."""
-    # A job of one chunk keeps its summary with that chunk's result.
-    only_chunk = and_(results.c.job_id == jobs.c.id, results.c.seq == 0, jobs.c.chunks_total == 1)
-    row = connection.execute(
-        select(*JOB_COLUMNS, results.c.summary.label("only_summary"))
-        .outerjoin(results, only_chunk)
-        .where(jobs.c.id == job)
-    ).first()
-    return None if row is None else job_of_row(row)
+    return read_jobs(connection, [job]).get(job)
 
 
 def stored_job(connection: Connection, job: JobId) -> JobState | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, literal, select
+from sqlalchemy import Connection, Select, and_, bindparam, func, literal, select
 
 from shared.db.tables import chunks, inputs, results
 from shared.db.types import AnyRow
@@ -44,6 +44,16 @@ class StoredResult:
         return self.first_line + offset if self.first_line else None
 
 
+def read_whole_results(
+    connection: Connection, ids: Sequence[JobId]
+) -> dict[JobId, list[StoredResult]]:
+    """Read all results of the jobs `ids`, which should be small; those without are missing."""
+    found: dict[JobId, list[StoredResult]] = {}
+    for row in connection.execute(_READ_WHOLE, {"ids": list(ids)}):
+        found.setdefault(JobId(row.job_id), []).append(_stored(row))
+    return found
+
+
 def read_results(
     connection: Connection, job: JobId, first: int, last: int, *, with_input: bool = False
 ) -> list[StoredResult]:
@@ -77,6 +87,13 @@ def _query(*, with_input: bool) -> Select[*tuple[Any, ...]]:
         return select(results, literal(None).label("encoding"), literal(None).label("body"))
     same = and_(inputs.c.job_id == results.c.job_id, inputs.c.seq == results.c.seq)
     return select(results, *inputs.c["encoding", "body"]).outerjoin(inputs, same)
+
+
+_READ_WHOLE = (
+    _query(with_input=False)
+    .where(results.c.job_id.in_(bindparam("ids", expanding=True)))
+    .order_by(results.c.job_id, results.c.seq)
+)
 
 
 def _stored(row: AnyRow) -> StoredResult:

@@ -124,7 +124,7 @@ def test_a_job_keeps_its_clients_labels(service: Service) -> None:
 
 def test_bad_rows_do_not_fail_their_job(service: Service) -> None:
     """The job ends partial; each bad row says in its place what is wrong with it."""
-    far = [-1e308, *BEAN[1:]]
+    far = [BEAN[0], -1e308, *BEAN[2:]]
     job = finished(service, BEAN, BEAN[:15], [*BEAN[:3], "x", *BEAN[4:]], far, BEAN)
 
     assert job["state"] == "partial"
@@ -140,7 +140,7 @@ def test_bad_rows_do_not_fail_their_job(service: Service) -> None:
 
 def test_a_job_of_which_every_row_fails_is_failed(service: Service) -> None:
     """All its rows could be read, and none of them predicted."""
-    job = finished(service, [-1e308, *BEAN[1:]])
+    job = finished(service, [BEAN[0], -1e308, *BEAN[2:]])
 
     assert (job["state"], job["rows"]["failed"]) == ("failed", 1)
     assert results(service, job)[0]["error"]["code"] == "not_predictable"

@@ -72,7 +72,7 @@ def test_a_prediction_that_is_not_to_be_stored_leaves_nothing(served: Service) -
 
 def test_a_row_without_a_label_is_an_error(served: Service) -> None:
     """Here there is nowhere to put it but in a refusal, which says which rows and why."""
-    answer = predict(served, data=[BEAN, BEAN[:3], [-1e308, *BEAN[1:]]], store=False)
+    answer = predict(served, data=[BEAN, BEAN[:3], [BEAN[0], -1e308, *BEAN[2:]]], store=False)
 
     assert answer.status_code == 422
     assert [(e["pointer"], e["code"]) for e in answer.get_json()["errors"]] == [
