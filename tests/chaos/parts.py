@@ -58,10 +58,14 @@ class Part:
         """Whether its main process runs."""
         return self._process is not None and self._process.poll() is None
 
+    def said(self, word: str) -> int:
+        """Count how often its log has `word`."""
+        return self.log.read_text(errors="replace").count(word)
+
     def await_word(self, word: str, seconds: float = 90) -> None:
         """Wait until its log has `word`. Raises ServerFailed."""
         deadline = time.monotonic() + seconds
-        while word not in self.log.read_text(errors="replace"):
+        while not self.said(word):
             if time.monotonic() > deadline:
                 message = f"{self.name} did not say {word!r} within {seconds:.0f} s"
                 raise ServerFailed(message)
