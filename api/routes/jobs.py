@@ -98,9 +98,10 @@ def _wait_asked() -> float | None:
 def _answer(services: Services, job: Job, waited: float | None, *, accepted: bool) -> Response:
     document = describe(services, job)
     headers = {}
-    status = HTTPStatus.OK
+    # Who did not ask to wait is told 202, also when a request that comes again finds it finished.
+    waits = not job.finished or waited is None
+    status = HTTPStatus.ACCEPTED if accepted and waits else HTTPStatus.OK
     if not job.finished:
-        status = HTTPStatus.ACCEPTED if accepted else HTTPStatus.OK
         headers["Retry-After"] = "1"
     elif waited is not None and job.rows_total <= MOST_INLINE:
         document["results"] = read_rows(services, job, 0, job.rows_total)
