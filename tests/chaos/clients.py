@@ -134,7 +134,8 @@ class Client(threading.Thread):
             return False
         self._record.answers[answer.status_code] += 1
         self._record.slowest = max(self._record.slowest, time.monotonic() - begun)
-        if answer.status_code == 202:
+        # 200: sent again under its key, and finished meanwhile.
+        if answer.status_code == 202 or (answer.status_code == 200 and sent.key):
             sent.job = answer.json()["id"]
             return True
         if answer.status_code not in _REFUSED:

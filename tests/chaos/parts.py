@@ -16,6 +16,7 @@ from tests.servers import ServerFailed
 
 _ROOT: Final = Path(__file__).parents[2]
 _STOP_SECONDS: Final = 40.0
+_MARKS: Final = ("DRYBEANS_PORT", "DRYBEANS_REDIS_URL", "DRYBEANS_DATABASE_URL")
 
 
 class Part:
@@ -79,9 +80,9 @@ class Part:
             return []
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal to all its processes."""
-        if self._process is not None:
-            _signal_group(self._process.pid, number)
+        """Send a signal to all its processes; does nothing when the main one has ended."""
+        if self.alive:
+            _signal_group(self.pid, number)
 
     def send_main(self, number: signal.Signals) -> None:
         """Send a signal to the main process alone; does nothing when it has ended."""
@@ -105,10 +106,18 @@ class Part:
 
     def kill(self) -> None:
         """End all of it at once, also what an earlier start has left behind."""
-        for group in self._groups:
-            _signal_group(group, signal.SIGKILL)
+        self.send(signal.SIGKILL)
         if self._process is not None:
             self._process.wait()
+        for process in psutil.process_iter():
+            # Pids are given anew: a group is still ours only if its members have our settings.
+            with suppress(psutil.Error, ProcessLookupError):
+                if os.getpgid(process.pid) in self._groups and self._is_ours(process):
+                    process.kill()
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        environment = process.environ()
+        return all(environment.get(name) == self._environment.get(name) for name in _MARKS)
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:
