@@ -56,8 +56,8 @@ def main() -> None:
     app.worker_main(
         [
             # Its banner is no log line.
-            "worker",
             "--quiet",
+            "worker",
             "--pool=prefork",
             f"--concurrency={settings.workers}",
             f"--queues={settings.queues}",
