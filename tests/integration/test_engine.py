@@ -105,12 +105,17 @@ def test_two_transactions_that_block_each_other_both_succeed(database: Database)
 
 
 def test_writers_take_their_turns(database: Database) -> None:
-    """None is refused because another is writing."""
-    submit(database, a_submission())
-    (job,) = database.read(lambda c: c.scalars(select(jobs.c.id)).all())
+    """None is refused because another wrote between its look and its change."""
+    job = a_submission()
+    submit(database, job)
+
+    def look_then_touch(connection: Connection) -> None:
+        count(connection)
+        time.sleep(0.01)
+        touch(connection, job.id)
 
     with ThreadPoolExecutor(5) as pool:
-        list(pool.map(database.write, [lambda c: touch(c, JobId(job))] * 50))
+        list(pool.map(database.write, [look_then_touch] * 50))
 
     assert attempts(database) == [50]
 
