@@ -143,6 +143,12 @@ class Writer:
         end = self._chance.choice(self._dialect.ends)
         return self._dialect.delimiter.join(map(self._written, cells)) + end
 
+    def torn(self) -> str:
+        """Write a row with a line break within quotes."""
+        cells = self._cells()
+        cells[self._chance.randrange(len(cells))] = '"two\nlines"'
+        return self._dialect.delimiter.join(cells) + "\n"
+
     def number(self) -> str:
         """Write a number one way or another."""
         if self._chance.random() < 0.02:
@@ -212,7 +218,10 @@ def csv_files(
     first = [_spelt(name, features, chance) for name in columns]
     text = writer.join(first if has_header else [writer.number() for _ in columns])
     text = draw(st.sampled_from(["", "", "\n", " \r\n\n"])) + text
-    text += "".join(writer.line() for _ in range(draw(st.integers(0, most_lines))))
+    rows = [writer.line() for _ in range(draw(st.integers(0, most_lines)))]
+    if draw(st.integers(1, 20)) == 20:
+        rows.insert(chance.randint(0, len(rows)), writer.torn())
+    text += "".join(rows)
     if draw(st.booleans()):
         text = text.removesuffix("\n").removesuffix("\r")
     data = draw(st.sampled_from(["", "\ufeff"])).encode() + text.encode()
