@@ -113,7 +113,7 @@ def _strike(plan: Plan, stage: Stage, clients: Sequence[Client]) -> Counter[str]
     for client in clients:
         client.stop.set()
     for client in clients:
-        client.join(30)
+        client.join(60)
     return struck
 
 
