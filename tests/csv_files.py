@@ -219,7 +219,7 @@ def csv_files(
     text = writer.join(first if has_header else [writer.number() for _ in columns])
     text = draw(st.sampled_from(["", "", "\n", " \r\n\n"])) + text
     rows = [writer.line() for _ in range(draw(st.integers(0, most_lines)))]
-    if draw(st.integers(1, 20)) == 20:
+    if chance.random() < 0.08:
         rows.insert(chance.randint(0, len(rows)), writer.torn())
     text += "".join(rows)
     if draw(st.booleans()):
