@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _NOT_FINITE: Final = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+_DECIMAL_COMMA: Final = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 _MOST_TEXT: Final = 40
 # pandas takes longer to begin than so many lines take one by one.
 _FEW: Final = 200
@@ -196,7 +197,8 @@ def _flaw(text: str) -> tuple[str, str] | None:
     if _NOT_FINITE.fullmatch(text):
         return "not_finite", "NaN and infinity are not measurements."
     if not _NUMBER.fullmatch(text):
-        return "not_a_number", f"{text[:_MOST_TEXT]!r} is not a number."
+        point = " Write decimals with a point." if _DECIMAL_COMMA.fullmatch(text) else ""
+        return "not_a_number", f"{text[:_MOST_TEXT]!r} is not a number.{point}"
     if float(text) in {float("inf"), float("-inf")}:
         return "not_finite", "The number is too large for a float64."
     return None

@@ -178,6 +178,12 @@ def test_what_counts_as_a_number_does_not_depend_on_its_neighbours(text: str, ma
         ("1,a,2,3,4,5", "too_many_fields", None, "The line has 6 fields; the header has 5."),
         ("1,a,2,,b", "missing", "Area", "The value is missing."),
         ("x,a,y,3,b", "not_a_number", "Length", "'x' is not a number."),
+        (
+            '1,a,"2,5",3,b',
+            "not_a_number",
+            "Width",
+            "'2,5' is not a number. Write decimals with a point.",
+        ),
         ("1,a,-inf,3,b", "not_finite", "Width", "NaN and infinity are not measurements."),
         ("1,a,1e999,3,b", "not_finite", "Width", "The number is too large for a float64."),
         ("1,a\rb,2,3,b", "malformed", None, "The line holds a carriage return before its end."),
