@@ -15,12 +15,16 @@ from shared.domain.jobs import ChunkRef, JobId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:
-    """What is taken out, the faults under which that shows, and the violations it shows in."""
+    """What is taken out, the faults under which that shows, and the violations it shows in.
+
+    Its batches take up to `seconds`, so that a fault strikes where the safeguard is missing.
+    """
 
     told: str
     faults: tuple[str, ...]
     shows: frozenset[str]
     apply: Callable[[], None] = lambda: None
+    seconds: float = 0.5
     sweepers: int = 2
 
 
@@ -55,7 +59,7 @@ def _without_one_transaction() -> None:
 
     def late(connection: Connection, by_job: Any, outbox: Outbox) -> Any:
         connection.connection.commit()
-        time.sleep(0.05)
+        time.sleep(0.7)
         return advance(connection, by_job, outbox)
 
     _replace("advance_jobs", late)
@@ -88,5 +92,6 @@ MUTANTS: Final = {
         faults=("worker killed", "pool process killed"),
         shows=frozenset({"uncounted", "wrong counter"}),
         apply=_without_one_transaction,
+        seconds=0.02,
     ),
 }

@@ -119,6 +119,8 @@ def _build(
     wanted: tuple[str, int, Mapping[str, str]],
 ) -> Stage:
     mutant, workers, changes = wanted
+    sweepers = MUTANTS[mutant].sweepers if mutant else 2
+    slow = str(MUTANTS[mutant].seconds if mutant else 0.06)
     redis_server = stack.enter_context(RedisServer(folder / "redis"))
     database_proxy = stack.enter_context(Proxy(server.port))
     redis_proxy = stack.enter_context(Proxy(redis_server.port))
@@ -127,10 +129,8 @@ def _build(
     environment = parts_environment(
         through.render_as_string(hide_password=False),
         f"redis://127.0.0.1:{redis_proxy.port}/0",
-        {"DRYBEANS_PORT": str(port), MUTANT: mutant, SECONDS: "0.5" if mutant else "0.06"}
-        | dict(changes),
+        {"DRYBEANS_PORT": str(port), MUTANT: mutant, SECONDS: slow} | dict(changes),
     )
-    sweepers = MUTANTS[mutant].sweepers if mutant else 2
 
     def part(name: str, *words: str) -> Part:
         return Part(name, python(*words), environment | {NAME: name}, folder)
