@@ -23,7 +23,12 @@ from tests.chaos.stage import Stage, a_stage
 from tests.chaos.worker import SECONDS
 from tests.servers import MariaDBServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    # Connections that were cut on purpose are closed when their turn comes.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 # What the product starts with; the fault suite has shorter times.
 LEASE_SECONDS = 15.0

@@ -20,7 +20,12 @@ FAULTS = (
     "sweepers killed",
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    # Connections that were cut on purpose are closed when their turn comes.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 def strike(plan: Plan, server: MariaDBServer, beans: Beans) -> Report:
