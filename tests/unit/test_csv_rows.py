@@ -225,15 +225,16 @@ def test_the_first_flaw_in_the_models_order_is_told() -> None:
     assert error.field == "Area"
 
 
-@pytest.mark.parametrize("count", [3, MANY])
-def test_ids_are_echoed_as_they_stand(count: int) -> None:
+@pytest.mark.parametrize("bad", [None, 1])
+def test_ids_are_echoed_as_they_stand(bad: int | None) -> None:
     """Spaces, zeros and all; also that of a row with an error, and what looks missing."""
-    names = ["007", " x ", "NA", "", "1e5", "=1+1"]
-    lines = [f"1,{names[at % 6]},{'x' if at == 1 else 2},3,b" for at in range(count)]
+    names = ["007", " x ", "NA", "", "1e5", "=1-1"]
+    lines = [f"1,{names[at % 6]},{'x' if at == bad else 2},3,b" for at in range(MANY)]
 
-    rows = read_lines(table(*lines), LAYOUT, count, 2)
+    rows = read_lines(table(*lines), LAYOUT, MANY, 2)
 
-    assert rows.ids == [names[at % 6] for at in range(count)]
+    assert rows.ids == [names[at % 6] for at in range(MANY)]
+    assert (read_clean(table(*lines), LAYOUT, MANY) is None) == (bad is not None)
 
 
 def test_a_short_line_has_its_id_if_it_comes_that_far() -> None:

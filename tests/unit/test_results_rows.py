@@ -100,9 +100,9 @@ def test_the_input_of_a_csv_comes_back_as_it_was_written() -> None:
     stored = a_result(
         *("a", None, None, None),
         first_line=2,
-        lines=[2, 4, 5, 6],
+        lines=[2, 5, 6, 7],
         errors=(BAD,),
-        input=csv_input("1.50;x;2;+3e0;n", "", "1;y", 'a;b;"c;d";"e""f";g;h', "1;2\r3"),
+        input=csv_input("1.50;x;2;+3e0;n", "", " \t", "1;y", 'a;b;"c;d";"e""f";g;h', "1;2\r3"),
     )
 
     inputs = [row["input"] for row in row_documents(stored, a_shape(LAYOUT, include_input=True))]
