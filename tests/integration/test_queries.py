@@ -125,7 +125,12 @@ def _scanned(connection: Connection, statement: str, parameters: Any) -> list[st
         details = [row.detail.split() for row in steps]
         return [words[1] for words in details if words[0] == "SCAN"]
     steps = connection.exec_driver_sql(f"EXPLAIN FORMAT=TRADITIONAL {statement}", parameters)
-    return [str(row.table) for row in steps if row.type in {"ALL", "index"}]
+    # A walk along an index that ends at its LIMIT reads few rows, and says so.
+    return [
+        str(row.table)
+        for row in steps
+        if row.type in {"ALL", "index"} and int(row.rows) > _FINISHED_JOBS / 2
+    ]
 
 
 def test_every_query_finds_its_rows_by_an_index(service: Service) -> None:
