@@ -1,17 +1,14 @@
 """Results of a CSV in every form, its failed rows to mend, and what its summary says."""
 
 import csv
-import random
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from io import StringIO
 from typing import Any
 
-import numpy as np
 import pytest
 from werkzeug.test import TestResponse
 
-from tests.beans import COUNT, a_csv, bean_labels, beans, default_model, names, written
+from tests.beans import a_csv, bean_labels, beans, default_model, names, written
 from tests.service import Body, Service, in_parts
 
 Start = Callable[..., Service]
@@ -249,67 +246,3 @@ def test_a_job_without_failed_rows_has_an_empty_table_of_them(service: Service) 
     answer = service.client.get(job["links"]["errors"])
 
     assert answer.text == f"line,error_code,error_field,error_detail,{','.join(names())}\r\n"
-
-
-def jittered(count: int) -> list[list[float]]:
-    """Make rows near the golden ones, of which many are outside the training ranges."""
-    chance = random.Random(11)
-    golden = default_model().golden.rows
-    return [
-        [value * chance.uniform(0.7, 1.3) for value in golden[at % len(golden)]]
-        for at in range(count)
-    ]
-
-
-def straightforward(rows: Sequence[Sequence[float]], labels: Sequence[str | None]) -> Any:
-    """Compute the summary of a job as its documentation tells it."""
-    used = np.array([row for row, label in zip(rows, labels, strict=True) if label is not None])
-    features = default_model().features
-    outside = {
-        feature.name: int(((column < feature.minimum) | (column > feature.maximum)).sum())
-        for feature, column in zip(features, used.T, strict=True)
-    }
-    drift = {}
-    for feature, column in zip(features, used.T, strict=True):
-        assert feature.histogram is not None
-        edges = [-np.inf, *feature.histogram.edges[1:-1], np.inf]
-        actual = np.histogram(column, edges)[0] + 0.5
-        expected = np.array(feature.histogram.counts) + 0.5
-        a, e = actual / actual.sum(), expected / expected.sum()
-        drift[feature.name] = pytest.approx(float(((a - e) * np.log(a / e)).sum()), abs=1e-6)
-    return {
-        "counts": Counter(label for label in labels if label is not None),
-        "out_of_range": {name: count for name, count in outside.items() if count},
-        "drift": drift,
-        "drift_rows": len(used),
-    }
-
-
-@pytest.mark.parametrize("chunk_bytes", [1 << 22, 60_000], ids=["one chunk", "chunks"])
-def test_a_summary_is_what_a_straightforward_computation_gives(
-    start: Start, chunk_bytes: int
-) -> None:
-    """Labels counted, rows out of range and drift by feature; rows with an error do not count."""
-    service = start(chunk_bytes=chunk_bytes)
-    rows = jittered(1500)
-    lines = [[repr(value) for value in row] for row in rows]
-    lines[5][3] = lines[900][0] = "x"
-
-    job = service.run_csv(Body(*in_parts(written([names(), *lines]))))
-
-    assert job["summary"] == straightforward(rows, service.labels(job))
-    assert job["summary"]["drift_rows"] == 1498
-    assert max(job["summary"]["drift"].values()) > 0.25
-
-
-def test_a_job_of_fewer_than_a_hundred_rows_has_no_drift(service: Service) -> None:
-    """It would say more about chance than about the beans."""
-    job = service.run_csv(a_csv(99))
-
-    assert (job["summary"]["drift"], job["summary"]["drift_rows"]) == ({}, 0)
-    assert sum(job["summary"]["counts"].values()) == 99
-
-
-def test_an_unfinished_job_has_no_summary(service: Service) -> None:
-    """Counts of some rows would be read as those of all."""
-    assert service.job(service.submit(a_csv(COUNT)))["summary"] is None
