@@ -1,7 +1,7 @@
 """Results as NDJSON and CSV, and failed rows as a CSV to mend."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from io import StringIO
 
@@ -28,6 +28,7 @@ from tests.results import (
     json_input,
 )
 
+Writer = Callable[[Iterable[StoredResult], ResultShape], Iterator[bytes]]
 MISSING = RowError(row=1, line=3, code="missing", field="Area", detail="The value is missing.")
 
 
@@ -53,6 +54,23 @@ def test_ndjson_has_one_object_a_line_chunk_after_chunk() -> None:
         {"row": 1, "label": "b"},
         {"row": 2, "label": "c"},
     ]
+
+
+@pytest.mark.parametrize("write", [ndjson, csv_table, errors_table])
+def test_a_download_takes_a_chunk_only_when_it_is_wanted(write: Writer) -> None:
+    """So its memory is that of one chunk, however many there are, and however slow the reader."""
+    taken: list[int] = []
+
+    def stored() -> Iterator[StoredResult]:
+        for at in range(1000):
+            taken.append(at)
+            yield a_result("a", first_row=at)
+
+    pieces = write(stored(), a_shape())
+    for _ in range(5):
+        next(pieces)
+
+    assert len(taken) <= 5
 
 
 def test_a_table_has_a_header_and_a_line_a_row() -> None:
