@@ -10,6 +10,6 @@ lock() {
 }
 lock "$@" dev.in -o dev.txt
 # One version of a package everywhere: the smaller sets are cut from the largest.
-for name in api worker up; do
+for name in api worker client up; do
   lock -c dev.txt "$name.in" -o "$name.txt"
 done
