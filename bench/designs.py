@@ -7,6 +7,7 @@ import psutil
 
 from bench.parts import MODELS, Service
 from bench.servers import Place
+from bench.stock.models import make_tables
 from bench.usage import listener
 from shared.db.engine import open_database
 from shared.db.migrate import upgrade
@@ -55,6 +56,7 @@ def stock(place: Place, *, workers: int = 2) -> Iterator[Service]:
     """
     port = free_port()
     with place.database("stock") as url:
+        make_tables(url)
         environment = {
             "STOCK_DATABASE_URL": url,
             "STOCK_REDIS_URL": place.redis_url(1),

@@ -7,15 +7,14 @@ from flask import Flask, abort, jsonify, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session, sessionmaker
 
-from bench.stock.models import Base, Job, open_engine
+from bench.stock.models import Job, open_engine
 from bench.stock.tasks import predict
 
 
 def create_app() -> Flask:
-    """Make the application and, if they are missing, its tables."""
+    """Make the application; its tables are there."""
     app = Flask(__name__)
     engine = open_engine(os.environ["STOCK_DATABASE_URL"])
-    Base.metadata.create_all(engine)
     sessions = sessionmaker(engine, expire_on_commit=False)
 
     @app.get("/healthz")

@@ -34,3 +34,10 @@ def open_engine(url: str) -> Engine:
     return create_engine(
         url, pool_size=16, pool_pre_ping=True, pool_recycle=1800, connect_args=arguments
     )
+
+
+def make_tables(url: str) -> None:
+    """Make the tables once, before the processes that would all make them at the same time."""
+    engine = open_engine(url)
+    Base.metadata.create_all(engine)
+    engine.dispose()

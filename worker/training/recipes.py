@@ -15,6 +15,10 @@ from sklearn.svm import SVC
 from worker.artifacts import Estimator
 
 _INNER_FOLDS: Final = 5
+# Far below what a label hangs on: where a fit stops must not depend on a processor's rounding, or
+# another machine trains another model from the same seed (docs/adr/0010).
+_SVC_TOLERANCE: Final = 1e-6
+_REGRESSION_TOLERANCE: Final = 1e-9
 _ITERATIONS: Final = 5_000
 
 
@@ -43,7 +47,7 @@ def kernel_svc(columns: tuple[int, ...], *, cost: float, gamma: float) -> Pipeli
     return make_pipeline(
         ColumnTransformer([("used", "passthrough", list(columns))]),
         PowerTransformer(),
-        SVC(C=cost, gamma=gamma, decision_function_shape="ovo"),
+        SVC(C=cost, gamma=gamma, decision_function_shape="ovo", tol=_SVC_TOLERANCE),
     )
 
 
@@ -55,7 +59,10 @@ def margin_regression() -> Pipeline:
     the votes' winner, and probabilities are better than with margins alone.
     """
     both = FeatureUnion([("margins", "passthrough"), ("squashed", FunctionTransformer(np.tanh))])
-    return make_pipeline(both, LogisticRegression(max_iter=_ITERATIONS))
+    regression = LogisticRegression(
+        solver="newton-cholesky", tol=_REGRESSION_TOLERANCE, max_iter=_ITERATIONS
+    )
+    return make_pipeline(both, regression)
 
 
 def majority() -> Estimator:
