@@ -1,15 +1,13 @@
 """The parts the routes use, wired from the settings; tests wire others."""
 
-import threading
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import uuid_utils
 
 from api.access import Access, KeyAccess, OpenAccess
 from api.backlog import Backlog, WaterMarks
+from api.catalog import LiveCatalog
 from api.csv.cut import CutLimits
 from api.csv.receive import CsvLimits, ReceiveCsv
 from api.intake import Intake, IntakeLimits
@@ -19,54 +17,14 @@ from api.submit import SubmitJob, SubmitLimits
 from api.together import Together
 from api.uploads import DatabaseUploads
 from api.waiting import Waiter
-from shared.catalog import Catalog
 from shared.db.engine import Database, open_database
 from shared.db.jobs import read_jobs
 from shared.db.listing import backlog, versions
 from shared.db.results import StoredResult, read_whole_results
 from shared.db.submissions import insert_group
-from shared.domain.errors import ModelUnknown
 from shared.domain.jobs import Job, JobId
-from shared.domain.manifest import Manifest
 from shared.queue import MessageQueue
 from shared.settings import Settings
-
-
-class LiveCatalog:
-    """The catalog of models, read again when its folder has changed; looked at once a second."""
-
-    def __init__(self, root: Path) -> None:
-        """Read the catalog at `root`."""
-        self._root = root
-        self._lock = threading.Lock()
-        self._looked = time.monotonic()
-        self._stamp = self._stamps()
-        self._catalog = Catalog.read(root)
-
-    def __call__(self) -> Catalog:
-        """Give the catalog as it is now."""
-        with self._lock:
-            if time.monotonic() - self._looked > 1:
-                self._looked = time.monotonic()
-                stamp = self._stamps()
-                if stamp != self._stamp:
-                    self._catalog, self._stamp = Catalog.read(self._root), stamp
-            return self._catalog
-
-    def _stamps(self) -> frozenset[tuple[str, int]]:
-        files = self._root.glob("*/**/*.json")
-        return frozenset((str(file), file.stat().st_mtime_ns) for file in files)
-
-    def resolve(self, name: str) -> Manifest:
-        """Find the manifest that `name` stands for. Raises `ModelUnknown`."""
-        return self().resolve(name)
-
-    def manifest_of(self, job: Job) -> Manifest | None:
-        """Give the manifest of the model that `job` was for, or None when it has been removed."""
-        try:
-            return self.resolve(f"{job.model_name}@{job.model_version}")
-        except ModelUnknown:
-            return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
