@@ -1,9 +1,7 @@
 """The Flask application, made from its services."""
 
-import re
 from typing import Final
 
-import uuid_utils
 from flask import Flask, Response, g, request
 
 from api.access import OpenAccess, record_refusal
@@ -21,6 +19,7 @@ from api.routes import (
     results,
 )
 from api.services import Services
+from api.watching import watch_requests
 from shared.domain.errors import DryBeansError
 
 _PUBLIC: Final = frozenset(
@@ -33,7 +32,6 @@ _PUBLIC: Final = frozenset(
         "protocols.ready",
     }
 )
-_REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 def create_app(services: Services) -> Flask:
@@ -44,9 +42,9 @@ def create_app(services: Services) -> Flask:
     register_errors(app, max_body_bytes=services.settings.max_body_bytes)
     for part in (health, home, jobs, listing, changes, events, results, models, predict, protocols):
         app.register_blueprint(part.blueprint(services))
-    app.before_request(_take_request_id)
+    watch_requests(app)
     app.before_request(lambda: _admit(services))
-    app.after_request(_give_request_id)
+    app.after_request(_harden)
     return app
 
 
@@ -62,12 +60,6 @@ def _admit(services: Services) -> None:
         raise
 
 
-def _take_request_id() -> None:
-    given = request.headers.get("X-Request-ID", "")
-    g.request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid_utils.uuid7())
-
-
-def _give_request_id(response: Response) -> Response:
-    response.headers["X-Request-ID"] = g.request_id
+def _harden(response: Response) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response

@@ -8,7 +8,7 @@ from typing import Final
 from flask import Request
 
 from shared.db.idempotency import KnownKey
-from shared.domain.chunks import Idempotency
+from shared.domain.chunks import NO_TRAIL, Idempotency, Trail
 from shared.domain.errors import KeyInFlight, KeyReused, RequestInvalid
 
 _KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
@@ -34,9 +34,10 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Whose request makes a job, and under which idempotency key, if any."""
+    """Whose request makes a job, which one, and under which idempotency key, if any."""
 
     owner: str = ""
+    trail: Trail = NO_TRAIL
     key_hash: str | None = None
     fingerprint: Fingerprint | None = None
 

@@ -83,6 +83,7 @@ class SubmitJob:
             retention=options.retention,
             created_at=created,
             deadline_at=created + self.limits.deadline,
+            trail=origin.trail,
             chunks=tuple(_cut(rows, self.limits.chunk_rows, len(manifest.features))),
         )
 

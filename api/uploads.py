@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from shared.db.engine import Database
@@ -29,6 +29,7 @@ class DatabaseUploads:
     def begin(self, submission: Submission, /) -> None:
         """Store the job without chunks."""
         self.database.write(lambda c: begin_upload(c, submission, self.outbox, self.patience))
+        log.info("upload_begins", extra={"job": submission.id})
 
     def add(self, submission: Submission, chunk: NewChunk, /) -> None:
         """Store the next chunk. Raises `UploadStopped` when the job has ended meanwhile."""
@@ -40,7 +41,7 @@ class DatabaseUploads:
     def complete(self, submission: Submission, /) -> None:
         """Close the upload. Raises `UploadStopped` when the job has ended meanwhile."""
         released = self.database.write(lambda c: complete_upload(c, submission, self.outbox))
-        self.publish(released)
+        self.publish([replace(dispatch, trail=submission.trail) for dispatch in released])
 
     def fail(self, job: JobId, failure: JobFailure, /) -> None:
         """Fail the job and erase its rows; if the database is down, the sweep will do it."""

@@ -2,11 +2,14 @@
 
 import logging
 import sys
+from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Literal
 
 import orjson
 
+_bound: ContextVar[Mapping[str, object]] = ContextVar("bound", default={})  # noqa: B039 - read only
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -20,7 +23,8 @@ class EventFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Write the record as one line, then the traceback if there is one."""
-        fields = {k: v for k, v in vars(record).items() if k not in _STANDARD}
+        fields = dict(_bound.get())
+        fields.update((k, v) for k, v in vars(record).items() if k not in _STANDARD)
         return self._write(record, fields)
 
     def _text(self, record: logging.LogRecord, fields: dict[str, object]) -> str:
@@ -40,6 +44,11 @@ class EventFormatter(logging.Formatter):
         if record.exc_info:
             event["traceback"] = self.formatException(record.exc_info)
         return orjson.dumps(event | fields, default=str).decode()
+
+
+def bind(**fields: object) -> None:
+    """Add `fields`, and no earlier ones, to every event of this thread or request from now on."""
+    _bound.set(fields)
 
 
 def start_logging(level: str, style: Literal["text", "json"]) -> None:

@@ -4,7 +4,7 @@ The only module outside the worker's own that knows Celery.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 from uuid import uuid4
@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from shared.domain.chunks import Dispatch, MessageLimits, pack_messages
+from shared.domain.chunks import Dispatch, MessageLimits, Trail, pack_messages
 from shared.domain.errors import QueueDown
 from shared.domain.jobs import ChunkRef, JobId, Queue
 
@@ -23,6 +23,9 @@ RUN_TASK: Final = "drybeans.run.1"
 # Messages that may wait in a queue: some seconds of work, and never more in Redis.
 FULL: Final = 64
 _EPOCH: Final = "drybeans:epoch"
+_REQUESTS: Final = "drybeans_requests"
+_TRACES: Final = "drybeans_traces"
+_SHOWN: Final = 20
 
 # A reason for each stands in docs/adr/0003.
 _SHARED_OPTIONS: Final = {
@@ -85,18 +88,25 @@ class MessageQueue:
             raise QueueDown
         sent = 0
         room: dict[Queue, int] = {}
+        dispatches = list(dispatches)
+        trails = {dispatch.ref: dispatch.trail for dispatch in dispatches}
         for queue, refs in pack_messages(dispatches, self._limits):
             if queue not in room:
                 room[queue] = self._full - self.waiting(queue)
             if room[queue] > 0:
-                self._guard(partial(self._send, queue, refs))
+                self._guard(partial(self._send, queue, [(ref, trails[ref]) for ref in refs]))
                 room[queue] -= 1
                 sent += 1
         return sent
 
-    def _send(self, queue: Queue, refs: Sequence[ChunkRef]) -> None:
+    def _send(self, queue: Queue, chunks: Sequence[tuple[ChunkRef, Trail]]) -> None:
         self._celery.send_task(
-            RUN_TASK, args=[[[ref.job, ref.seq] for ref in refs]], queue=queue.value, retry=False
+            RUN_TASK,
+            args=[[[ref.job, ref.seq] for ref, _ in chunks]],
+            queue=queue.value,
+            retry=False,
+            headers=_headers(chunks),
+            argsrepr=_shown([ref for ref, _ in chunks]),
         )
 
     def _guard(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - Redis is loosely typed
@@ -121,6 +131,46 @@ class MessageQueue:
     def mark_memory(self) -> None:
         """Mark Redis, once all that it may have lost is due to be published again."""
         self._guard(lambda: self._redis.set(_EPOCH, uuid4().hex))
+
+
+def _headers(chunks: Sequence[tuple[ChunkRef, Trail]]) -> dict[str, list[str]]:
+    """Write the trails of a message's jobs, in the order of its references.
+
+    Beside the message and not in it: a worker may be of another release, and needs none of it.
+    """
+    trails = {ref.job: trail for ref, trail in chunks}
+    return {
+        name: values
+        for name, values in (
+            (_REQUESTS, [trail.request_id for trail in trails.values()]),
+            (_TRACES, [trail.traceparent for trail in trails.values()]),
+        )
+        if any(values)
+    }
+
+
+def _shown(refs: Sequence[ChunkRef]) -> str:
+    """Write what Flower shows of a message: its first chunks, and how many more."""
+    words = [f"{ref.job}/{ref.seq}" for ref in refs[:_SHOWN]]
+    more = len(refs) - len(words)
+    return ", ".join(words) + (f" and {more} more" if more else "")
+
+
+def trails_of(refs: Sequence[ChunkRef], headers: Mapping[str, Any] | None) -> dict[JobId, Trail]:
+    """Read the trail of each job of a message; without them, or with wrong ones, there is none."""
+    given = headers or {}
+    ids = list(dict.fromkeys(ref.job for ref in refs))
+    requests, traces = (_texts(given.get(name), len(ids)) for name in (_REQUESTS, _TRACES))
+    return {
+        job: Trail(request_id=request_id, traceparent=traceparent)
+        for job, request_id, traceparent in zip(ids, requests, traces, strict=True)
+    }
+
+
+def _texts(values: object, count: int) -> list[str]:
+    if isinstance(values, list) and len(values) == count:
+        return [value if isinstance(value, str) else "" for value in values]
+    return [""] * count
 
 
 def refs_of(message: Sequence[Sequence[Any]]) -> list[ChunkRef]:

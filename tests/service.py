@@ -21,7 +21,7 @@ from werkzeug.test import TestResponse
 from api.app import create_app
 from api.services import build_services
 from shared.domain.jobs import TERMINAL, JobId, Queue
-from shared.queue import refs_of
+from shared.queue import refs_of, trails_of
 from shared.settings import Settings
 from worker.lifecycle import new_runner
 from worker.models import Models
@@ -67,8 +67,10 @@ class Service:
             while (taken := self._redis.rpop(queue.value)) is not None:
                 # Celery's own form: base64 of [arguments, keywords, and what it adds].
                 assert isinstance(taken, bytes)
-                (message,), _, _ = orjson.loads(b64decode(orjson.loads(taken)["body"]))
-                self.run(refs_of(message))
+                envelope = orjson.loads(taken)
+                (message,), _, _ = orjson.loads(b64decode(envelope["body"]))
+                refs = refs_of(message)
+                self.run(refs, trails_of(refs, envelope["headers"]))
                 messages += 1
         return messages
 

@@ -5,19 +5,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import groupby
+from types import MappingProxyType
 
 from shared.db.claims import Claimant, claim, extend, give_back
 from shared.db.engine import Database
 from shared.db.finishes import Finished, finish
-from shared.domain.chunks import ChunkResult, Claimed, Outbox
+from shared.domain.chunks import NO_TRAIL, ChunkResult, Claimed, Dispatch, Outbox
 from shared.domain.errors import DatabaseDown, QueueDown
 from shared.domain.jobs import ChunkRef, JobFailure, RetryPolicy
 from shared.queue import MessageQueue
 from worker.models import Models
 from worker.predict import predict_chunks
+from worker.watching import BatchWatch, Trails
 
 log = logging.getLogger(__name__)
 
@@ -36,19 +38,24 @@ class RunBatch:
     lease: timedelta
     retry: RetryPolicy
     outbox: Outbox
+    watch: BatchWatch = field(default_factory=BatchWatch)
     patience: timedelta = timedelta(seconds=60)
 
-    def __call__(self, refs: Sequence[ChunkRef]) -> None:
-        """Finish those of `refs` that nobody else has claimed."""
-        begun = time.monotonic()
-        claimant = Claimant(token=self.new_token(), lease=self.lease)
-        claimed = self.database.write(lambda connection: claim(connection, refs, claimant))
-        if not claimed:
-            return
-        with self._held(claimed, claimant):
-            outcomes = self._outcomes(claimed)
-            finished = self._finish(outcomes) if outcomes else None
-        self._report(claimed, finished, time.monotonic() - begun)
+    def __call__(self, refs: Sequence[ChunkRef], trails: Trails = MappingProxyType({})) -> None:
+        """Finish those of `refs` that nobody else has claimed; `trails` say whence they came."""
+        with self.watch.batch(trails) as seen:
+            claimant = Claimant(token=self.new_token(), lease=self.lease)
+            with seen.step("claim"):
+                claimed = self.database.write(lambda connection: claim(connection, refs, claimant))
+            seen.claimed(claimed)
+            if not claimed:
+                return
+            with self._held(claimed, claimant):
+                with seen.step("predict"):
+                    outcomes = self._outcomes(claimed)
+                with seen.step("finish"):
+                    finished = self._finish(outcomes, trails) if outcomes else None
+            seen.finished(outcomes, finished)
 
     def _outcomes(self, claimed: Sequence[Claimed]) -> list[ChunkResult]:
         outcomes: list[ChunkResult] = []
@@ -78,7 +85,7 @@ class RunBatch:
             )
             return None
 
-    def _finish(self, outcomes: Sequence[ChunkResult]) -> Finished:
+    def _finish(self, outcomes: Sequence[ChunkResult], trails: Trails) -> Finished:
         until = time.monotonic() + self.patience.total_seconds()
         while True:
             try:
@@ -91,12 +98,12 @@ class RunBatch:
                     raise
                 time.sleep(1)
             else:
-                self._publish(finished)
+                self._publish(finished.released, trails)
                 return finished
 
-    def _publish(self, finished: Finished) -> None:
+    def _publish(self, released: Sequence[Dispatch], trails: Trails) -> None:
         try:
-            self.queue.publish(finished.released)
+            self.queue.publish(replace(d, trail=trails.get(d.ref.job, NO_TRAIL)) for d in released)
         except QueueDown as error:
             log.warning("publish_failed", extra={"reason": error.detail})
 
@@ -118,21 +125,6 @@ class RunBatch:
                 self.database.write(lambda connection: extend(connection, claimed, claimant))
             except DatabaseDown as error:
                 log.warning("heartbeat_failed", extra={"reason": error.detail})
-
-    def _report(
-        self, claimed: Sequence[Claimed], finished: Finished | None, seconds: float
-    ) -> None:
-        for ref in finished.lost if finished else ():
-            log.warning("claim_lost", extra={"job": ref.job, "chunk": ref.seq})
-        log.info(
-            "batch_finished",
-            extra={
-                "chunks": len(claimed),
-                "rows": sum(chunk.row_count for chunk in claimed),
-                "jobs": len(finished.jobs) if finished else 0,
-                "seconds": round(seconds, 4),
-            },
-        )
 
 
 def _by_model(claimed: Sequence[Claimed]) -> Iterator[list[Claimed]]:

@@ -1,16 +1,20 @@
 """The one Celery task: an adapter between a message and the batch run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 from celery import Celery
 
-from shared.domain.jobs import ChunkRef
-from shared.queue import RUN_TASK, refs_of
+from shared.logs import bind
+from shared.queue import RUN_TASK, refs_of, trails_of
+from worker.run import RunBatch
 
 
-def register(app: Celery, runner: Callable[[], Callable[[Sequence[ChunkRef]], None]]) -> None:
+def register(app: Celery, runner: Callable[[], RunBatch]) -> None:
     """Add the task to `app`; `runner` gives the batch run of the process that asks."""
 
-    @app.task(name=RUN_TASK)
-    def run(message: list[list[object]]) -> None:
-        runner()(refs_of(message))
+    @app.task(name=RUN_TASK, bind=True)
+    def run(self: Any, message: list[list[object]]) -> None:  # noqa: ANN401 - Celery's own
+        bind(message=self.request.id)
+        refs = refs_of(message)
+        runner()(refs, trails_of(refs, self.request.headers))

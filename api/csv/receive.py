@@ -120,6 +120,7 @@ class ReceiveCsv:
             retention=options.retention,
             created_at=created,
             deadline_at=created + self.limits.deadline,
+            trail=origin.trail,
             chunks=(),
         )
 

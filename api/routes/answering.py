@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from api.idempotency import Origin
-from api.routes.finding import check_room, find_job, owner
+from api.routes.finding import check_room, find_job, note_job, read_origin
 from api.routes.results import read_rows
 from api.services import Services
 from shared.domain.errors import Fault, RequestInvalid, WaitTimedOut
@@ -14,7 +13,9 @@ from shared.domain.jobs import Job, JobState
 def submit_now(services: Services, document: Mapping[str, Any]) -> Job:
     """Submit the job in `document` in the caller's name."""
     check_room(services)
-    return services.submit(document, Origin(owner=owner()))
+    job = services.submit(document, read_origin())
+    note_job(job)
+    return job
 
 
 def await_rows(services: Services, job: Job, locate: Callable[[int], str]) -> list[dict[str, Any]]:

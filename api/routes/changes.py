@@ -1,11 +1,12 @@
 """What a client may do to a job: cancel it, run it again, delete it."""
 
+from dataclasses import replace
 from http import HTTPStatus
 
 from flask import Blueprint, Response
 
 from api.responses import json_response
-from api.routes.finding import check_room, describe, find_job, read_id
+from api.routes.finding import check_room, describe, find_job, note_job, read_id, read_origin
 from api.services import Services, new_job_id, utc_now
 from shared.db.retries import retry_job
 from shared.db.stops import bury, stop_job
@@ -35,10 +36,12 @@ def blueprint(services: Services) -> Blueprint:
         dispatches = database.write(
             lambda c: retry_job(c, read_id(job_id), again, utc_now(), services.settings.outbox)
         )
-        services.publisher.offer(dispatches)
+        trail = read_origin().trail
+        services.publisher.offer([replace(dispatch, trail=trail) for dispatch in dispatches])
         headers = {"Location": f"/jobs/{again}", "Retry-After": "1"}
-        document = describe(services, find_job(services, again))
-        return json_response(document, HTTPStatus.ACCEPTED, headers)
+        job = find_job(services, again)
+        note_job(job)
+        return json_response(describe(services, job), HTTPStatus.ACCEPTED, headers)
 
     @routes.delete("/jobs/<job_id>")
     def delete(job_id: str) -> Response:

@@ -7,6 +7,7 @@ from flask import g
 
 from api.access import Caller
 from api.documents import job_document
+from api.idempotency import Origin
 from api.services import Services
 from shared.domain.errors import JobDeleted, JobNotFound
 from shared.domain.jobs import Job, JobId
@@ -16,6 +17,16 @@ def owner() -> str:
     """Give the owner of the present request: the id of its API key, empty where keys are off."""
     caller: Caller = g.caller
     return caller.owner
+
+
+def read_origin() -> Origin:
+    """Give whose the present request is, and which one."""
+    return Origin(owner=owner(), trail=g.trail)
+
+
+def note_job(job: Job) -> None:
+    """Have the line that the log gets of the present request name the job that it made."""
+    g.job = job.id
 
 
 def find_job(services: Services, job_id: str) -> Job:

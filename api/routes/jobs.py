@@ -1,6 +1,7 @@
 """Jobs: submit them and look at them."""
 
 import re
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import Final
@@ -11,7 +12,7 @@ from api.csv.body import read_body
 from api.idempotency import Fingerprint, Origin, check_same, read_key
 from api.reading import read_json
 from api.responses import json_response
-from api.routes.finding import check_room, describe, find_job, owner
+from api.routes.finding import check_room, describe, find_job, note_job, read_origin
 from api.routes.results import MOST_INLINE, read_rows
 from api.services import Services
 from shared.db.idempotency import KnownKey, find_key
@@ -30,11 +31,12 @@ def blueprint(services: Services) -> Blueprint:
     def submit() -> Response:
         check_room(services)
         key = read_key(request)
-        origin = Origin(
-            owner=owner(), key_hash=key, fingerprint=Fingerprint(request) if key else None
+        origin = replace(
+            read_origin(), key_hash=key, fingerprint=Fingerprint(request) if key else None
         )
         known = _known(services, origin)
         job = _replay(services, origin, known) if known else _submit(services, origin)
+        note_job(job)
         waited = _wait_asked()
         if waited is not None and not job.finished and services.waiter.wait(job.id, waited):
             job = find_job(services, job.id)

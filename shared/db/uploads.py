@@ -86,6 +86,7 @@ def _dispatch(submission: Submission, chunk: NewChunk) -> Dispatch:
         queue=Queue(submission.queue),
         row_count=chunk.row_count,
         alone=True,
+        trail=submission.trail,
     )
 
 

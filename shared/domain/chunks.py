@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 from shared.domain.csv_layout import CsvLayout
 from shared.domain.jobs import ChunkRef, JobFailure, JobId, JobState, Queue
@@ -47,6 +48,20 @@ class Idempotency:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trail:
+    """Which request a chunk came with, for logs and traces; nothing depends on it.
+
+    `traceparent` is the request's place in a trace as W3C writes it, empty where none is kept.
+    """
+
+    request_id: str = ""
+    traceparent: str = ""
+
+
+NO_TRAIL: Final = Trail()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
     """A job that has been checked and not yet been committed.
 
@@ -69,6 +84,7 @@ class Submission:
     created_at: datetime
     deadline_at: datetime
     state: JobState = JobState.QUEUED
+    trail: Trail = NO_TRAIL
     chunks: tuple[NewChunk, ...]
 
     @property
@@ -89,6 +105,7 @@ class Submission:
                 queue=self.queue,
                 row_count=chunk.row_count,
                 alone=len(self.chunks) > 1,
+                trail=self.trail,
             )
             for chunk in self.chunks[:window]
         ]
@@ -154,6 +171,7 @@ class Dispatch:
     queue: Queue
     row_count: int
     alone: bool = False
+    trail: Trail = NO_TRAIL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

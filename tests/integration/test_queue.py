@@ -10,10 +10,10 @@ import orjson
 import pytest
 from redis import Redis
 
-from shared.domain.chunks import Dispatch, MessageLimits
+from shared.domain.chunks import Dispatch, MessageLimits, Trail
 from shared.domain.errors import QueueDown
 from shared.domain.jobs import ChunkRef, JobId, Queue
-from shared.queue import RUN_TASK, MessageQueue, refs_of
+from shared.queue import RUN_TASK, MessageQueue, refs_of, trails_of
 from tests.servers import RedisServer
 
 LIMITS = MessageLimits(rows=100, chunks=3)
@@ -55,6 +55,50 @@ def test_a_message_carries_references_and_nothing_else(redis: Redis, redis_url: 
     assert [refs_of(argument) for argument in arguments(message)] == [
         [a_dispatch(0).ref, a_dispatch(1).ref]
     ]
+
+
+def a_chunk(number: int) -> Dispatch:
+    """Make a job's only chunk, which came with a request of the same number."""
+    ref = ChunkRef(job=JobId(f"0190a0b0-0000-7000-8000-{number:012}"), seq=0)
+    trail = Trail(request_id=f"request-{number}")
+    return Dispatch(ref=ref, queue=Queue.INTERACTIVE, row_count=1, trail=trail)
+
+
+def test_the_requests_of_a_message_travel_beside_it(redis: Redis, redis_url: str) -> None:
+    """In its headers, so that the message itself stays what every release understands."""
+    queue = MessageQueue(redis_url, MessageLimits(rows=100, chunks=100))
+
+    queue.publish([a_chunk(1), a_chunk(2)])
+
+    (message,) = messages(redis)
+    (argument,) = arguments(message)
+    refs = refs_of(argument)
+    assert refs == [a_chunk(1).ref, a_chunk(2).ref]
+    trails = trails_of(refs, message["headers"])
+    assert [trails[ref.job].request_id for ref in refs] == ["request-1", "request-2"]
+
+
+@pytest.mark.parametrize(
+    "headers", [None, {}, {"drybeans_requests": ["one"]}, {"drybeans_requests": "xy"}]
+)
+def test_a_message_without_its_requests_is_as_good(headers: dict[str, Any] | None) -> None:
+    """The sweep does not know them, and another release may write other ones."""
+    refs = [a_chunk(1).ref, a_chunk(2).ref]
+
+    assert trails_of(refs, headers) == {ref.job: Trail() for ref in refs}
+
+
+def test_flower_is_shown_the_first_chunks_of_a_message(redis: Redis, redis_url: str) -> None:
+    """By job and number, and how many more there are; the whole list would be kilobytes."""
+    queue = MessageQueue(redis_url, MessageLimits(rows=100, chunks=100))
+    some = [a_chunk(number) for number in range(25)]
+
+    queue.publish(some)
+
+    (message,) = messages(redis)
+    shown = message["headers"]["argsrepr"]
+    assert shown.startswith(f"{some[0].ref.job}/0, {some[1].ref.job}/0, ")
+    assert shown.endswith(f"{some[19].ref.job}/0 and 5 more")
 
 
 def test_messages_wait_in_the_queue_of_their_chunks(redis_url: str) -> None:

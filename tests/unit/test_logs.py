@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from shared.logs import EventFormatter, start_logging
+from shared.logs import EventFormatter, bind, start_logging
 
 
 def line(style: Literal["text", "json"], event: str = "job_finished", **fields: object) -> str:
@@ -57,6 +57,18 @@ def test_a_field_of_any_type_can_be_logged() -> None:
     shown = json.loads(line("json", job=number, error=ValueError("x"), path={1}))
 
     assert (shown["job"], shown["error"], shown["path"]) == (str(number), "x", "{1}")
+
+
+def test_what_was_bound_stands_in_every_line() -> None:
+    """Ids are said once, where a request or a message enters; a field of the event's own wins."""
+    bind(request_id="r1", rows=1)
+    try:
+        assert line("text", rows=3).endswith("job_finished request_id=r1 rows=3")
+        bind(message="m1")
+        assert line("text").endswith("job_finished message=m1")
+    finally:
+        bind()
+    assert line("text").endswith("job_finished")
 
 
 @pytest.mark.parametrize("style", ["text", "json"])
