@@ -51,7 +51,7 @@ def test_every_chunk_of_an_upload_names_its_request(
     service.finish(job)
 
     runs = lines(heard, "chunks_run")
-    assert len(runs) > 2
+    assert len(runs) > 1
     assert {request for run in runs for request in run["requests"]} == {"upload-1"}
 
 
