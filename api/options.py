@@ -3,16 +3,34 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, Protocol
+from typing import Annotated, Any, Final, Literal, Protocol
 
-from api.reading import Faults, pointer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+)
+
+from api.checking import Shape, check, flaw
 from shared.domain.errors import ModelUnknown
 from shared.domain.manifest import Manifest
 
-OPTIONS: Final = frozenset({"model", "outputs", "labels", "retention_seconds"})
 LABEL_PREFIX: Final = "label."
 _MOST_LABELS: Final = 16
 _LABEL_LENGTH: Final = 64
+
+Output = Literal["label", "probabilities"]
+# MySQL takes texts that differ only in spaces at the end for the same.
+Label = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=_LABEL_LENGTH, pattern=r"^\S(?:[\s\S]*\S)?$"),
+]
 
 
 class Resolve(Protocol):
@@ -24,16 +42,6 @@ class Resolve(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What a client asks for beside the rows."""
-
-    manifest: Manifest
-    outputs: tuple[str, ...]
-    labels: Mapping[str, str]
-    retention: timedelta
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOptions:
     """Reads the options; `longest` is the default and the limit of `retention_seconds`."""
 
@@ -41,71 +49,130 @@ class ReadOptions:
     default_model: str
     longest: timedelta
 
-    def __call__(self, document: Mapping[str, Any], known: frozenset[str]) -> Options:
-        """Read the options in `document`, in which only `known` members may be.
+    def __call__(self, shape: type[Shape], document: Mapping[str, Any]) -> Shape:
+        """Read `document`, in which only the members of `shape` may be.
 
         Raises `RequestInvalid` with every fault.
         """
-        faults = Faults()
-        for name in sorted(document.keys() - known):
-            detail = f"There is no {name[:80]!r} here; known are {', '.join(sorted(known))}."
-            faults.add(pointer(name), "unknown_member", detail)
-        labels = _read_labels(document.get("labels", {}), faults)
-        retention = _read_retention(document.get("retention_seconds"), self.longest, faults)
-        manifest = _read_model(document.get("model", self.default_model), self.resolve, faults)
-        outputs = _read_outputs(document.get("outputs", ["label"]), manifest, faults)
-        faults.raise_any()
-        assert manifest is not None  # noqa: S101 - else there is a fault
-        return Options(manifest=manifest, outputs=outputs, labels=labels, retention=retention)
+        defaults = {"model": self.default_model, "retention_seconds": self.most_retention}
+        return check(shape, {**defaults, **document}, self)
+
+    @property
+    def most_retention(self) -> int:
+        """The longest that a job is kept, in seconds."""
+        return round(self.longest.total_seconds())
 
 
-def _read_model(name: object, resolve: Resolve, faults: Faults) -> Manifest | None:
+def _resolve(name: object, info: ValidationInfo) -> Manifest:
     if not isinstance(name, str):
-        faults.add("/model", "not_text", 'model must be text such as "drybeans" or "drybeans@1".')
-        return None
+        raise flaw("string_type", 'model must be text such as "drybeans" or "drybeans@1".')
+    manifest: Manifest
     try:
-        return resolve(name)
+        manifest = info.context.resolve(name)  # type: ignore[union-attr]
     except ModelUnknown as error:
-        faults.add("/model", error.code, error.detail)
-        return None
+        raise flaw(error.code, error.detail) from None
+    return manifest
 
 
-def _read_outputs(outputs: object, manifest: Manifest | None, faults: Faults) -> tuple[str, ...]:
-    possible = manifest.outputs if manifest else ("label", "probabilities")
-    if not (isinstance(outputs, list) and outputs and all(name in possible for name in outputs)):
-        detail = f"outputs must be a list of one or more of: {', '.join(possible)}."
-        faults.add("/outputs", "outputs", detail)
-        return ()
-    return tuple(name for name in possible if name == "label" or name in outputs)
-
-
-def _read_labels(labels: object, faults: Faults) -> dict[str, str]:
-    if not isinstance(labels, dict) or len(labels) > _MOST_LABELS:
-        detail = f"labels must be an object of at most {_MOST_LABELS} pairs of text."
-        faults.add("/labels", "labels", detail)
-        return {}
-    for name, value in labels.items():
-        if not (_is_label(name) and _is_label(value)):
-            detail = (
-                f"A label is a pair of texts of 1 to {_LABEL_LENGTH} characters, without spaces "
-                "at either end."
-            )
-            faults.add(pointer("labels", name), "label", detail)
+def _few(labels: object) -> object:
+    if isinstance(labels, dict) and len(labels) > _MOST_LABELS:
+        raise flaw("too_long", f"There may be {_MOST_LABELS} labels; these are {len(labels)}.")
     return labels
 
 
-def _is_label(text: object) -> bool:
-    # MySQL takes texts that differ only in spaces at the end for the same.
-    return isinstance(text, str) and 0 < len(text) <= _LABEL_LENGTH and text == text.strip()
+def _check_outputs(outputs: list[Output], info: ValidationInfo) -> list[Output]:
+    manifest: Manifest | None = info.data.get("model")
+    for name in outputs:
+        if manifest is not None and name not in manifest.outputs:
+            possible = ", ".join(manifest.outputs)
+            raise flaw("output_unknown", f"{manifest.id} gives {possible}, and no {name}.")
+    known: tuple[Output, ...] = ("label", "probabilities")
+    return [name for name in known if name == "label" or name in outputs]
 
 
-def _read_retention(seconds: object, longest: timedelta, faults: Faults) -> timedelta:
-    if seconds is None:
-        return longest
-    most = round(longest.total_seconds())
-    whole = isinstance(seconds, int) and not isinstance(seconds, bool)
-    if not whole or not 1 <= seconds <= most:  # type: ignore[operator]
-        detail = f"retention_seconds must be a whole number from 1 to {most}."
-        faults.add("/retention_seconds", "retention_seconds", detail)
-        return longest
-    return timedelta(seconds=seconds)  # type: ignore[arg-type]
+def _check_retention(seconds: int, info: ValidationInfo) -> int:
+    most: int = info.context.most_retention  # type: ignore[union-attr]
+    if seconds > most:
+        raise flaw("less_than_equal", f"retention_seconds can be {most} at most.")
+    return seconds
+
+
+def _required(schema: dict[str, Any]) -> None:
+    # Every option has a default; those of two are the service's.
+    schema["required"] = [name for name in ("instances", "file") if name in schema["properties"]]
+
+
+class JobOptions(BaseModel):
+    """What a client may ask for beside the rows."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, json_schema_extra=_required)
+
+    model: Annotated[Manifest, PlainValidator(_resolve), WithJsonSchema({"type": "string"})] = (
+        Field(
+            description="A model's name for its default version, or a name and a version.",
+            examples=["drybeans", "drybeans@1"],
+        )
+    )
+    outputs: Annotated[list[Output], Field(min_length=1), AfterValidator(_check_outputs)] = Field(
+        default=["label"], description="What to tell of each row; the label always comes."
+    )
+    labels: Annotated[dict[Label, Label], Field(max_length=_MOST_LABELS), BeforeValidator(_few)] = (
+        Field(
+            default={},
+            description="Pairs of text of your own, to find the job by.",
+            examples=[{"batch": "7"}],
+        )
+    )
+    retention_seconds: Annotated[int, Field(ge=1), AfterValidator(_check_retention)] = Field(
+        description="When the job is erased after its end; the default is also the most.",
+        examples=[3600],
+    )
+    validate_only: bool = Field(
+        default=False, description="Tell what is wrong with the rows, and make no job."
+    )
+
+    @property
+    def retention(self) -> timedelta:
+        """How long the job is kept after its end."""
+        return timedelta(seconds=self.retention_seconds)
+
+
+class CsvOptions(JobOptions):
+    """What a client may ask for beside a CSV."""
+
+    on_error: Literal["continue", "abort"] = Field(
+        default="continue",
+        description="Whether a bad row only gets an error, or fails the job.",
+    )
+    max_errors: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="So many bad rows are allowed; one more fails the job."
+    )
+
+    @property
+    def most_errors(self) -> int | None:
+        """How many bad rows are allowed; None for any number."""
+        return 0 if self.on_error == "abort" and self.max_errors is None else self.max_errors
+
+
+class JsonJob(JobOptions):
+    """A job whose rows come as JSON."""
+
+    # Checked row by row when they are packed: a bad row never fails its job.
+    instances: Annotated[
+        Any,
+        WithJsonSchema(
+            {
+                "type": "array",
+                "minItems": 1,
+                "items": {
+                    "anyOf": [
+                        {"type": "array", "items": {"type": "number"}},
+                        {"type": "object", "additionalProperties": {"type": "number"}},
+                    ]
+                },
+            }
+        ),
+    ] = Field(
+        default=None,
+        description="Rows: the model's features in its order, or an object by feature name.",
+    )

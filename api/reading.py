@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 import orjson
 from flask import Request
 
-from shared.domain.errors import BodyMalformed, BodyTypeUnsupported, Fault, RequestInvalid
+from shared.domain.errors import BodyMalformed, BodyTypeUnsupported, RequestInvalid
 
 _MOST_TOKEN: Final = 80
 
@@ -61,21 +61,3 @@ def pointer(*tokens: str | int) -> str:
     """Write a JSON pointer (RFC 6901) of `tokens`; long ones, which are a client's, are cut."""
     cut = (str(token)[:_MOST_TOKEN] for token in tokens)
     return "".join(f"/{token.replace('~', '~0').replace('/', '~1')}" for token in cut)
-
-
-class Faults:
-    """Collects what is wrong with a request, so that a client learns it all at once."""
-
-    def __init__(self) -> None:
-        """Begin with nothing wrong."""
-        self.found: list[Fault] = []
-
-    def add(self, pointer: str, code: str, detail: str) -> None:
-        """Note one thing that is wrong at `pointer`."""
-        self.found.append(Fault(pointer=pointer, code=code, detail=detail))
-
-    def raise_any(self, detail: str = "The request has mistakes; errors lists them.") -> None:
-        """Raise `RequestInvalid` if anything is wrong; a single fault speaks for itself."""
-        if self.found:
-            only = self.found[0].detail if len(self.found) == 1 else detail
-            raise RequestInvalid(only, faults=tuple(self.found))

@@ -6,15 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from api.idempotency import NOBODY, Origin
-from api.options import OPTIONS, Options, ReadOptions
+from api.options import JobOptions, JsonJob, ReadOptions
 from api.reading import pointer
 from shared.domain.chunks import Encoding, NewChunk, Submission
 from shared.domain.errors import BodyTooLarge, Fault, RequestInvalid
 from shared.domain.jobs import Job, JobId, JobState, Queue
-from shared.domain.manifest import Manifest
 from shared.domain.rows import PackedRows, pack
 
-_MEMBERS: Final = OPTIONS | {"instances"}
 _FLOAT64: Final = 8
 
 
@@ -44,30 +42,17 @@ class SubmitJob:
         Raises `RequestInvalid` (with every fault), `ModelUnknown`, `BodyTooLarge`, and what the
         intake raises.
         """
-        options = self.read_options(document, _MEMBERS)
-        rows = self._rows(document, options.manifest)
+        options = self.read_options(JsonJob, document)
+        rows = read_instances(options, self.limits.instances)
+        if len(rows.errors) == rows.count:
+            raise RequestInvalid(_nothing_usable(rows), faults=_row_faults(rows))
         submission = self._submission(options, rows, origin)
         self.accept(submission)
         return as_job(submission)
 
-    def _rows(self, document: Mapping[str, Any], manifest: Manifest) -> PackedRows:
-        instances = document.get("instances")
-        if not isinstance(instances, list) or not instances:
-            detail = "instances must be a list of at least one row."
-            raise RequestInvalid(detail, faults=(_fault("/instances", "instances", detail),))
-        if len(instances) > self.limits.instances:
-            raise BodyTooLarge(
-                f"{len(instances)} rows are more than the {self.limits.instances} that one JSON "
-                "job may have; send several jobs, or a CSV."
-            )
-        rows = pack(instances, manifest.columns)
-        if len(rows.errors) == rows.count:
-            raise RequestInvalid(_nothing_usable(rows), faults=_row_faults(rows))
-        return rows
-
-    def _submission(self, options: Options, rows: PackedRows, origin: Origin) -> Submission:
+    def _submission(self, options: JobOptions, rows: PackedRows, origin: Origin) -> Submission:
         created = self.now()
-        manifest = options.manifest
+        manifest = options.model
         bulk = rows.count > self.limits.interactive_rows
         return Submission(
             id=self.new_id(),
@@ -77,7 +62,7 @@ class SubmitJob:
             model_name=manifest.name,
             model_version=manifest.version,
             model_sha256=manifest.sha256,
-            outputs=options.outputs,
+            outputs=tuple(options.outputs),
             labels=options.labels,
             warnings=(),
             retention=options.retention,
@@ -86,6 +71,23 @@ class SubmitJob:
             trail=origin.trail,
             chunks=tuple(_cut(rows, self.limits.chunk_rows, len(manifest.features))),
         )
+
+
+def read_instances(options: JsonJob, most: int) -> PackedRows:
+    """Read the rows of a JSON job; what is wrong with single rows stands among them.
+
+    Raises `RequestInvalid` when there is no row, `BodyTooLarge` when there are over `most`.
+    """
+    instances = options.instances
+    if not isinstance(instances, list) or not instances:
+        detail = "instances must be a list of at least one row."
+        raise RequestInvalid(detail, faults=(_fault("/instances", "instances", detail),))
+    if len(instances) > most:
+        raise BodyTooLarge(
+            f"{len(instances)} rows are more than the {most} that one JSON job may have; send "
+            "several jobs, or a CSV."
+        )
+    return pack(instances, options.model.columns)
 
 
 def _fault(where: str, code: str, detail: str) -> Fault:

@@ -25,6 +25,7 @@ from shared.domain.errors import BodyMalformed, BodyTooLarge, RequestInvalid, Up
 _MOST_FIELD: Final = 1 << 16
 _MOST_PARTS: Final = 100
 _WHOLE_NUMBERS: Final = frozenset({"retention_seconds", "max_errors"})
+_TRUTHS: Final = {"true": True, "false": False}
 
 
 def read_body(
@@ -161,6 +162,8 @@ def options_of(fields: Mapping[str, list[str]]) -> dict[str, Any]:
             options[name] = [word.strip() for text in values for word in text.split(",")]
         elif name in _WHOLE_NUMBERS and values[-1].isascii() and values[-1].isdigit():
             options[name] = int(values[-1][:18])
+        elif name == "validate_only" and values[-1] in _TRUTHS:
+            options[name] = _TRUTHS[values[-1]]
         else:
             options[name] = values[-1]
     return options | {"labels": labels} if labels else options

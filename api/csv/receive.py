@@ -4,19 +4,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import chain
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from api.csv.cut import CutLimits, Piece, cut_lines, refuse_broken_quotes, take_first_line
 from api.idempotency import NOBODY, Origin
-from api.options import OPTIONS, Options, ReadOptions
+from api.options import CsvOptions, ReadOptions
 from api.submit import as_job
 from shared.domain.chunks import Encoding, NewChunk, Submission
 from shared.domain.csv_layout import Header, read_header
-from shared.domain.errors import DryBeansError, Fault, RequestInvalid
+from shared.domain.errors import DryBeansError, RequestInvalid
 from shared.domain.jobs import Job, JobFailure, JobId, JobState, Queue
 from shared.zstd import compress
-
-_MEMBERS: Final = OPTIONS | {"on_error", "max_errors"}
 
 
 class UploadStore(Protocol):
@@ -71,14 +69,13 @@ class ReceiveCsv:
         Raises `RequestInvalid` (the header does not fit, a line is broken, no rows),
         `UploadIncomplete`, `BodyTooLarge`, `BodyMalformed`, and what intake and database raise.
         """
-        options = self.read_options(document, _MEMBERS)
-        max_errors = _read_max_errors(document)
+        options = self.read_options(CsvOptions, document)
         header, pieces = self._open(options, stream)
         chunks = _chunks(pieces)
         first = next(chunks, None)
         if first is None:
             raise RequestInvalid("The CSV has no rows.")
-        submission = self._submission(options, header, max_errors, origin)
+        submission = self._submission(options, header, origin)
         second = next(chunks, None)
         if second is None:
             whole = self._small(submission, first, origin)
@@ -86,8 +83,8 @@ class ReceiveCsv:
             return as_job(whole)
         return self._receive(submission, chain((first, second), chunks), origin)
 
-    def _open(self, options: Options, stream: Iterator[bytes]) -> tuple[Header, Iterator[Piece]]:
-        manifest = options.manifest
+    def _open(self, options: CsvOptions, stream: Iterator[bytes]) -> tuple[Header, Iterator[Piece]]:
+        manifest = options.model
         head = take_first_line(stream, self.limits.cut.line_bytes)
         names = [feature.name for feature in manifest.features]
         header = read_header(head.text, manifest.columns, names)
@@ -99,9 +96,7 @@ class ReceiveCsv:
         delimiter = header.layout.delimiter
         return header, cut_lines(rest, self.limits.cut, delimiter, first_line)
 
-    def _submission(
-        self, options: Options, header: Header, max_errors: int | None, origin: Origin
-    ) -> Submission:
+    def _submission(self, options: CsvOptions, header: Header, origin: Origin) -> Submission:
         created = self.now()
         return Submission(
             id=self.new_id(),
@@ -109,14 +104,14 @@ class ReceiveCsv:
             idempotency=origin.key(complete=False),
             state=JobState.RECEIVING,
             queue=Queue.BULK,
-            model_name=options.manifest.name,
-            model_version=options.manifest.version,
-            model_sha256=options.manifest.sha256,
-            outputs=options.outputs,
+            model_name=options.model.name,
+            model_version=options.model.version,
+            model_sha256=options.model.sha256,
+            outputs=tuple(options.outputs),
             labels=options.labels,
             warnings=header.warnings,
             layout=header.layout,
-            max_errors=max_errors,
+            max_errors=options.most_errors,
             retention=options.retention,
             created_at=created,
             deadline_at=created + self.limits.deadline,
@@ -162,17 +157,3 @@ def _chunks(pieces: Iterable[Piece]) -> Iterator[NewChunk]:
         )
         seq += 1
         row += piece.row_count
-
-
-def _read_max_errors(document: Mapping[str, Any]) -> int | None:
-    on_error = document.get("on_error", "continue")
-    most = document.get("max_errors")
-    if on_error not in {"continue", "abort"}:
-        raise _refused("on_error", "on_error must be continue or abort.")
-    if most is not None and not (isinstance(most, int) and most >= 0):
-        raise _refused("max_errors", "max_errors must be a whole number of at least 0.")
-    return 0 if on_error == "abort" and most is None else most
-
-
-def _refused(name: str, detail: str) -> RequestInvalid:
-    return RequestInvalid(detail, faults=(Fault(pointer=f"/{name}", code=name, detail=detail),))

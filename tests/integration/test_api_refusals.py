@@ -200,7 +200,7 @@ def test_no_more_than_a_hundred_mistakes_are_listed(service: Service) -> None:
         ({"model": "x" * 100_000}, "/model"),
         ({"model": 2}, "/model"),
         ({"model": None}, "/model"),
-        ({"outputs": ["shap"]}, "/outputs"),
+        ({"outputs": ["shap"]}, "/outputs/0"),
         ({"outputs": None}, "/outputs"),
         ({"outputs": ["label", "probabilities"], "model": "drybeans@1"}, "/outputs"),
         ({"labels": {"k": 1}}, "/labels/k"),

@@ -67,7 +67,7 @@ def test_options_stand_in_the_query_of_a_raw_csv(service: Service) -> None:
         ("?max_errors=-1", "/max_errors"),
         ("?max_errors=few", "/max_errors"),
         ("?model=cats", "/model"),
-        ("?outputs=colour", "/outputs"),
+        ("?outputs=colour", "/outputs/0"),
         ("?retention_seconds=1e3", "/retention_seconds"),
         ("?delimiter=;", "/delimiter"),
     ],
