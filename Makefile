@@ -22,7 +22,7 @@ help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: up
-up: $(UP) ## Run everything on this machine until Ctrl-C (PORT=5000, WORKERS=cores)
+up: $(UP) ## Run everything on this machine until Ctrl-C (PORT=5000, WORKERS=cores, FLOWER=1)
 	@$(BIN)/python -m shared.embedded
 
 .PHONY: demo

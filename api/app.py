@@ -13,6 +13,7 @@ from api.routes import (
     home,
     jobs,
     listing,
+    metrics,
     models,
     predict,
     protocols,
@@ -40,9 +41,10 @@ def create_app(services: Services) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
     app.url_map.strict_slashes = False
     register_errors(app, max_body_bytes=services.settings.max_body_bytes)
-    for part in (health, home, jobs, listing, changes, events, results, models, predict, protocols):
+    parts = (health, home, jobs, listing, changes, events, results, models, predict, protocols)
+    for part in (*parts, metrics):
         app.register_blueprint(part.blueprint(services))
-    watch_requests(app)
+    watch_requests(app, services.metrics)
     app.before_request(lambda: _admit(services))
     app.after_request(_harden)
     return app
@@ -51,13 +53,20 @@ def create_app(services: Services) -> Flask:
 def _admit(services: Services) -> None:
     """Let the request in, or refuse it; what is public needs no key."""
     g.caller = OpenAccess().identify(None)
-    if request.endpoint in _PUBLIC:
+    if request.endpoint in _PUBLIC or _from_prometheus(services):
         return
     try:
         g.caller = services.access.identify(request.headers.get("Authorization"))
     except DryBeansError as error:
         record_refusal(error, method=request.method, path=request.path, address=request.remote_addr)
         raise
+
+
+def _from_prometheus(services: Services) -> bool:
+    """Say whether metrics are asked for on the port that is theirs; elsewhere they need a key."""
+    # By the socket that the request came in at, not by what its head says.
+    port = str(services.settings.metrics_port)
+    return request.endpoint == "metrics.metrics" and request.environ.get("SERVER_PORT") == port
 
 
 def _harden(response: Response) -> Response:

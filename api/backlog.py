@@ -63,6 +63,11 @@ class Backlog:
         seconds = round((waiting + rows) / rate, 1) if rate else None
         return Ahead(rows=waiting, seconds=seconds)
 
+    def look(self) -> Counted:
+        """Give the rows that wait or run, by queue and by the age of their jobs."""
+        self._refresh()
+        return self._counted
+
     def _refresh(self) -> None:
         if time.monotonic() - self._looked < _FRESH or not self._lock.acquire(blocking=False):
             # One request looks; the others go by what was seen last.

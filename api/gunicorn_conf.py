@@ -1,10 +1,15 @@
 """gunicorn's settings; see docs/adr/0004 for what was measured."""
 
+from itertools import count
+from typing import Any
+
+from shared.counting import Slots
 from shared.settings import read_settings
 
 _settings = read_settings()
 
-bind = f"{_settings.host}:{_settings.port}"
+_ports = [port for port in (_settings.port, _settings.metrics_port) if port is not None]
+bind = [f"{_settings.host}:{port}" for port in _ports]
 workers = _settings.api_processes
 worker_class = "gevent"
 worker_connections = 4000
@@ -19,3 +24,32 @@ errorlog = "-"
 loglevel = "warning"
 # Its file would need a writable home.
 control_socket_disable = True
+
+
+def on_starting(server: Any) -> None:  # noqa: ANN401 - as below: gunicorn's own
+    """Have several processes count together; one that is alone counts in its memory."""
+    server.slots = Slots() if workers > 1 else None
+
+
+def pre_fork(server: Any, worker: Any) -> None:  # noqa: ANN401
+    """Give `worker` the first slot that no living one has."""
+    taken = {other.slot for other in server.WORKERS.values()}
+    worker.slot = next(slot for slot in count() if slot not in taken)
+
+
+def post_fork(server: Any, worker: Any) -> None:  # noqa: ANN401
+    """Count in the slot of `worker`."""
+    if server.slots is not None:
+        server.slots.take(worker.slot)
+
+
+def child_exit(server: Any, worker: Any) -> None:  # noqa: ANN401
+    """Forget what holds for a living process only."""
+    if server.slots is not None:
+        server.slots.leave(worker.slot)
+
+
+def on_exit(server: Any) -> None:  # noqa: ANN401
+    """Leave no files behind."""
+    if server.slots is not None:
+        server.slots.close()

@@ -11,18 +11,21 @@ from api.catalog import LiveCatalog
 from api.csv.cut import CutLimits
 from api.csv.receive import CsvLimits, ReceiveCsv
 from api.intake import Intake, IntakeLimits
+from api.measures import counted_publish, counted_store
 from api.options import ReadOptions
 from api.publisher import Publisher
+from api.standing import Standing
 from api.submit import SubmitJob, SubmitLimits
 from api.together import Together
 from api.uploads import DatabaseUploads
 from api.waiting import Waiter
 from shared.db.engine import Database, open_database
 from shared.db.jobs import read_jobs
-from shared.db.listing import backlog, versions
+from shared.db.listing import backlog, running_rows, versions
 from shared.db.results import StoredResult, read_whole_results
 from shared.db.submissions import insert_group
 from shared.domain.jobs import Job, JobId
+from shared.metrics import ApiMetrics
 from shared.queue import MessageQueue
 from shared.settings import Settings
 
@@ -41,6 +44,8 @@ class Services:
     look_up: Together[JobId, Job]
     results_of: Together[JobId, list[StoredResult]]
     backlog: Backlog
+    standing: Standing
+    metrics: ApiMetrics
     access: Access
     submit: SubmitJob
     receive: ReceiveCsv
@@ -79,11 +84,16 @@ def build_services(settings: Settings) -> Services:
         settings.redis_url.get_secret_value(),
         settings.message_limits,
     )
-    publisher = Publisher(queue.publish)
-    intake = _intake(settings, database, publisher)
+    metrics = ApiMetrics()
+    publisher = Publisher(counted_publish(queue.publish, metrics))
+    intake = _intake(settings, database, publisher, metrics)
     catalog = LiveCatalog(settings.model_root)
     read_options = ReadOptions(
         resolve=catalog.resolve, default_model=settings.default_model, longest=settings.retention
+    )
+    waiting = Backlog(
+        lambda: database.read(backlog),
+        WaterMarks(high=settings.high_water_rows, low=settings.low_water_rows),
     )
     return Services(
         settings=settings,
@@ -96,16 +106,31 @@ def build_services(settings: Settings) -> Services:
         results_of=Together(lambda ids: database.read(lambda c: read_whole_results(c, ids))),
         waiter=Waiter(lambda ids: database.read(lambda c: versions(c, ids))),
         access=KeyAccess(database) if settings.api_keys else OpenAccess(),
-        backlog=Backlog(
-            lambda: database.read(backlog),
-            WaterMarks(high=settings.high_water_rows, low=settings.low_water_rows),
-        ),
+        backlog=waiting,
+        metrics=metrics,
+        standing=_standing(database, queue, waiting, catalog),
         submit=_submit(settings, read_options, intake),
         receive=_receive(settings, read_options, intake, database, publisher),
     )
 
 
-def _intake(settings: Settings, database: Database, publisher: Publisher) -> Intake:
+def _standing(
+    database: Database, queue: MessageQueue, waiting: Backlog, catalog: LiveCatalog
+) -> Standing:
+    return Standing(
+        ping_database=database.ping,
+        ping_redis=queue.ping,
+        backlog=waiting.look,
+        running=lambda: database.read(running_rows),
+        messages=queue.waiting,
+        beats=queue.beats,
+        catalog=catalog,
+    )
+
+
+def _intake(
+    settings: Settings, database: Database, publisher: Publisher, metrics: ApiMetrics
+) -> Intake:
     limits = IntakeLimits(
         jobs=settings.intake_jobs,
         bytes=settings.intake_bytes,
@@ -113,7 +138,9 @@ def _intake(settings: Settings, database: Database, publisher: Publisher) -> Int
         seconds=settings.database_answer_seconds,
     )
     return Intake(
-        lambda group: database.write(lambda c: insert_group(c, group, settings.outbox)),
+        counted_store(
+            lambda group: database.write(lambda c: insert_group(c, group, settings.outbox)), metrics
+        ),
         publisher.offer,
         limits,
     )

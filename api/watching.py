@@ -1,4 +1,4 @@
-"""Sees every request: gives it an id, and writes the line that the log has of it."""
+"""Sees every request: gives it an id, counts it, and writes its line in the log."""
 
 import logging
 import re
@@ -10,6 +10,7 @@ from flask import Flask, Response, g, request
 
 from shared.domain.chunks import Trail
 from shared.logs import bind
+from shared.metrics import ApiMetrics
 
 log = logging.getLogger(__name__)
 
@@ -22,14 +23,15 @@ _PROBES: Final = frozenset(
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def watch_requests(app: Flask) -> None:
+def watch_requests(app: Flask, metrics: ApiMetrics) -> None:
     """Watch the requests of `app`: to be called before anything else looks at them."""
-    app.before_request(_begin)
-    app.after_request(_end)
+    app.before_request(lambda: _begin(metrics))
+    app.after_request(lambda response: _end(response, metrics))
     app.teardown_request(lambda _: bind())
 
 
-def _begin() -> None:
+def _begin(metrics: ApiMetrics) -> None:
+    metrics.in_progress.inc()
     g.began = time.perf_counter()
     given = request.headers.get("X-Request-ID", "")
     request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid_utils.uuid7())
@@ -43,15 +45,17 @@ def _named_job() -> str:
     return named if _JOB_ID.fullmatch(named) else ""
 
 
-def _end(response: Response) -> Response:
+def _end(response: Response, metrics: ApiMetrics) -> Response:
     trail: Trail = g.trail
     response.headers["X-Request-ID"] = trail.request_id
     began: float = g.began
     route = request.url_rule.rule if request.url_rule else "none"
+    method = request.method if request.method in _METHODS else "other"
+    status = response.status_code
     fields: dict[str, object] = {
-        "method": request.method if request.method in _METHODS else "other",
+        "method": method,
         "route": route,
-        "status": response.status_code,
+        "status": status,
         "request_id": trail.request_id,
     }
     if owner := getattr(g.get("caller"), "owner", ""):
@@ -64,6 +68,9 @@ def _end(response: Response) -> Response:
         # A stream ends long after its first byte was sent.
         seconds = round(time.perf_counter() - began, 6)
         log.log(level, "request", extra=fields | {"seconds": seconds})
+        metrics.in_progress.dec()
+        metrics.requests.labels(method, route, str(status)).inc()
+        metrics.request_seconds.labels(method, route).observe(seconds)
 
     response.call_on_close(closed)
     return response

@@ -26,6 +26,9 @@ _EPOCH: Final = "drybeans:epoch"
 _REQUESTS: Final = "drybeans_requests"
 _TRACES: Final = "drybeans_traces"
 _SHOWN: Final = 20
+_WORKERS: Final = "drybeans:workers"
+_REMEMBERED: Final = 900.0
+_MOST_WORKERS: Final = 500
 
 # A reason for each stands in docs/adr/0003.
 _SHARED_OPTIONS: Final = {
@@ -123,6 +126,23 @@ class MessageQueue:
     def ping(self) -> None:
         """Raise `QueueDown` unless Redis answers."""
         self._guard(self._redis.ping)
+
+    def note_beat(self, worker: str) -> None:
+        """Write down that `worker` takes messages; what is older than a quarter of an hour goes."""
+        now = time.time()
+        self._guard(lambda: self._redis.zadd(_WORKERS, {worker: now}))
+        self._guard(lambda: self._redis.zremrangebyscore(_WORKERS, 0, now - _REMEMBERED))
+
+    def forget_beats(self, worker: str) -> None:
+        """Forget `worker`, which ends in good order: one that dies is remembered."""
+        self._guard(lambda: self._redis.zrem(_WORKERS, worker))
+
+    def beats(self) -> dict[str, float]:
+        """Give when each worker last took messages, in seconds since 1970: the newest 500."""
+        found = self._guard(
+            lambda: self._redis.zrange(_WORKERS, 0, _MOST_WORKERS - 1, desc=True, withscores=True)
+        )
+        return {str(worker): float(moment) for worker, moment in found}
 
     def lost_memory(self) -> bool:
         """Say whether Redis has been emptied since it was last marked."""

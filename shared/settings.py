@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     heartbeat_file: Path | None = None
     window_chunks: Count = 4
 
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+
     workers: Count = os.cpu_count() or 1
     queues: str = "interactive,bulk"
     task_seconds: Seconds = 300.0

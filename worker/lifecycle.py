@@ -1,20 +1,30 @@
 """What a pool process builds after the fork, and nothing before it."""
 
 import gc
-from collections.abc import Callable
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Final
 from uuid import uuid4
 
 from celery import bootsteps, signals
+from celery.utils.log import current_process_index
+from prometheus_client.core import GaugeMetricFamily
 from threadpoolctl import threadpool_limits
 
 from shared.alive import Alive
+from shared.counting import Slots
 from shared.db.engine import open_database
+from shared.domain.errors import QueueDown
 from shared.domain.jobs import RetryPolicy
+from shared.domain.manifest import Feature, Manifest
+from shared.metrics import WORKER_INFO, WorkerMetrics
 from shared.queue import MessageQueue
 from shared.settings import Settings
 from worker.models import Models
 from worker.run import RunBatch
+from worker.watching import BatchWatch
 
 _BEAT_SECONDS: Final = 5.0
 
@@ -26,9 +36,18 @@ def message_queue(settings: Settings) -> MessageQueue:
 
 def new_runner(settings: Settings) -> RunBatch:
     """Wire the batch run of one process; connections open at first use."""
+    metrics = WorkerMetrics()
+    metrics.process_starts.inc()
+    features: dict[str, Sequence[Feature]] = {}
+
+    def loaded(manifest: Manifest) -> None:
+        features[manifest.id] = manifest.features
+        metrics.model_loaded.labels(manifest.id, manifest.sha256).set(1)
+
     return RunBatch(
         database=open_database(settings.database_url.get_secret_value(), connections=2),
-        models=Models(settings.model_root),
+        models=Models(settings.model_root, note=loaded),
+        watch=BatchWatch(metrics, lambda model: features.get(model, ())),
         queue=message_queue(settings),
         new_token=lambda: uuid4().hex,
         lease=settings.lease,
@@ -43,15 +62,19 @@ class PoolProcess:
     A connection that crosses a fork serves two masters; a model with an OpenMP pool hangs.
     """
 
-    def __init__(self, build: Callable[[], RunBatch]) -> None:
-        """Take `build`, which is called once per process."""
+    def __init__(self, build: Callable[[], RunBatch], slots: Slots | None = None) -> None:
+        """Take `build`, which is called once per process, and where all processes count."""
         self._build = build
+        self._slots = slots
         self._runner: RunBatch | None = None
 
     def start(self, **_: object) -> None:
         """Build the batch run and load the default models."""
         # One BLAS thread per process: the processes themselves fill the cores.
         threadpool_limits(1)
+        if self._slots is not None:
+            # The pool numbers its processes, and gives a number again when its process has ended.
+            self._slots.take(current_process_index())
         self._runner = self._build()
         self._runner.models.warm()
 
@@ -69,7 +92,33 @@ def connect_signals(process: PoolProcess) -> None:
     signals.worker_before_create_process.connect(_freeze, weak=False)
 
 
-def heartbeat_step(alive: Alive) -> type[bootsteps.StartStopStep]:
+class Beat:
+    """Shows that this worker takes messages: in a file for probes, on Redis for whoever looks."""
+
+    def __init__(self, alive: Alive, queue: MessageQueue, queues: str) -> None:
+        """Beat on `alive` and on `queue`, as the worker that serves `queues`."""
+        self.name = f"{socket.gethostname()}:{os.getpid()} {queues}"
+        self._alive = alive
+        self._queue = queue
+
+    def __call__(self) -> None:
+        """Beat once; without Redis only in the file."""
+        self._alive.beat()
+        with suppress(QueueDown):
+            self._queue.note_beat(self.name)
+
+    def end(self, **_: object) -> None:
+        """Say that this worker ends because it was told to."""
+        with suppress(QueueDown):
+            self._queue.forget_beats(self.name)
+
+    def look(self) -> Iterator[GaugeMetricFamily]:
+        """Say which worker this is."""
+        worker, _, queues = self.name.partition(" ")
+        yield WORKER_INFO.family([((worker, queues), 1)])
+
+
+def heartbeat_step(beat: Callable[[], None]) -> type[bootsteps.StartStopStep]:
     """Make the step of Celery's consumer that beats while the consumer takes messages.
 
     It belongs to the consumer and not to the worker: a worker that is up but deaf, whose consumer
@@ -80,8 +129,8 @@ def heartbeat_step(alive: Alive) -> type[bootsteps.StartStopStep]:
         requires = ("celery.worker.consumer.tasks:Tasks",)
 
         def start(self, parent: Any) -> None:  # noqa: ANN401 - Celery has no types
-            alive.beat()
-            parent.timer.call_repeatedly(_BEAT_SECONDS, alive.beat)
+            beat()
+            parent.timer.call_repeatedly(_BEAT_SECONDS, beat)
 
     return Heartbeat
 

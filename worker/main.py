@@ -1,14 +1,24 @@
 """The worker: `python -m worker.main` starts Celery with its pool of processes."""
 
+import atexit
 import logging
 
 from celery import signals
 
 from shared.alive import Alive
+from shared.counting import Slots, serve
 from shared.logs import start_logging
+from shared.metrics import LooksAtScrape
 from shared.queue import new_celery
 from shared.settings import read_settings
-from worker.lifecycle import PoolProcess, connect_signals, heartbeat_step, new_runner
+from worker.lifecycle import (
+    Beat,
+    PoolProcess,
+    connect_signals,
+    heartbeat_step,
+    message_queue,
+    new_runner,
+)
 from worker.tasks import register
 
 settings = read_settings()
@@ -38,10 +48,13 @@ _OPTIONS = {
 }
 
 app = new_celery("drybeans", settings.redis_url.get_secret_value(), _OPTIONS)
-_process = PoolProcess(lambda: new_runner(settings))
+_slots = None if settings.metrics_port is None else Slots()
+_process = PoolProcess(lambda: new_runner(settings), _slots)
+_beat = Beat(Alive(settings.heartbeat_file), message_queue(settings), settings.queues)
 register(app, _process)
 connect_signals(_process)
-app.steps["consumer"].add(heartbeat_step(Alive(settings.heartbeat_file)))
+signals.worker_shutdown.connect(_beat.end, weak=False)
+app.steps["consumer"].add(heartbeat_step(_beat))
 
 
 @signals.setup_logging.connect(weak=False)
@@ -53,6 +66,11 @@ def main() -> None:
     """Run the worker until it is told to stop."""
     _logging()
     logging.getLogger(__name__).info("worker_starts", extra={"processes": settings.workers})
+    if _slots is not None and settings.metrics_port is not None:
+        # This process serves and its children count.
+        atexit.register(_slots.close)
+        looked = LooksAtScrape(_beat.look)
+        serve(settings.host, settings.metrics_port, _slots.counted(), looked)
     app.worker_main(
         [
             # Its banner is no log line.

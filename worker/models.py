@@ -1,6 +1,7 @@
 """The models a worker holds: each artifact is proven, loaded and compiled once per process."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +30,7 @@ class Models:
     """Gives a model by name and version, loading it at its first use."""
 
     root: Path
+    note: Callable[[Manifest], None] = lambda _: None
     _loaded: dict[tuple[str, int], Model] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -56,6 +58,7 @@ class Models:
         catalog = Catalog.read(self.root)
         artifact = load(catalog.folder(catalog.resolve(name)))
         manifest = artifact.manifest
+        self.note(manifest)
         return Model(
             manifest=manifest,
             predictor=compile_predictor(artifact.estimator),

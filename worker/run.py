@@ -105,6 +105,7 @@ class RunBatch:
         try:
             self.queue.publish(replace(d, trail=trails.get(d.ref.job, NO_TRAIL)) for d in released)
         except QueueDown as error:
+            self.watch.queue_down()
             log.warning("publish_failed", extra={"reason": error.detail})
 
     @contextmanager

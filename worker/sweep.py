@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 from shared.alive import Alive
+from shared.counting import serve
 from shared.db.engine import Database, open_database
 from shared.db.idempotency import forget_old_keys
 from shared.db.recounts import Place, recount_some
@@ -27,6 +28,7 @@ from shared.domain.chunks import Dispatch, MessageLimits, Outbox, fitting
 from shared.domain.errors import DatabaseDown, DryBeansError, QueueDown
 from shared.domain.jobs import Queue, RetryPolicy
 from shared.logs import start_logging
+from shared.metrics import SweepMetrics
 from shared.queue import FULL, MessageQueue
 from shared.settings import Settings, read_settings
 
@@ -60,6 +62,7 @@ class Sweep:
     retry: RetryPolicy
     outbox: Outbox
     round: Round = field(default_factory=Round)
+    metrics: SweepMetrics = field(default_factory=SweepMetrics)
 
     def __call__(self) -> bool:
         """Look once, and say whether there is likely to be more to publish soon.
@@ -67,6 +70,12 @@ class Sweep:
         Each step is on its own: what fails in one does not keep the others from their work.
         Raises `DatabaseDown` when there is nothing to look at.
         """
+        with self.metrics.pass_seconds.time():
+            more = self._pass()
+        self.metrics.last_pass.set_to_current_time()
+        return more
+
+    def _pass(self) -> bool:
         more = False
         # Erasing comes last: it may take long.
         for step in (
@@ -81,7 +90,7 @@ class Sweep:
             except DatabaseDown:
                 raise
             except QueueDown as error:
-                log.warning("publish_failed", extra={"reason": error.detail})
+                self._tell_queue_down(error)
             except Exception:
                 log.exception("sweep_failed", extra={"step": step.__name__.strip("_")})
         return more
@@ -91,8 +100,10 @@ class Sweep:
             lambda connection: return_expired_leases(connection, self.retry, self.outbox, _BATCH)
         )
         if recovered.returned:
+            self._count("leases_returned", len(recovered.returned))
             log.warning("leases_returned", extra={"chunks": len(recovered.returned)})
         if recovered.finished:
+            self._count("chunks_given_up", len(recovered.finished.written))
             log.error("chunks_given_up", extra={"chunks": len(recovered.finished.written)})
             self._publish(recovered.finished.released)
         return False
@@ -100,6 +111,7 @@ class Sweep:
     def _expire(self) -> bool:
         expired = self.database.write(lambda connection: expire_jobs(connection, _BATCH))
         if expired:
+            self._count("jobs_expired", len(expired))
             log.warning("jobs_expired", extra={"jobs": len(expired)})
         return False
 
@@ -109,6 +121,7 @@ class Sweep:
             lambda connection: recount_some(connection, self.round.after, self.outbox, _RECOUNTED)
         )
         self.round.after = recounted.last
+        self._count("jobs_recounted", len(recounted.mended))
         for job in recounted.mended:
             # Never seen: counters move with the results. It tells of a bug, or of a hand in SQL.
             log.error("job_recounted", extra={"job": job})
@@ -118,6 +131,7 @@ class Sweep:
     def _erase(self) -> bool:
         erased = self.database.write(lambda connection: erase_expired(connection, _BATCH))
         if erased:
+            self._count("jobs_erased", erased)
             log.info("jobs_erased", extra={"jobs": erased})
         self.database.write(lambda connection: forget_old_keys(connection, _KEY_AGE, _BATCH))
         return False
@@ -129,6 +143,7 @@ class Sweep:
                 due += some
             # Only now: a sweeper that dies before this leaves it to the next.
             self.queue.mark_memory()
+            self._count("redis_emptied", 1)
             log.warning("redis_was_empty", extra={"chunks": due})
         refilled = [self._refill(queue) for queue in Queue]
         return any(refilled)
@@ -145,6 +160,7 @@ class Sweep:
             # Others publish too: when they took the room, what is left stays due.
             room = room - sent if sent else 0
         if published:
+            self._count("chunks_republished", published)
             log.info("chunks_republished", extra={"queue": queue.value, "chunks": published})
         return published > 0 and not enough
 
@@ -157,7 +173,14 @@ class Sweep:
         try:
             self.queue.publish(released)
         except QueueDown as error:
-            log.warning("publish_failed", extra={"reason": error.detail})
+            self._tell_queue_down(error)
+
+    def _tell_queue_down(self, error: QueueDown) -> None:
+        self.metrics.publish_failures.inc()
+        log.warning("publish_failed", extra={"reason": error.detail})
+
+    def _count(self, finding: str, number: int) -> None:
+        self.metrics.findings.labels(finding).inc(number)
 
 
 def new_sweep(settings: Settings) -> Sweep:
@@ -211,7 +234,10 @@ def main() -> None:
         signal.signal(number, lambda *_: stop.set())
     log.info("sweeper_starts")
     alive = Alive(settings.heartbeat_file)
-    run(new_sweep(settings), stop, Pace(calm=settings.sweep_seconds), alive)
+    sweep = new_sweep(settings)
+    if settings.metrics_port is not None:
+        serve(settings.host, settings.metrics_port, sweep.metrics.registry)
+    run(sweep, stop, Pace(calm=settings.sweep_seconds), alive)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,18 @@
-"""Sees every batch that a worker runs, and says in the log what became of it."""
+"""Sees every batch that a worker runs: counts it, and says in the log what became of it."""
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, Literal
 
 from shared.db.finishes import Finished
 from shared.domain.chunks import NO_TRAIL, ChunkResult, Claimed, Trail
 from shared.domain.jobs import JobId
+from shared.domain.manifest import Feature
+from shared.domain.summaries import drift, merge_summaries
+from shared.metrics import WorkerMetrics
 
 log = logging.getLogger(__name__)
 
@@ -17,28 +21,41 @@ Step = Literal["claim", "predict", "finish"]
 
 # A line that names more chunks would be cut apart by what collects logs.
 _NAMED: Final = 50
+_MOST_ATTEMPTS: Final = 10
 
 
 class SeenBatch:
     """One batch, as far as it has come."""
 
-    def __init__(self, trails: Trails) -> None:
-        """Take the `trails` of the message."""
+    def __init__(
+        self,
+        trails: Trails,
+        metrics: WorkerMetrics,
+        features_of: Callable[[str], Sequence[Feature]],
+    ) -> None:
+        """Take the `trails` of the message, and where to count."""
+        self._features = features_of
         self._trails = trails
+        self._metrics = metrics
         self._begun = time.monotonic()
         self._claimed: Sequence[Claimed] = ()
 
     @contextmanager
-    def step(self, _name: Step) -> Iterator[None]:
+    def step(self, name: Step) -> Iterator[None]:
         """Watch one step."""
-        yield
+        with self._metrics.step_seconds.labels(name).time():
+            yield
 
     def claimed(self, claimed: Sequence[Claimed]) -> None:
         """Take note of what was claimed."""
         self._claimed = claimed
+        for attempt, chunks in Counter(chunk.attempt for chunk in claimed).items():
+            self._metrics.claims.labels(str(min(attempt, _MOST_ATTEMPTS))).inc(chunks)
 
-    def finished(self, _outcomes: Sequence[ChunkResult], finished: Finished | None) -> None:
+    def finished(self, outcomes: Sequence[ChunkResult], finished: Finished | None) -> None:
         """Take note of what was written of `outcomes`, if there were any."""
+        if finished:
+            self._count(outcomes, finished)
         for ref in finished.lost if finished else ():
             fields = {"job": ref.job, "chunk": ref.seq}
             log.warning("claim_lost", extra=fields | self._origin(ref.job))
@@ -54,6 +71,34 @@ class SeenBatch:
         for at in range(0, len(self._claimed), _NAMED):
             self._name(self._claimed[at : at + _NAMED])
 
+    def _count(self, outcomes: Sequence[ChunkResult], finished: Finished) -> None:
+        metrics = self._metrics
+        lost = set(finished.lost)
+        written = [outcome for outcome in outcomes if outcome.ref not in lost]
+        rows: Counter[tuple[str, str]] = Counter()
+        for outcome in written:
+            rows[outcome.model_version, "failed"] += outcome.failed_rows
+            rows[outcome.model_version, "succeeded"] += outcome.row_count - outcome.failed_rows
+        for labels, number in rows.items():
+            metrics.rows.labels(*labels).inc(number)
+        given_up = sum(outcome.failure is not None for outcome in written)
+        chunks = {"done": len(written) - given_up, "failed": given_up, "lost": len(lost)}
+        for outcome_, number in chunks.items():
+            metrics.chunks.labels(outcome_).inc(number)
+        for state, number in Counter(finished.jobs.values()).items():
+            metrics.jobs.labels(state.value).inc(number)
+        self._count_drift(written)
+
+    def _count_drift(self, written: Sequence[ChunkResult]) -> None:
+        by_model: dict[str, list[Mapping[str, object]]] = {}
+        for outcome in written:
+            if outcome.summary and "histograms" in outcome.summary:
+                by_model.setdefault(outcome.model_version, []).append(outcome.summary)
+        for model, summaries in by_model.items():
+            found = drift(merge_summaries(summaries), self._features(model))
+            for feature, index in found.items():
+                self._metrics.drift.labels(model, feature).set(index)
+
     def _name(self, chunks: Sequence[Claimed]) -> None:
         """Say which chunks were run and for which requests: a search for either finds them."""
         refs = [chunk.ref for chunk in chunks]
@@ -66,10 +111,27 @@ class SeenBatch:
         return {"request_id": request_id} if request_id else {}
 
 
+def _no_features(_model: str) -> Sequence[Feature]:
+    return ()
+
+
 class BatchWatch:
-    """Watches batches."""
+    """Watches the batches of one process."""
+
+    def __init__(
+        self,
+        metrics: WorkerMetrics | None = None,
+        features_of: Callable[[str], Sequence[Feature]] = _no_features,
+    ) -> None:
+        """Count in `metrics`; `features_of` a model version are those that drift is told of."""
+        self.metrics = metrics or WorkerMetrics()
+        self._features_of = features_of
 
     @contextmanager
     def batch(self, trails: Trails) -> Iterator[SeenBatch]:
         """Watch one batch, whose jobs came by `trails`."""
-        yield SeenBatch(trails)
+        yield SeenBatch(trails, self.metrics, self._features_of)
+
+    def queue_down(self) -> None:
+        """Take note that Redis did not take the messages of chunks that were released."""
+        self.metrics.publish_failures.inc()

@@ -71,6 +71,16 @@ def versions(connection: Connection, ids: Iterable[JobId]) -> dict[JobId, Versio
     }
 
 
+def running_rows(connection: Connection) -> dict[Queue, int]:
+    """Count the rows of chunks that are being run in each queue: never many."""
+    rows = connection.execute(
+        select(chunks.c.queue, func.sum(chunks.c.row_count))
+        .where(chunks.c.state == ChunkState.RUNNING)
+        .group_by(chunks.c.queue)
+    )
+    return dict.fromkeys(Queue, 0) | {Queue(queue): int(count) for queue, count in rows}
+
+
 def backlog(connection: Connection) -> dict[Queue, dict[str, int]]:
     """Count the rows of unfinished chunks in each queue by the age of their jobs.
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import sys
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ from shared.embedded.supervisor import Part, Supervisor
 from shared.settings import Settings, read_settings
 
 _GRACE: Final = 10.0
+_LAST_PORT: Final = 65535
 
 
 def launch(var: Path) -> int:
@@ -35,8 +37,10 @@ def launch(var: Path) -> int:
         banner = _banner(settings)
         make_writable(var)
         with only_one(var):
-            require_free_port(settings.host, settings.port)
-            run(_table(settings, var), banner)
+            for port in _ports(settings):
+                require_free_port(settings.host, port)
+            table = _table(settings, var)
+            run(*_with_flower(table, banner))
     except (LaunchFailed, DryBeansError) as error:
         print(f"drybeans: {error}", file=sys.stderr)
         return 1
@@ -69,11 +73,40 @@ def set_defaults(var: Path) -> None:
         os.environ["DRYBEANS_DATABASE_URL"] = f"sqlite:///{var}/drybeans.db"
 
 
+def _metrics_ports(settings: Settings) -> list[int]:
+    """Give the ports of API, worker and sweeper, which share this machine: one after another."""
+    first = settings.metrics_port
+    return [] if first is None else [first, first + 1, first + 2]
+
+
+def _ports(settings: Settings) -> list[int]:
+    return [settings.port, *_metrics_ports(settings), *filter(None, [_flower_port()])]
+
+
+def _flower_port() -> int | None:
+    given = os.environ.get("FLOWER_PORT") or ("5555" if os.environ.get("FLOWER") else None)
+    if given is not None and not (given.isdecimal() and 0 < int(given) <= _LAST_PORT):
+        raise LaunchFailed("FLOWER_PORT must be a port, such as 5555.")
+    return None if given is None else int(given)
+
+
+def _with_flower(table: list[Part], banner: str) -> tuple[list[Part], str]:
+    """Add Flower where FLOWER or FLOWER_PORT asks for it, and say how to get in."""
+    port = _flower_port()
+    if port is None:
+        return table, banner
+    password = os.environ.get("FLOWER_PASSWORD") or secrets.token_urlsafe(12)
+    shown = "FLOWER_PASSWORD" if os.environ.get("FLOWER_PASSWORD") else password
+    told = f"\nFlower answers at http://127.0.0.1:{port} (user operator, password {shown}).\n"
+    return [*table, parts.flower(port, password)], banner + told
+
+
 def _table(settings: Settings, var: Path) -> list[Part]:
+    _, worker_port, sweeper_port = _metrics_ports(settings) or (None, None, None)
     services = [
         parts.migrate(),
-        parts.worker(),
-        parts.sweeper(),
+        parts.worker(worker_port),
+        parts.sweeper(sweeper_port),
         parts.api(reachable(settings.host), settings.port),
     ]
     if "redis_url" in settings.model_fields_set:

@@ -1,11 +1,12 @@
 """The parts of drybeans on one machine, in the order in which they start."""
 
 import importlib.util
+import os
 import platform
 import shutil
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -60,14 +61,33 @@ def migrate() -> Part:
     return _python("migrate", "-m", "shared.db.migrate", once=True)
 
 
-def worker() -> Part:
+def worker(metrics_port: int | None) -> Part:
     """Return the Celery worker."""
-    return _python("worker", "-m", "worker.main")
+    return _python("worker", "-m", "worker.main", environment=_measured(metrics_port))
 
 
-def sweeper() -> Part:
+def sweeper(metrics_port: int | None) -> Part:
     """Return the sweeper."""
-    return _python("sweeper", "-m", "worker.sweep")
+    return _python("sweeper", "-m", "worker.sweep", environment=_measured(metrics_port))
+
+
+def _measured(port: int | None) -> dict[str, str]:
+    return {} if port is None else {"DRYBEANS_METRICS_PORT": str(port)}
+
+
+def flower(port: int, password: str) -> Part:
+    """Return Flower on loopback, which shows and changes nothing, for the user `operator`."""
+    # By environment: arguments, and so passwords, show in `ps`.
+    told = {
+        "CELERY_BROKER_URL": os.environ["DRYBEANS_REDIS_URL"],
+        "FLOWER_ADDRESS": "127.0.0.1",
+        "FLOWER_PORT": str(port),
+        "FLOWER_BASIC_AUTH": f"operator:{password}",
+        "FLOWER_READ_ONLY": "true",
+        "FLOWER_MAX_TASKS": "5000",
+        "FLOWER_PURGE_OFFLINE_WORKERS": "300",
+    }
+    return _python("flower", "-m", "celery", "flower", environment=told)
 
 
 def api(host: str, port: int) -> Part:
@@ -81,9 +101,11 @@ def _python(
     *arguments: str,
     once: bool = False,
     ready: Callable[[], bool] = lambda: True,
+    environment: Mapping[str, str] | None = None,
 ) -> Part:
     command = (sys.executable, "-u", *arguments)
-    return Part(name=name, command=command, once=once, ready=ready)
+    told = environment or {}
+    return Part(name=name, command=command, once=once, ready=ready, environment=told)
 
 
 def _answers_ping(port: int) -> bool:

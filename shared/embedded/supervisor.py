@@ -13,8 +13,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final, Self, TextIO
 
@@ -32,7 +32,8 @@ class Part:
     """One process: `ready` is asked before the next part starts.
 
     `once`: it runs to its end first, which must be a good one. `last`: the others need it until
-    they have ended. `log`: where it writes instead of to its standard output.
+    they have ended. `log`: where it writes instead of to its standard output. `environment`: what
+    it is told beside what all are told.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Part:
     once: bool = False
     last: bool = False
     log: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -121,6 +123,7 @@ class Supervisor:
         # A process group each: Ctrl-C reaches us alone, and we can end a part's children too.
         process = subprocess.Popen(
             part.command,
+            env={**os.environ, **part.environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -8,11 +8,13 @@ import pytest
 
 from api.errors import STATUS
 from shared.domain.jobs import CHUNK_MOVES, MOVES, ChunkState, JobState
+from shared.metrics import ALL
 from shared.settings import PREFIX, Settings
 
 _ROOT = Path(__file__).parents[2]
 _README = (_ROOT / "README.md").read_text()
 _ARCHITECTURE = (_ROOT / "docs/architecture.md").read_text()
+_MONITORING = (_ROOT / "docs/monitoring.md").read_text()
 _RUNBOOK = (_ROOT / "docs/runbook.md").read_text()
 _ADRS = sorted((_ROOT / "docs/adr").glob("*.md"))
 _DOCUMENTS = [_ROOT / "README.md", _ROOT / "CONTRIBUTING.md", *sorted(_ROOT.glob("docs/**/*.md"))]
@@ -159,3 +161,18 @@ def test_the_decisions_that_the_code_names_are_there() -> None:
     }
 
     assert named <= known
+
+
+def test_every_metric_is_explained() -> None:
+    """In a table with its kind, its labels and its meaning, and no other stands there."""
+    found = re.findall(
+        r"^\| `(drybeans_\w+)` \| (\w+) \| ([^|]*) \| (.*) \|$", _MONITORING, re.MULTILINE
+    )
+    parts = {m.name: [p for p in ALL if m in ALL[p]] for metrics in ALL.values() for m in metrics}
+    told = {
+        (m.name, m.kind, ", ".join(m.labels) or "–", f"{m.help} ({', '.join(parts[m.name])})")
+        for metrics in ALL.values()
+        for m in metrics
+    }
+
+    assert set(found) == told
