@@ -18,11 +18,16 @@ from api.routes import (
     predict,
     protocols,
     results,
+    webhooks,
 )
 from api.services import Services
 from api.watching import watch_requests
 from shared.domain.errors import DryBeansError
 
+_PARTS: Final = (
+    *(health, home, jobs, listing, changes, events, results, webhooks, models, predict),
+    *(protocols, metrics),
+)
 _PUBLIC: Final = frozenset(
     {
         "home.home",
@@ -41,8 +46,7 @@ def create_app(services: Services) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
     app.url_map.strict_slashes = False
     register_errors(app, max_body_bytes=services.settings.max_body_bytes)
-    parts = (health, home, jobs, listing, changes, events, results, models, predict, protocols)
-    for part in (*parts, metrics):
+    for part in _PARTS:
         app.register_blueprint(part.blueprint(services))
     watch_requests(app, services.metrics)
     app.before_request(lambda: _admit(services))

@@ -7,15 +7,19 @@ from api.backlog import Ahead
 from shared.domain.jobs import Job
 from shared.domain.manifest import Feature, Manifest
 from shared.domain.summaries import drift
+from shared.domain.webhooks import Delivery
 
 
 def job_document(
-    job: Job, manifest: Manifest | None = None, ahead: Ahead | None = None
+    job: Job,
+    manifest: Manifest | None = None,
+    ahead: Ahead | None = None,
+    delivery: Delivery | None = None,
 ) -> dict[str, Any]:
     """Write `job` as clients see it.
 
     What drifted from training stands in `manifest`; `ahead` is what waits before a job that has
-    not finished.
+    not finished, `delivery` what became of its webhook once it has.
     """
     path = f"/jobs/{job.id}"
     return {
@@ -43,6 +47,7 @@ def job_document(
         "finished_at": job.finished_at,
         "expires_at": job.expires_at,
         "retry_of": job.retry_of,
+        "webhook": _webhook(job.webhook_url, delivery) if job.webhook_url else None,
         "links": {
             "self": path,
             "results": f"{path}/results",
@@ -51,6 +56,18 @@ def job_document(
             "cancel": f"{path}/cancel",
         },
     }  # fmt: skip
+
+
+def _webhook(url: str, delivery: Delivery | None) -> dict[str, Any]:
+    return {
+        "url": url,
+        "state": delivery.state if delivery else "waiting",
+        "attempts": delivery.attempts if delivery else 0,
+        "next_attempt_at": delivery.next_attempt_at if delivery else None,
+        "last_attempt_at": delivery.last_attempt_at if delivery else None,
+        "last_status": delivery.last_status if delivery else None,
+        "last_error": delivery.last_error if delivery else None,
+    }
 
 
 def _summary(summary: Mapping[str, Any], manifest: Manifest | None) -> dict[str, Any]:

@@ -34,6 +34,7 @@ STATUS: Final[dict[type[DryBeansError], HTTPStatus]] = {
     errors.JobDeleted: HTTPStatus.GONE,
     errors.JobFinished: HTTPStatus.CONFLICT,
     errors.NothingToRetry: HTTPStatus.CONFLICT,
+    errors.NoWebhook: HTTPStatus.CONFLICT,
     errors.KeyMissing: HTTPStatus.UNAUTHORIZED,
     errors.KeyWrong: HTTPStatus.UNAUTHORIZED,
     errors.KeyUnknown: HTTPStatus.NOT_FOUND,

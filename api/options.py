@@ -18,8 +18,11 @@ from pydantic import (
 )
 
 from api.checking import Shape, check, flaw
+from api.webhooks import NO_WEBHOOKS, ReadWebhook
+from shared.domain.chunks import Webhook
 from shared.domain.errors import ModelUnknown
 from shared.domain.manifest import Manifest
+from shared.domain.targets import MOST_URL, TargetRefused
 
 LABEL_PREFIX: Final = "label."
 _MOST_LABELS: Final = 16
@@ -48,6 +51,7 @@ class ReadOptions:
     resolve: Resolve
     default_model: str
     longest: timedelta
+    read_webhook: ReadWebhook = NO_WEBHOOKS
 
     def __call__(self, shape: type[Shape], document: Mapping[str, Any]) -> Shape:
         """Read `document`, in which only the members of `shape` may be.
@@ -97,6 +101,17 @@ def _check_retention(seconds: int, info: ValidationInfo) -> int:
     return seconds
 
 
+def _read_webhook(url: object, info: ValidationInfo) -> Webhook | None:
+    if url is None:
+        return None
+    webhook: Webhook
+    try:
+        webhook = info.context.read_webhook(url)  # type: ignore[union-attr]
+    except TargetRefused as error:
+        raise flaw("webhook", str(error)) from None
+    return webhook
+
+
 def _required(schema: dict[str, Any]) -> None:
     # Every option has a default; those of two are the service's.
     schema["required"] = [name for name in ("instances", "file") if name in schema["properties"]]
@@ -126,6 +141,15 @@ class JobOptions(BaseModel):
     retention_seconds: Annotated[int, Field(ge=1), AfterValidator(_check_retention)] = Field(
         description="When the job is erased after its end; the default is also the most.",
         examples=[3600],
+    )
+    webhook: Annotated[
+        Webhook | None,
+        PlainValidator(_read_webhook),
+        WithJsonSchema({"type": ["string", "null"], "format": "uri", "maxLength": MOST_URL}),
+    ] = Field(
+        default=None,
+        description="A URL that is told, with a signature, when the job has ended.",
+        examples=["https://example.com/beans"],
     )
     validate_only: bool = Field(
         default=False, description="Tell what is wrong with the rows, and make no job."

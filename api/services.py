@@ -19,6 +19,7 @@ from api.submit import SubmitJob, SubmitLimits
 from api.together import Together
 from api.uploads import DatabaseUploads
 from api.waiting import Waiter
+from api.webhooks import ReadWebhook
 from shared.db.engine import Database, open_database
 from shared.db.jobs import read_jobs
 from shared.db.listing import backlog, running_rows, versions
@@ -89,7 +90,12 @@ def build_services(settings: Settings) -> Services:
     intake = _intake(settings, database, publisher, metrics)
     catalog = LiveCatalog(settings.model_root)
     read_options = ReadOptions(
-        resolve=catalog.resolve, default_model=settings.default_model, longest=settings.retention
+        resolve=catalog.resolve,
+        default_model=settings.default_model,
+        longest=settings.retention,
+        read_webhook=ReadWebhook(
+            enabled=bool(settings.webhook_masters), allowed=settings.webhook_allowed
+        ),
     )
     waiting = Backlog(
         lambda: database.read(backlog),

@@ -66,6 +66,7 @@ class SubmitJob:
             labels=options.labels,
             warnings=(),
             retention=options.retention,
+            webhook=options.webhook,
             created_at=created,
             deadline_at=created + self.limits.deadline,
             trail=origin.trail,
@@ -153,4 +154,5 @@ def as_job(submission: Submission) -> Job:
         started_at=None,
         finished_at=None,
         expires_at=None,
+        webhook_url=submission.webhook.url if submission.webhook else None,
     )

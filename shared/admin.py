@@ -1,13 +1,17 @@
-"""The operator's commands: `python -m shared.admin keys create|list|rotate|revoke`."""
+"""The operator's commands: `python -m shared.admin keys|webhooks …`."""
 
 import argparse
+import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from shared.db.deliveries import redeliver_failed
 from shared.db.engine import Database, open_database
 from shared.db.keys import add_key, list_keys, revoke_key, rotate_key
-from shared.domain.errors import DryBeansError
+from shared.domain.errors import DryBeansError, SettingsInvalid
 from shared.domain.keys import ApiKey, new_key_id, new_secret
+from shared.domain.webhooks import secret_of, show_secret
 from shared.settings import read_settings
 
 
@@ -56,13 +60,30 @@ def revoke(database: Database, arguments: argparse.Namespace) -> str:
     return f"{arguments.id} is revoked; every API process knows within 5 seconds."
 
 
+def webhook_secret(_database: Database, arguments: argparse.Namespace) -> str:
+    """Make a secret for the settings, or show the one of a key that follows from them."""
+    if arguments.key is None:
+        return show_secret(secrets.token_bytes(32))
+    masters = read_settings().webhook_masters
+    if not masters:
+        raise SettingsInvalid("DRYBEANS_WEBHOOK_SECRETS is not set; make one without --key.")
+    return show_secret(secret_of(masters[0], arguments.key))
+
+
+def redeliver(database: Database, arguments: argparse.Namespace) -> str:
+    """Send again the webhooks that were given up."""
+    since = timedelta(hours=arguments.hours)
+    return f"{database.write(lambda c: redeliver_failed(c, since))} webhooks are sent again."
+
+
 def _day(moment: datetime | None) -> str:
     return f"{moment:%Y-%m-%d %H:%M}" if moment else "never"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m shared.admin", description=__doc__)
-    keys = parser.add_subparsers(required=True, metavar="keys").add_parser("keys", help="API keys")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    keys = commands.add_parser("keys", help="API keys")
     actions = keys.add_subparsers(required=True, metavar="ACTION")
     made = actions.add_parser("create", help="make a key")
     made.add_argument("--name", required=True, help="whose key it is")
@@ -77,7 +98,19 @@ def _parser() -> argparse.ArgumentParser:
     ended = actions.add_parser("revoke", help="refuse a key from now on")
     ended.add_argument("id")
     ended.set_defaults(action=revoke)
+    _add_webhooks(commands)
     return parser
+
+
+def _add_webhooks(commands: Any) -> None:  # noqa: ANN401 - argparse keeps its type to itself
+    webhooks = commands.add_parser("webhooks", help="webhooks")
+    actions = webhooks.add_subparsers(required=True, metavar="ACTION")
+    secret = actions.add_parser("secret", help="make a secret, or show a key's")
+    secret.add_argument("--key", metavar="ID", help="the id of an API key")
+    secret.set_defaults(action=webhook_secret)
+    again = actions.add_parser("redeliver", help="send again what was given up")
+    again.add_argument("--hours", type=float, default=48.0, help="and last tried within them")
+    again.set_defaults(action=redeliver)
 
 
 def main(words: Sequence[str] | None = None) -> None:

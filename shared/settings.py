@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import quote
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.domain.chunks import MessageLimits, Outbox
 from shared.domain.errors import SettingsInvalid
+from shared.domain.targets import Network, read_networks
+from shared.domain.webhooks import read_secrets
 
 PREFIX: Final = "DRYBEANS_"
 
@@ -71,6 +73,8 @@ class Settings(BaseSettings):
     republish_seconds: Seconds = 5.0
     sweep_seconds: Seconds = 1.0
     heartbeat_file: Path | None = None
+    webhook_secrets: SecretStr | None = None
+    webhook_networks: str | None = None
     window_chunks: Count = 4
 
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
@@ -99,6 +103,33 @@ class Settings(BaseSettings):
     def message_limits(self) -> MessageLimits:
         """How much one message may refer to."""
         return MessageLimits(rows=self.message_rows, chunks=self.message_chunks)
+
+    @property
+    def webhook_masters(self) -> tuple[bytes, ...]:
+        """What webhooks are signed with, newest first; without any there are none."""
+        secrets = self.webhook_secrets
+        return read_secrets(secrets.get_secret_value()) if secrets else ()
+
+    @property
+    def webhook_allowed(self) -> tuple[Network, ...]:
+        """The networks that are not public and to which webhooks may go all the same."""
+        return read_networks(self.webhook_networks or "")
+
+    @field_validator("webhook_secrets")
+    @classmethod
+    def _check_secrets(cls, value: SecretStr | None) -> SecretStr | None:
+        read_secrets(value.get_secret_value() if value else "")
+        return value
+
+    @field_validator("webhook_networks")
+    @classmethod
+    def _check_networks(cls, value: str | None) -> str | None:
+        try:
+            read_networks(value or "")
+        except ValueError:
+            message = "give networks such as 10.1.0.0/16, with commas between them"
+            raise ValueError(message) from None
+        return value
 
     @property
     def deadline(self) -> timedelta:

@@ -31,6 +31,7 @@ from shared.logs import start_logging
 from shared.metrics import SweepMetrics
 from shared.queue import FULL, MessageQueue
 from shared.settings import Settings, read_settings
+from worker.courier import start_courier
 
 log = logging.getLogger(__name__)
 
@@ -237,7 +238,10 @@ def main() -> None:
     sweep = new_sweep(settings)
     if settings.metrics_port is not None:
         serve(settings.host, settings.metrics_port, sweep.metrics.registry)
+    courier = start_courier(settings, stop)
     run(sweep, stop, Pace(calm=settings.sweep_seconds), alive)
+    if courier is not None:
+        courier.join()
 
 
 if __name__ == "__main__":

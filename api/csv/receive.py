@@ -113,6 +113,7 @@ class ReceiveCsv:
             layout=header.layout,
             max_errors=options.most_errors,
             retention=options.retention,
+            webhook=options.webhook,
             created_at=created,
             deadline_at=created + self.limits.deadline,
             trail=origin.trail,

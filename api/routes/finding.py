@@ -1,5 +1,6 @@
 """Finds the job that a path names, and describes it."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,8 +10,10 @@ from api.access import Caller
 from api.documents import job_document
 from api.idempotency import Origin
 from api.services import Services
+from shared.db.deliveries import read_deliveries
 from shared.domain.errors import JobDeleted, JobNotFound
 from shared.domain.jobs import Job, JobId
+from shared.domain.webhooks import Delivery
 
 
 def owner() -> str:
@@ -53,12 +56,23 @@ def check_room(services: Services) -> None:
 
 
 def describe(services: Services, job: Job) -> dict[str, Any]:
-    """Write `job` as a document, with its drift and with what waits before it."""
+    """Write `job` as a document, with its drift, its webhook and what waits before it."""
+    return describe_all(services, [job])[0]
+
+
+def describe_all(services: Services, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Write `jobs` as documents; those with webhooks cost one query together."""
+    called = [job.id for job in jobs if job.webhook_url and job.finished]
+    deliveries = services.database.read(lambda c: read_deliveries(c, called)) if called else {}
+    return [_describe(services, job, deliveries.get(job.id)) for job in jobs]
+
+
+def _describe(services: Services, job: Job, delivery: Delivery | None) -> dict[str, Any]:
     ahead = None
     if not job.finished:
         left = job.rows_total - job.rows_succeeded - job.rows_failed
         ahead = services.backlog.ahead_of(job.id, job.queue, left)
-    return job_document(job, services.catalog.manifest_of(job), ahead)
+    return job_document(job, services.catalog.manifest_of(job), ahead, delivery)
 
 
 def read_id(text: str) -> JobId:

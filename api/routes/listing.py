@@ -11,7 +11,7 @@ from flask import Blueprint, Response, request
 from api.options import LABEL_PREFIX
 from api.query import whole_number
 from api.responses import json_response
-from api.routes.finding import describe, owner, read_id
+from api.routes.finding import describe_all, owner, read_id
 from api.services import Services
 from shared.db.listing import JobFilter, list_jobs
 from shared.domain.errors import JobNotFound, RequestInvalid
@@ -34,7 +34,7 @@ def blueprint(services: Services) -> Blueprint:
         found = services.database.read(lambda c: list_jobs(c, wanted, size + 1))
         token = _token(found[size - 1].id) if len(found) > size else None
         document = {
-            "jobs": [describe(services, job) for job in found[:size]],
+            "jobs": describe_all(services, found[:size]),
             "next_page_token": token,
             "next": _next_link(token),
         }

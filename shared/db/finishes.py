@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
+from shared.db.deliveries import announce
 from shared.db.refs import among, in_state
 from shared.db.tables import chunks, jobs, results
 from shared.db.types import AnyRow, now
@@ -49,6 +50,7 @@ class JobProgress:
     after: Tally
     released: int
     release: int
+    webhook: bool = False
 
     @property
     def finished(self) -> bool:
@@ -166,6 +168,7 @@ def advance_jobs(
         select(
             *jobs.c["id", "state", "queue", "rows_total", "rows_succeeded", "rows_failed"],
             *jobs.c["chunks_total", "chunks_finished", "chunks_released", "max_errors"],
+            jobs.c.webhook_url.is_not(None).label("webhook"),
         )
         .where(jobs.c.id.in_(sorted(by_job)))
         .order_by(jobs.c.id)
@@ -174,6 +177,7 @@ def advance_jobs(
     moves = [_progress(row, by_job[row.id], outbox.window) for row in rows]
     _write_counters(connection, moves)
     _release(connection, moves, outbox.republish_after)
+    announce(connection, [move.id for move in moves if move.finished and move.webhook])
     for move in moves:
         if move.after.too_many_errors:
             _abandon(connection, move)
@@ -207,6 +211,7 @@ def _progress(row: AnyRow, outcomes: Sequence[ChunkResult], window: int) -> JobP
         release=row.chunks_released
         if after.state in TERMINAL
         else max(row.chunks_released, release),
+        webhook=bool(row.webhook),
     )
 
 

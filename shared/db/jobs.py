@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, and_, bindparam, delete, select
 
-from shared.db.tables import chunks, idempotency_keys, inputs, job_labels, jobs, results
+from shared.db.tables import chunks, deliveries, idempotency_keys, inputs, job_labels, jobs, results
 from shared.db.types import AnyRow
 from shared.domain.csv_layout import CsvLayout
 from shared.domain.jobs import Job, JobFailure, JobId, JobState, Queue
@@ -14,6 +14,7 @@ JOB_COLUMNS = jobs.c[
     "outputs", "labels", "warnings", "rows_total", "rows_succeeded", "rows_failed",
     "chunks_total", "attempts", "summary", "error_code", "error_detail", "created_at",
     "started_at", "finished_at", "expires_at", "deleted_at", "retry_of",
+    "webhook_url",
 ]  # fmt: skip
 
 
@@ -71,6 +72,7 @@ def job_of_row(row: AnyRow) -> Job:
         expires_at=row.expires_at,
         deleted_at=row.deleted_at,
         retry_of=None if row.retry_of is None else JobId(row.retry_of),
+        webhook_url=row.webhook_url,
     )
 
 
@@ -82,6 +84,6 @@ def erase(connection: Connection, ids: Sequence[JobId]) -> None:
 
 
 def erase_rows(connection: Connection, ids: Sequence[JobId]) -> None:
-    """Delete all chunks, inputs and results of `ids`."""
-    for table in (results, inputs, chunks, job_labels):
+    """Delete all chunks, inputs, results and deliveries of `ids`."""
+    for table in (results, inputs, chunks, job_labels, deliveries):
         connection.execute(delete(table).where(table.c.job_id.in_(sorted(ids))))

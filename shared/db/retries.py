@@ -15,7 +15,7 @@ from shared.domain.jobs import TERMINAL, ChunkRef, ChunkState, JobId, JobState, 
 _UNRUN = (ChunkState.FAILED, ChunkState.CANCELED, ChunkState.PENDING, ChunkState.RUNNING)
 _KEPT = (
     "owner", "queue", "model_name", "model_version", "model_sha256", "outputs", "labels",
-    "warnings", "layout", "max_errors", "retention_seconds",
+    "warnings", "layout", "max_errors", "retention_seconds", "webhook_url", "webhook_host",
 )  # fmt: skip
 
 

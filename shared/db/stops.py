@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection, Update, select, update
 
+from shared.db.deliveries import announce
 from shared.db.jobs import erase, erase_rows
 from shared.db.tables import chunks, jobs
 from shared.db.types import now
@@ -24,6 +25,7 @@ def stop_job(connection: Connection, job: JobId, state: JobState) -> bool:
     if moved.rowcount:
         # An upload may have added a chunk between the two; it adds no more to a stopped job.
         connection.execute(_cancel(job))
+        announce(connection, [job])
     return moved.rowcount == 1
 
 
@@ -44,6 +46,7 @@ def bury(connection: Connection, job: JobId) -> bool:
         update(jobs)
         .where(jobs.c.id == job, jobs.c.state.in_(TERMINAL))
         .values(deleted_at=now(), labels={}, warnings=[], layout=None, summary=None)
+        .values(webhook_url=None, webhook_host=None)
     )
     if buried.rowcount:
         erase_rows(connection, [job])

@@ -91,6 +91,8 @@ def job_row(submission: Submission, outbox: Outbox) -> dict[str, Any]:
         "warnings": list(submission.warnings),
         "layout": asdict(submission.layout) if submission.layout else None,
         "max_errors": submission.max_errors,
+        "webhook_url": submission.webhook.url if submission.webhook else None,
+        "webhook_host": submission.webhook.host if submission.webhook else None,
         "rows_total": submission.row_count,
         "rows_succeeded": 0,
         "rows_failed": 0,

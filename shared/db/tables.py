@@ -69,6 +69,9 @@ jobs = Table(
     Column("expires_at", UtcDateTime),
     # A deleted job keeps its row, without data, so that asking for it says so.
     Column("deleted_at", UtcDateTime),
+    # Whom to tell of its end; the host is the URL's, by which deliveries share the senders.
+    Column("webhook_url", ascii_text(2000)),
+    Column("webhook_host", ascii_text(253)),
     Index("jobs_by_deadline", "state", "deadline_at"),
     Index("jobs_by_owner", "owner", "id"),
     Index("jobs_by_owner_and_state", "owner", "state", "id"),
@@ -136,6 +139,24 @@ results = Table(
     # By the database's own clock, as the migration's default says.
     Column("created_at", UtcDateTime, nullable=False, server_default=FetchedValue()),
     PrimaryKeyConstraint("job_id", "seq"),
+    **_INNODB,
+)
+
+# One row for each finished job with a webhook, inserted by the transaction that finishes it.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("job_id", ascii_text(36, fixed=True), primary_key=True),
+    Column("host", ascii_text(253), nullable=False),
+    Column("state", ascii_text(10), nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    # While an attempt is under way: when another sweeper may take it for lost.
+    Column("next_attempt_at", UtcDateTime),
+    Column("last_attempt_at", UtcDateTime),
+    Column("last_status", Integer),
+    Column("last_error", String(200)),
+    Index("deliveries_by_due", "state", "next_attempt_at"),
     **_INNODB,
 )
 

@@ -62,6 +62,14 @@ NO_TRAIL: Final = Trail()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """Whom to tell of a job's end: a URL that has been checked, and its host."""
+
+    url: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
     """A job that has been checked and not yet been committed.
 
@@ -85,6 +93,7 @@ class Submission:
     deadline_at: datetime
     state: JobState = JobState.QUEUED
     trail: Trail = NO_TRAIL
+    webhook: Webhook | None = None
     chunks: tuple[NewChunk, ...]
 
     @property

@@ -106,6 +106,12 @@ class NothingToRetry(DryBeansError):
     code = "nothing_to_retry"
 
 
+class NoWebhook(DryBeansError):
+    """The job was submitted without a webhook, so there is nothing to deliver."""
+
+    code = "no_webhook"
+
+
 class KeyMissing(DryBeansError):
     """Send an API key, as in `Authorization: Bearer dbk_…`."""
 

@@ -188,6 +188,7 @@ class Job:
     expires_at: datetime | None
     deleted_at: datetime | None = None
     retry_of: JobId | None = None
+    webhook_url: str | None = None
 
     @property
     def finished(self) -> bool:

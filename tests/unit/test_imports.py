@@ -25,6 +25,8 @@ _NEWER = {"compression"}
 _IMPORT_ALL = """
 import importlib, json, sys, threading
 sys.path.insert(0, sys.argv[1])
+# It binds a socket when it is imported, to learn whether there is IPv6.
+import urllib3.util.connection
 events = []
 watched = {"socket.connect", "socket.bind", "subprocess.Popen", "os.fork", "sqlite3.connect"}
 current = ""

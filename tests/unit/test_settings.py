@@ -71,6 +71,8 @@ def test_what_the_client_and_the_tests_read_is_no_mistake(
         ("DRYBEANS_LEASE_SECONDS", "-1"),
         ("DRYBEANS_LOG_LEVEL", SECRET),
         ("DRYBEANS_MAX_LINE_BYTES", "1000000"),
+        ("DRYBEANS_WEBHOOK_SECRETS", SECRET),
+        ("DRYBEANS_WEBHOOK_NETWORKS", SECRET),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(

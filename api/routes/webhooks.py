@@ -1,0 +1,28 @@
+"""A job's webhook, sent again."""
+
+from http import HTTPStatus
+
+from flask import Blueprint, Response
+
+from api.responses import json_response
+from api.routes.finding import describe, find_job
+from api.services import Services
+from shared.db.deliveries import redeliver
+from shared.domain.errors import JobUnfinished, NoWebhook
+
+
+def blueprint(services: Services) -> Blueprint:
+    """Make POST /jobs/<id>/webhook/redeliver."""
+    routes = Blueprint("webhooks", __name__)
+
+    @routes.post("/jobs/<job_id>/webhook/redeliver")
+    def deliver_again(job_id: str) -> Response:
+        """Send a finished job's webhook once more, whatever became of it before."""
+        job = find_job(services, job_id)
+        if job.webhook_url is None:
+            raise NoWebhook
+        if not services.database.write(lambda c: redeliver(c, job.id)):
+            raise JobUnfinished(f"The job is {job.state}; its webhook is sent when it has ended.")
+        return json_response(describe(services, job), HTTPStatus.ACCEPTED)
+
+    return routes
