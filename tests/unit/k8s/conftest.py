@@ -1,12 +1,8 @@
 """The forms in which the manifests are looked at."""
 
-import shutil
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import yaml
 
 from tests.unit.k8s import manifests
 from tests.unit.k8s.manifests import COMPONENTS, K8S
@@ -37,14 +33,6 @@ def documents(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     if not added:
         return manifests.render(K8S / "overlays" / overlay)
     names = COMPONENTS[1:] if added == "all" else (added,)
-    return manifests.render(_with(names, overlay, tmp_path_factory.mktemp("k8s")))
-
-
-def _with(components: Iterable[str], overlay: str, folder: Path) -> Path:
-    """Copy the manifests and switch `components` on in one overlay, as its comments say."""
-    copied = shutil.copytree(K8S, folder / "k8s")
-    file = copied / "overlays" / overlay / "kustomization.yaml"
-    kustomization = yaml.safe_load(file.read_text())
-    kustomization["components"] += [f"../../components/{name}" for name in components]
-    file.write_text(yaml.safe_dump(kustomization))
-    return file.parent
+    return manifests.render(
+        manifests.with_components(names, overlay, tmp_path_factory.mktemp("k8s"))
+    )

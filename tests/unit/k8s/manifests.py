@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +15,10 @@ Document = dict[str, Any]
 
 ROOT: Final = Path(__file__).parents[3]
 K8S: Final = ROOT / "k8s"
-COMPONENTS: Final = ("network-policies", "keda", "external-mysql", "external-redis", "ingress")
+COMPONENTS: Final = (
+    *("network-policies", "keda", "external-mysql", "external-redis", "ingress"),
+    "monitoring",
+)
 PODS_OF: Final = ("Deployment", "StatefulSet", "Job")
 OWN_IMAGES: Final = ("drybeans-api", "drybeans-worker")
 
@@ -64,6 +67,16 @@ def render(folder: Path) -> list[Document]:
     # Without the hashes of generated ConfigMaps one check suits both forms.
     plain = re.sub(r"\b(drybeans|cloud-sql)-[a-z0-9]{10}\b", r"\1", done.stdout)
     return list(yaml.load_all(plain, yaml.CSafeLoader))
+
+
+def with_components(components: Iterable[str], overlay: str, folder: Path) -> Path:
+    """Copy the manifests and switch `components` on in one overlay, as its comments say."""
+    copied = shutil.copytree(K8S, folder / "k8s")
+    file = copied / "overlays" / overlay / "kustomization.yaml"
+    kustomization = yaml.safe_load(file.read_text())
+    kustomization["components"] += [f"../../components/{name}" for name in components]
+    file.write_text(yaml.safe_dump(kustomization))
+    return file.parent
 
 
 def of_kind(documents: list[Document], *kinds: str) -> list[Document]:
