@@ -1,13 +1,195 @@
-"""Jobs and models as the JSON documents that clients read."""
+"""The JSON documents that clients read: what they hold, and how jobs and models become them."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NotRequired
+
+from pydantic import JsonValue
+from typing_extensions import TypedDict
 
 from api.backlog import Ahead
-from shared.domain.jobs import Job
+from shared.domain.jobs import Job, JobState, Queue
 from shared.domain.manifest import Feature, Manifest
 from shared.domain.summaries import drift
 from shared.domain.webhooks import Delivery
+
+
+class RowProblem(TypedDict):
+    """Why a row has no label."""
+
+    code: str
+    field: str | None
+    detail: str
+
+
+class ResultRow(TypedDict):
+    """A row's label or its error."""
+
+    row: int
+    line: NotRequired[int | None]
+    id: NotRequired[str]
+    label: NotRequired[str]
+    probabilities: NotRequired[dict[str, float]]
+    error: NotRequired[RowProblem]
+    input: NotRequired[dict[str, str | float | None]]
+
+
+class ResultsPage(TypedDict):
+    """Some of a job's results, and where there are more."""
+
+    results: Sequence[ResultRow]
+    next: str | None
+    total: int
+
+
+class ModelVersion(TypedDict):
+    """Which model a job runs on."""
+
+    name: str
+    version: int
+    sha256: str
+
+
+class RowCounts(TypedDict):
+    """How many rows a job has, and what became of them."""
+
+    total: int
+    succeeded: int
+    failed: int
+
+
+class Summary(TypedDict):
+    """What a job's rows look like as a whole."""
+
+    counts: Mapping[str, int]
+    out_of_range: Mapping[str, int]
+    drift: Mapping[str, float]
+    drift_rows: int
+
+
+class Waiting(TypedDict):
+    """In which queue a job is, and how many rows are before it."""
+
+    name: Queue
+    rows_ahead: int
+
+
+class Failure(TypedDict):
+    """Why a job as a whole came to nothing."""
+
+    code: str
+    detail: str
+
+
+class WebhookDocument(TypedDict):
+    """What became of a job's webhook."""
+
+    url: str
+    state: str
+    attempts: int
+    next_attempt_at: datetime | None
+    last_attempt_at: datetime | None
+    last_status: int | None
+    last_error: str | None
+
+
+class JobLinks(TypedDict):
+    """Where a job and all that belongs to it is."""
+
+    self: str
+    results: str
+    errors: str
+    events: str
+    cancel: str
+
+
+class JobDocument(TypedDict):
+    """A job."""
+
+    id: str
+    state: JobState
+    model: ModelVersion
+    outputs: Sequence[str]
+    rows: RowCounts
+    progress: float
+    summary: Summary | None
+    queue: Waiting | None
+    eta_seconds: float | None
+    attempts: int
+    error: Failure | None
+    warnings: Sequence[str]
+    labels: Mapping[str, str]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None
+    retry_of: str | None
+    webhook: WebhookDocument | None
+    links: JobLinks
+    results: NotRequired[Sequence[ResultRow]]
+
+
+class JobsPage(TypedDict):
+    """Some jobs, newest first, and where there are more."""
+
+    jobs: Sequence[JobDocument]
+    next_page_token: str | None
+    next: str | None
+
+
+class FeatureDocument(TypedDict):
+    """A number that a model wants of each row."""
+
+    name: str
+    unit: str
+    description: str
+    aliases: Sequence[str]
+    minimum: float
+    maximum: float
+
+
+class SelfLink(TypedDict):
+    """Where this is."""
+
+    self: str
+
+
+class ModelSummary(TypedDict):
+    """A model version, in short."""
+
+    name: str
+    version: int
+    default: bool
+    description: str
+    classes: Sequence[str]
+    outputs: Sequence[str]
+    links: SelfLink
+
+
+class ModelDocument(ModelSummary):
+    """A model version: what it takes, what it gives, how good it is."""
+
+    sha256: str
+    label_rule: str
+    features: Sequence[FeatureDocument]
+    metrics: Mapping[str, JsonValue]
+    training: Mapping[str, JsonValue]
+    sample: Sequence[Sequence[float]]
+
+
+class ModelList(TypedDict):
+    """Every version of every model."""
+
+    models: Sequence[ModelSummary]
+
+
+class Tensor(TypedDict):
+    """A named array of values."""
+
+    name: str
+    shape: Sequence[int]
+    datatype: str
+    data: Sequence[str | float]
 
 
 def job_document(
@@ -15,7 +197,7 @@ def job_document(
     manifest: Manifest | None = None,
     ahead: Ahead | None = None,
     delivery: Delivery | None = None,
-) -> dict[str, Any]:
+) -> JobDocument:
     """Write `job` as clients see it.
 
     What drifted from training stands in `manifest`; `ahead` is what waits before a job that has
@@ -58,7 +240,7 @@ def job_document(
     }  # fmt: skip
 
 
-def _webhook(url: str, delivery: Delivery | None) -> dict[str, Any]:
+def _webhook(url: str, delivery: Delivery | None) -> WebhookDocument:
     return {
         "url": url,
         "state": delivery.state if delivery else "waiting",
@@ -70,7 +252,7 @@ def _webhook(url: str, delivery: Delivery | None) -> dict[str, Any]:
     }
 
 
-def _summary(summary: Mapping[str, Any], manifest: Manifest | None) -> dict[str, Any]:
+def _summary(summary: Mapping[str, Any], manifest: Manifest | None) -> Summary:
     return {
         "counts": summary["counts"],
         "out_of_range": summary["out_of_range"],
@@ -79,7 +261,7 @@ def _summary(summary: Mapping[str, Any], manifest: Manifest | None) -> dict[str,
     }
 
 
-def model_document(manifest: Manifest, *, default: bool) -> dict[str, Any]:
+def model_document(manifest: Manifest, *, default: bool) -> ModelDocument:
     """Write all that a client needs to know of a model version."""
     return {
         "name": manifest.name,
@@ -98,7 +280,7 @@ def model_document(manifest: Manifest, *, default: bool) -> dict[str, Any]:
     }
 
 
-def _feature(feature: Feature) -> Mapping[str, Any]:
+def _feature(feature: Feature) -> FeatureDocument:
     return {
         "name": feature.name,
         "unit": feature.unit,

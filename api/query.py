@@ -1,20 +1,43 @@
 """Reads the query of a request."""
 
-from typing import Final
+from typing import Annotated, Final
 
 from flask import request
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo
 
-from shared.domain.errors import RequestInvalid
+from api.checking import Shape, check, flaw
+from api.options import LABEL_PREFIX
 
 _MOST_DIGITS: Final = 18
 
 
-def whole_number(name: str, *, default: int, least: int, most: int) -> int:
-    """Read the query's `name` as a whole number. Raises `RequestInvalid` outside the bounds."""
-    text = request.args.get(name)
-    if text is None:
-        return default
-    digits = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
-    if not (digits and least <= int(text) <= most):
-        raise RequestInvalid(f"{name} must be a whole number from {least} to {most}.")
-    return int(text)
+def _read_digits(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str):
+        return value
+    if not (value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS):
+        raise flaw("int_type", f"{info.field_name} must be a whole number; {value[:40]!r} is none.")
+    return int(value)
+
+
+WholeNumber = Annotated[int, BeforeValidator(_read_digits)]
+
+
+class Query(BaseModel):
+    """What may stand in a query; of what is given twice the first counts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read_query(shape: type[Shape]) -> Shape:
+    """Read the present request's query, in which `label.<name>` are members of `labels`.
+
+    Raises `RequestInvalid` with every fault.
+    """
+    document: dict[str, object] = {}
+    labels: dict[str, str] = {}
+    for name, value in request.args.items():
+        if "labels" in shape.model_fields and name.startswith(LABEL_PREFIX):
+            labels[name.removeprefix(LABEL_PREFIX)] = value
+        else:
+            document[name] = value
+    return check(shape, document | ({"labels": labels} if labels else {}))

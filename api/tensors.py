@@ -6,6 +6,7 @@ The protocol: https://github.com/kserve/open-inference-protocol, "V2 inference R
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from api.documents import ResultRow, Tensor
 from shared.domain.errors import RequestInvalid
 from shared.domain.manifest import Manifest
 
@@ -84,20 +85,18 @@ def _flatten(data: list[Any], depth: int) -> list[Any]:
 
 
 def write_outputs(
-    rows: Sequence[Mapping[str, Any]], manifest: Manifest, names: Sequence[str]
-) -> list[dict[str, Any]]:
+    rows: Sequence[ResultRow], manifest: Manifest, names: Sequence[str]
+) -> list[Tensor]:
     """Write the outputs `names` of `rows` as tensors."""
-    tensors: dict[str, dict[str, Any]] = {
-        LABELS: {
-            "shape": [len(rows)],
-            "datatype": "BYTES",
-            "data": [row["label"] for row in rows],
-        }
+    labels = [row["label"] for row in rows]
+    tensors: dict[str, Tensor] = {
+        LABELS: {"name": LABELS, "shape": [len(rows)], "datatype": "BYTES", "data": labels}
     }
     if PROBABILITIES in names:
         tensors[PROBABILITIES] = {
+            "name": PROBABILITIES,
             "shape": [len(rows), len(manifest.classes)],
             "datatype": "FP64",
             "data": [value for row in rows for value in row["probabilities"].values()],
         }
-    return [{"name": name} | tensors[name] for name in names]
+    return [tensors[name] for name in names]

@@ -4,10 +4,11 @@ import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
+from api.documents import ResultRow
 from api.results.inputs import Cell, input_rows, original_rows
 from api.results.rows import ResultShape, error_document, failed_offsets, row_documents
 from shared.db.results import StoredResult
@@ -103,7 +104,7 @@ def _plain(stored: StoredResult, shape: ResultShape) -> bytes:
     ).encode()
 
 
-def _cells(row: dict[str, Any], shape: ResultShape) -> list[Cell]:
+def _cells(row: ResultRow, shape: ResultShape) -> list[Cell]:
     cells: list[Cell] = [row["row"]]
     cells += [row["line"]] if shape.has_lines else []
     cells += [row.get("id", "")] if shape.has_ids else []

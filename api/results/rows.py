@@ -4,8 +4,9 @@ import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from api.documents import ResultRow, RowProblem
 from api.results.inputs import input_rows
 from shared.db.results import StoredResult
 from shared.domain.jobs import Job
@@ -47,7 +48,7 @@ class ResultShape:
 
 def row_documents(
     stored: StoredResult, shape: ResultShape, first: int = 0, last: int | None = None
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[ResultRow]:
     """Write those rows of `stored` as documents that lie between `first` and `last` - 1."""
     start = max(first - stored.first_row, 0)
     end = stored.row_count if last is None else min(last - stored.first_row, stored.row_count)
@@ -57,7 +58,7 @@ def row_documents(
     layout, features = shape.job.layout, shape.features
     given = input_rows(stored, layout, features, part) if shape.include_input else None
     for at, offset in enumerate(range(stored.row_count)[part]):
-        row: dict[str, Any] = {"row": stored.first_row + offset}
+        row: ResultRow = {"row": stored.first_row + offset}
         if shape.has_lines:
             row["line"] = stored.line(offset)
         if stored.ids is not None:
@@ -87,7 +88,7 @@ def probabilities(stored: StoredResult, width: int, part: slice) -> list[list[fl
     return [rounded[at : at + width] for at in range(0, len(rounded), width)]
 
 
-def error_document(stored: StoredResult, error: RowError | None) -> dict[str, Any]:
+def error_document(stored: StoredResult, error: RowError | None) -> RowProblem:
     """Say why a row of `stored` has no label: its own error, or that of its whole chunk."""
     if error is not None:
         return {"code": error.code, "field": error.field, "detail": error.detail}

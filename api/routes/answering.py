@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from api.documents import ResultRow
 from api.routes.finding import check_room, find_job, note_job, read_origin
 from api.routes.results import read_rows
 from api.services import Services
@@ -18,7 +19,7 @@ def submit_now(services: Services, document: Mapping[str, Any]) -> Job:
     return job
 
 
-def await_rows(services: Services, job: Job, locate: Callable[[int], str]) -> list[dict[str, Any]]:
+def await_rows(services: Services, job: Job, locate: Callable[[int], str]) -> list[ResultRow]:
     """Wait for `job` and give a document for each row, every one with a label.
 
     Raises `WaitTimedOut` when no worker answers in time, and `RequestInvalid` when a row has no
@@ -38,6 +39,6 @@ def await_rows(services: Services, job: Job, locate: Callable[[int], str]) -> li
     return rows
 
 
-def _fault(row: Mapping[str, Any], locate: Callable[[int], str]) -> Fault:
+def _fault(row: ResultRow, locate: Callable[[int], str]) -> Fault:
     error = row["error"]
     return Fault(pointer=locate(row["row"]), code=error["code"], detail=error["detail"])

@@ -1,13 +1,12 @@
 """Finds the job that a path names, and describes it."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from flask import g
 
 from api.access import Caller
-from api.documents import job_document
+from api.documents import JobDocument, job_document
 from api.idempotency import Origin
 from api.services import Services
 from shared.db.deliveries import read_deliveries
@@ -55,19 +54,19 @@ def check_room(services: Services) -> None:
     services.access.check_rows(g.caller)
 
 
-def describe(services: Services, job: Job) -> dict[str, Any]:
+def describe(services: Services, job: Job) -> JobDocument:
     """Write `job` as a document, with its drift, its webhook and what waits before it."""
     return describe_all(services, [job])[0]
 
 
-def describe_all(services: Services, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+def describe_all(services: Services, jobs: Sequence[Job]) -> list[JobDocument]:
     """Write `jobs` as documents; those with webhooks cost one query together."""
     called = [job.id for job in jobs if job.webhook_url and job.finished]
     deliveries = services.database.read(lambda c: read_deliveries(c, called)) if called else {}
     return [_describe(services, job, deliveries.get(job.id)) for job in jobs]
 
 
-def _describe(services: Services, job: Job, delivery: Delivery | None) -> dict[str, Any]:
+def _describe(services: Services, job: Job, delivery: Delivery | None) -> JobDocument:
     ahead = None
     if not job.finished:
         left = job.rows_total - job.rows_succeeded - job.rows_failed

@@ -2,25 +2,89 @@
 
 import base64
 import binascii
-from datetime import datetime
-from typing import Any, Final
+from datetime import MAXYEAR, datetime
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
+from pydantic import Field, PlainValidator, StringConstraints, WithJsonSchema
 
-from api.options import LABEL_PREFIX
-from api.query import whole_number
+from api.checking import flaw
+from api.documents import JobsPage
+from api.query import Query, WholeNumber, read_query
 from api.responses import json_response
 from api.routes.finding import describe_all, owner, read_id
 from api.services import Services
 from shared.db.listing import JobFilter, list_jobs
-from shared.domain.errors import JobNotFound, RequestInvalid
+from shared.domain.errors import JobNotFound
 from shared.domain.jobs import JobId, JobState
 
-_PAGE: Final = 50
 _MOST: Final = 200
 _FIRST_YEAR: Final = 1971
-_PARAMETERS: Final = frozenset({"state", "model", "created_after", "page_size", "page_token"})
+
+
+def _read_moment(text: object) -> object:
+    """Turn an instant into the smallest id that a job made at it can have (RFC 9562, UUIDv7)."""
+    try:
+        # A plus in a query is a space.
+        moment = datetime.fromisoformat(str(text).replace(" ", "+"))
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None or not _FIRST_YEAR <= moment.year < MAXYEAR:
+        raise flaw(
+            "datetime", "created_after must be a time with a zone, such as 2026-01-31T12:00:00Z."
+        )
+    first = f"{int(moment.timestamp() * 1000):012x}"
+    return JobId(f"{first[:8]}-{first[8:]}-7000-8000-000000000000")
+
+
+def _read_token(text: object) -> object:
+    try:
+        token = str(text)
+        return read_id(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode())
+    except (binascii.Error, ValueError, JobNotFound):
+        raise flaw("page_token", "page_token is none that a page gave; leave it out.") from None
+
+
+class ListQuery(Query):
+    """Which jobs to list."""
+
+    state: JobState | None = Field(default=None, description="Only jobs in this state.")
+    model: Annotated[str, StringConstraints(pattern=r"^[^@]*(?:@[0-9]{1,9})?$")] | None = Field(
+        default=None,
+        description="Only jobs for this model, or for one version of it.",
+        examples=["drybeans", "drybeans@2"],
+    )
+    labels: dict[str, str] = Field(
+        default={}, description="Only jobs that have these labels: `label.batch=7`."
+    )
+    created_after: (
+        Annotated[
+            JobId,
+            PlainValidator(_read_moment),
+            WithJsonSchema({"type": "string", "format": "date-time"}),
+        ]
+        | None
+    ) = Field(default=None, description="Only jobs that were made at this time or later.")
+    page_size: Annotated[WholeNumber, Field(ge=1, le=_MOST)] = Field(
+        default=50, description="How many jobs to list at most."
+    )
+    page_token: (
+        Annotated[JobId, PlainValidator(_read_token), WithJsonSchema({"type": "string"})] | None
+    ) = Field(default=None, description="The `next_page_token` of the page before.")
+
+    def filter(self, owner: str) -> JobFilter:
+        """Say what to look for among the jobs of `owner`."""
+        name, _, version = (self.model or "").partition("@")
+        return JobFilter(
+            owner=owner,
+            state=self.state,
+            model=name or None,
+            version=int(version) if version else None,
+            labels=self.labels,
+            before=self.page_token,
+            after=self.created_after,
+        )
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -29,11 +93,11 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.get("/jobs")
     def jobs() -> Response:
-        size = whole_number("page_size", default=_PAGE, least=1, most=_MOST)
-        wanted = _read_filter()
+        query = read_query(ListQuery)
+        size, wanted = query.page_size, query.filter(owner())
         found = services.database.read(lambda c: list_jobs(c, wanted, size + 1))
         token = _token(found[size - 1].id) if len(found) > size else None
-        document = {
+        document: JobsPage = {
             "jobs": describe_all(services, found[:size]),
             "next_page_token": token,
             "next": _next_link(token),
@@ -47,69 +111,8 @@ def blueprint(services: Services) -> Blueprint:
     return routes
 
 
-def _read_filter() -> JobFilter:
-    arguments = request.args
-    unknown = [
-        name for name in arguments if name not in _PARAMETERS and not name.startswith(LABEL_PREFIX)
-    ]
-    if unknown:
-        known = ", ".join(sorted(_PARAMETERS))
-        raise RequestInvalid(f"{unknown[0][:80]!r} is no filter; known are {known}, label.<name>.")
-    name, _, version = arguments.get("model", "").partition("@")
-    if version and not (version.isascii() and version.isdigit()):
-        raise RequestInvalid('model must be a name, or a name and a version such as "drybeans@2".')
-    return JobFilter(
-        owner=owner(),
-        state=_read_state(arguments.get("state")),
-        model=name or None,
-        version=int(version[:9]) if version else None,
-        labels={
-            name.removeprefix(LABEL_PREFIX): value
-            for name, value in arguments.items()
-            if name.startswith(LABEL_PREFIX)
-        },
-        before=_read_token(arguments.get("page_token")),
-        after=_read_created_after(arguments.get("created_after")),
-    )
-
-
-def _read_state(text: str | None) -> JobState | None:
-    if text is None:
-        return None
-    try:
-        return JobState(text)
-    except ValueError:
-        raise RequestInvalid(f"state must be one of {', '.join(JobState)}.") from None
-
-
-def _read_created_after(text: str | None) -> JobId | None:
-    """Turn an instant into the smallest id that a job made at it can have (RFC 9562, UUIDv7)."""
-    if text is None:
-        return None
-    try:
-        # A plus in a query is a space.
-        moment = datetime.fromisoformat(text.replace(" ", "+"))
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None or moment.year < _FIRST_YEAR:
-        raise RequestInvalid(
-            "created_after must be a time with a zone, such as 2026-01-31T12:00:00Z."
-        )
-    first = f"{int(moment.timestamp() * 1000):012x}"
-    return JobId(f"{first[:8]}-{first[8:]}-7000-8000-000000000000")
-
-
 def _token(job: JobId) -> str:
     return base64.urlsafe_b64encode(job.encode()).decode().rstrip("=")
-
-
-def _read_token(text: str | None) -> JobId | None:
-    if text is None:
-        return None
-    try:
-        return read_id(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode())
-    except (binascii.Error, ValueError, JobNotFound):
-        raise RequestInvalid("page_token is none that a page gave; leave it out.") from None
 
 
 def _next_link(token: str | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response
 
-from api.documents import model_document
+from api.documents import ModelDocument, ModelList, ModelSummary, model_document
 from api.responses import json_response
 from api.services import Services
 from shared.domain.errors import ModelNotFound, ModelUnknown
@@ -13,15 +13,14 @@ def blueprint(services: Services) -> Blueprint:
     """Make the routes under /models."""
     routes = Blueprint("models", __name__)
 
-    def document(manifest: Manifest) -> dict[str, object]:
+    def document(manifest: Manifest) -> ModelDocument:
         default = services.catalog().default_version(manifest.name) == manifest.version
         return model_document(manifest, default=default)
 
     @routes.get("/models")
     def every() -> Response:
-        documents = [document(manifest) for manifest in services.catalog().all()]
-        short = ("name", "version", "default", "description", "classes", "outputs", "links")
-        return json_response({"models": [{k: d[k] for k in short} for d in documents]})
+        listed: ModelList = {"models": [_short(document(m)) for m in services.catalog().all()]}
+        return json_response(listed)
 
     @routes.get("/models/<name>")
     def default(name: str) -> Response:
@@ -32,6 +31,18 @@ def blueprint(services: Services) -> Blueprint:
         return json_response(document(_find(services, f"{name}@{version}")))
 
     return routes
+
+
+def _short(model: ModelDocument) -> ModelSummary:
+    return {
+        "name": model["name"],
+        "version": model["version"],
+        "default": model["default"],
+        "description": model["description"],
+        "classes": model["classes"],
+        "outputs": model["outputs"],
+        "links": model["links"],
+    }
 
 
 def _find(services: Services, name: str) -> Manifest:

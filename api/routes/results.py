@@ -2,33 +2,55 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, Final
+from typing import Annotated, Final, Literal
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
+from pydantic import Field
 from werkzeug.exceptions import NotAcceptable
 
-from api.query import whole_number
+from api.documents import ResultRow, ResultsPage
+from api.query import Query, WholeNumber, read_query
 from api.responses import json_response
 from api.results.formats import csv_table, errors_table, ndjson
 from api.results.rows import ResultShape, row_documents
 from api.routes.finding import find_job
 from api.services import Services
 from shared.db.results import StoredResult, next_result, read_results
-from shared.domain.errors import JobUnfinished, RequestInvalid
+from shared.domain.errors import JobUnfinished
 from shared.domain.jobs import Job
 from shared.domain.manifest import Manifest
 
 MOST_INLINE: Final = 1000
-_PAGE: Final = 1000
 _MOST_PAGE: Final = 10_000
-# What a link to the next page repeats.
-_KEPT: Final = frozenset({"format", "include", "partial"})
 _FORMATS: Final = {
     "json": "application/json",
     "ndjson": "application/x-ndjson",
     "csv": "text/csv",
 }
+
+
+class PartialQuery(Query):
+    """Whether an unfinished job will do."""
+
+    partial: bool = Field(default=False, description="Tell what is there of an unfinished job.")
+
+
+class ResultsQuery(PartialQuery):
+    """Which results to read, and in which form."""
+
+    format: Literal["json", "ndjson", "csv"] | None = Field(
+        default=None, description="The form of the results; without it, Accept decides."
+    )
+    include: Literal["input"] | None = Field(
+        default=None, description="Tell the features of each row too."
+    )
+    limit: Annotated[WholeNumber, Field(ge=1, le=_MOST_PAGE)] = Field(
+        default=1000, description="How many rows a JSON page holds at most."
+    )
+    offset: Annotated[WholeNumber, Field(ge=0, le=2**53)] = Field(
+        default=0, description="The row that a JSON page begins with."
+    )
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -37,18 +59,19 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.get("/jobs/<job_id>/results")
     def results(job_id: str) -> Response:
-        kind = _kind()
-        job = _readable_job(services, job_id)
-        shape = _shape(services, job)
+        query = read_query(ResultsQuery)
+        kind = _kind(query.format)
+        job = _readable_job(services, job_id, query)
+        shape = _shape(services, job, include_input=query.include == "input")
         if kind == "application/json":
-            return _page(services, shape)
+            return _page(services, shape, query)
         write = ndjson if kind == "application/x-ndjson" else csv_table
         stored = _stored(services, job, with_input=shape.include_input)
         return _download(write(stored, shape), kind, f"{job.id}-results")
 
     @routes.get("/jobs/<job_id>/errors")
     def errors(job_id: str) -> Response:
-        job = _readable_job(services, job_id)
+        job = _readable_job(services, job_id, read_query(PartialQuery))
         stored = _stored(services, job, with_input=True, only_errors=True)
         table = errors_table(stored, _shape(services, job))
         return _download(table, "text/csv", f"{job.id}-errors")
@@ -56,7 +79,7 @@ def blueprint(services: Services) -> Blueprint:
     return routes
 
 
-def read_rows(services: Services, job: Job, first: int, last: int) -> list[dict[str, Any]]:
+def read_rows(services: Services, job: Job, first: int, last: int) -> list[ResultRow]:
     """Read rows `first` to `last` - 1 of `job`; rows without a result are left out."""
     shape = ResultShape(job=job, manifest=_manifest(services, job))
     if first == 0 and last == job.rows_total <= MOST_INLINE:
@@ -66,7 +89,7 @@ def read_rows(services: Services, job: Job, first: int, last: int) -> list[dict[
     return _rows(services, shape, first, last)
 
 
-def _rows(services: Services, shape: ResultShape, first: int, last: int) -> list[dict[str, Any]]:
+def _rows(services: Services, shape: ResultShape, first: int, last: int) -> list[ResultRow]:
     stored = services.database.read(
         lambda c: read_results(c, shape.job.id, first, last, with_input=shape.include_input)
     )
@@ -77,16 +100,13 @@ def _manifest(services: Services, job: Job) -> Manifest:
     return services.catalog.resolve(f"{job.model_name}@{job.model_version}")
 
 
-def _shape(services: Services, job: Job) -> ResultShape:
-    include = request.args.get("include", "")
-    if include not in {"", "input"}:
-        raise RequestInvalid("include can only be input.")
-    return ResultShape(job=job, manifest=_manifest(services, job), include_input=include == "input")
+def _shape(services: Services, job: Job, *, include_input: bool = False) -> ResultShape:
+    return ResultShape(job=job, manifest=_manifest(services, job), include_input=include_input)
 
 
-def _readable_job(services: Services, job_id: str) -> Job:
+def _readable_job(services: Services, job_id: str, query: PartialQuery) -> Job:
     job = find_job(services, job_id)
-    if not job.finished and request.args.get("partial") != "true":
+    if not job.finished and not query.partial:
         raise JobUnfinished(
             f"The job is {job.state}; poll {request.host_url}jobs/{job.id}, "
             "or ask for ?partial=true."
@@ -94,11 +114,8 @@ def _readable_job(services: Services, job_id: str) -> Job:
     return job
 
 
-def _kind() -> str:
+def _kind(asked: str | None) -> str:
     """Choose the media type by ?format= or else by Accept. Raises `NotAcceptable`."""
-    asked = request.args.get("format")
-    if asked is not None and asked not in _FORMATS:
-        raise RequestInvalid(f"format must be one of {', '.join(_FORMATS)}.")
     if asked is not None:
         return _FORMATS[asked]
     kinds = list(_FORMATS.values())
@@ -131,17 +148,11 @@ def _download(pieces: Iterator[bytes], kind: str, name: str) -> Response:
     return Response(pieces, headers=headers, content_type=kind + charset)
 
 
-def _page(services: Services, shape: ResultShape) -> Response:
-    limit = whole_number("limit", default=_PAGE, least=1, most=_MOST_PAGE)
-    offset = whole_number("offset", default=0, least=0, most=2**53)
+def _page(services: Services, shape: ResultShape, query: ResultsQuery) -> Response:
     total = shape.job.rows_total
-    end = min(offset + limit, total)
-    kept = {name: value for name, value in request.args.items() if name in _KEPT}
-    query = urlencode({"limit": limit, "offset": end} | kept)
-    following = f"/jobs/{shape.job.id}/results?{query}"
-    document = {
-        "results": _rows(services, shape, offset, end) if offset < end else [],
-        "next": following if end < total else None,
-        "total": total,
-    }
-    return json_response(document)
+    end = min(query.offset + query.limit, total)
+    following = {"limit": query.limit, "offset": end}
+    link = f"/jobs/{shape.job.id}/results?{urlencode(request.args.to_dict() | following)}"
+    rows = _rows(services, shape, query.offset, end) if query.offset < end else []
+    page: ResultsPage = {"results": rows, "next": link if end < total else None, "total": total}
+    return json_response(page)

@@ -189,7 +189,7 @@ def test_a_page_that_cannot_be_is_refused(service: Service, query: str) -> None:
     answer = service.client.get(f"{job['links']['results']}?{query}")
 
     assert (answer.status_code, answer.get_json()["code"]) == (422, "request_invalid")
-    assert "must be a whole number from" in answer.get_json()["detail"]
+    assert answer.get_json()["errors"][0]["pointer"] == f"/{query.partition(chr(61))[0]}"
 
 
 def test_results_of_an_unfinished_job_are_not_there_yet(service: Service) -> None:
