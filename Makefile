@@ -65,6 +65,10 @@ chaos: $(DEV) ## Strike the running parts with faults and count what was lost (m
 	@tests/servers/install.sh
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(DEV) ## Send generated requests and hold the answers to the OpenAPI document (minutes)
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 .PHONY: train
 train: $(UP) ## Train and publish the models: DATA=path/to/Dry_Bean_Dataset.csv, or ARGS=--download
 	@$(BIN)/python -m worker.training $(if $(DATA),--data "$(DATA)") $(if $(DATA)$(ARGS),$(ARGS),--help)

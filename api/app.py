@@ -8,6 +8,7 @@ from api.access import OpenAccess, record_refusal
 from api.errors import register_errors
 from api.routes import (
     changes,
+    documents,
     events,
     health,
     home,
@@ -28,10 +29,13 @@ _PARTS: Final = (
     *(health, home, jobs, listing, changes, events, results, webhooks, models, predict),
     *(protocols, metrics),
 )
-_PUBLIC: Final = frozenset(
+PUBLIC: Final = frozenset(
     {
         "home.home",
         "static",
+        "documents.docs",
+        "documents.docs_asset",
+        "documents.openapi",
         "health.healthz",
         "health.readyz",
         "protocols.live",
@@ -48,6 +52,7 @@ def create_app(services: Services) -> Flask:
     register_errors(app, max_body_bytes=services.settings.max_body_bytes)
     for part in _PARTS:
         app.register_blueprint(part.blueprint(services))
+    app.register_blueprint(documents.blueprint(services, PUBLIC))
     watch_requests(app, services.metrics)
     app.before_request(lambda: _admit(services))
     app.after_request(_harden)
@@ -57,7 +62,7 @@ def create_app(services: Services) -> Flask:
 def _admit(services: Services) -> None:
     """Let the request in, or refuse it; what is public needs no key."""
     g.caller = OpenAccess().identify(None)
-    if request.endpoint in _PUBLIC or _from_prometheus(services):
+    if request.endpoint in PUBLIC or _from_prometheus(services):
         return
     try:
         g.caller = services.access.identify(request.headers.get("Authorization"))

@@ -2,10 +2,12 @@
 
 import logging
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Annotated, Final, NotRequired
 
 import orjson
 from flask import Flask, Response, request
+from pydantic import Field
+from typing_extensions import TypedDict
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from shared.domain import errors
@@ -60,9 +62,40 @@ _HEADERS: Final[dict[HTTPStatus, tuple[str, str]]] = {
 }
 
 
+class FaultDocument(TypedDict):
+    """One thing that is wrong, and where."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class Problem(TypedDict):
+    """What went wrong (RFC 9457), with a stable code and a sentence for people."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: Annotated[list[FaultDocument], Field(max_length=MOST_FAULTS)]
+    errors_truncated: NotRequired[bool]
+    error: NotRequired[str]
+
+
+def http_code(status: HTTPStatus) -> str:
+    """Give the code of an error that HTTP itself has a name for."""
+    return status.phrase.lower().replace(" ", "_").replace("-", "_")
+
+
+def retry_headers(status: HTTPStatus) -> tuple[str, ...]:
+    """Name the headers that go with a problem of this status."""
+    return (_HEADERS[status][0],) if status in _HEADERS else ()
+
+
 def problem(status: HTTPStatus, code: str, detail: str, faults: tuple[Fault, ...] = ()) -> Response:
     """Write a problem document; at most 100 faults are listed."""
-    document: dict[str, Any] = {
+    document: Problem = {
         "type": "about:blank",
         "title": status.phrase,
         "status": status.value,
@@ -93,8 +126,7 @@ def _of_drybeans(error: DryBeansError) -> Response:
 
 def _of_werkzeug(error: HTTPException) -> Response:
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
-    code = status.phrase.lower().replace(" ", "_").replace("-", "_")
-    response = problem(status, code, error.description or status.phrase)
+    response = problem(status, http_code(status), error.description or status.phrase)
     for name, value in error.get_headers():
         if name.lower() in {"allow", "retry-after", "www-authenticate", "location"}:
             response.headers[name] = value

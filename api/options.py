@@ -28,6 +28,18 @@ LABEL_PREFIX: Final = "label."
 _MOST_LABELS: Final = 16
 _LABEL_LENGTH: Final = 64
 
+INSTANCES: Final[dict[str, Any]] = {
+    "type": "array",
+    "minItems": 1,
+    "items": {
+        "anyOf": [
+            {"type": "array", "items": {"type": "number"}},
+            {"type": "object", "additionalProperties": {"type": "number"}},
+        ]
+    },
+}
+"""The schema of rows, which are checked one by one when they are packed."""
+
 Output = Literal["label", "probabilities"]
 # MySQL takes texts that differ only in spaces at the end for the same.
 Label = Annotated[
@@ -114,7 +126,21 @@ def _read_webhook(url: object, info: ValidationInfo) -> Webhook | None:
 
 def _required(schema: dict[str, Any]) -> None:
     # Every option has a default; those of two are the service's.
-    schema["required"] = [name for name in ("instances", "file") if name in schema["properties"]]
+    schema["required"] = [name for name in ("instances",) if name in schema["properties"]]
+
+
+def label_values(labels: dict[str, Any]) -> dict[str, Any]:
+    """Give the schema of a label's value out of that of all labels."""
+    values: dict[str, Any] = labels.get("additionalProperties") or next(
+        iter(labels["patternProperties"].values())
+    )
+    return values
+
+
+def _form(schema: dict[str, Any]) -> None:
+    labels = schema["properties"].pop("labels")
+    schema["patternProperties"] = {r"^label\.": label_values(labels)}
+    schema["required"] = ["file"]
 
 
 class JobOptions(BaseModel):
@@ -178,25 +204,20 @@ class CsvOptions(JobOptions):
         return 0 if self.on_error == "abort" and self.max_errors is None else self.max_errors
 
 
+class CsvForm(CsvOptions):
+    """A form with a CSV: the options come before the file, labels as `label.<name>`."""
+
+    model_config = ConfigDict(json_schema_extra=_form)
+
+    file: Annotated[str, WithJsonSchema({"type": "string", "format": "binary"})] = Field(
+        description="The CSV."
+    )
+
+
 class JsonJob(JobOptions):
     """A job whose rows come as JSON."""
 
     # Checked row by row when they are packed: a bad row never fails its job.
-    instances: Annotated[
-        Any,
-        WithJsonSchema(
-            {
-                "type": "array",
-                "minItems": 1,
-                "items": {
-                    "anyOf": [
-                        {"type": "array", "items": {"type": "number"}},
-                        {"type": "object", "additionalProperties": {"type": "number"}},
-                    ]
-                },
-            }
-        ),
-    ] = Field(
-        default=None,
+    instances: Annotated[Any, WithJsonSchema(INSTANCES)] = Field(
         description="Rows: the model's features in its order, or an object by feature name.",
     )

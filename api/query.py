@@ -1,6 +1,6 @@
 """Reads the query of a request."""
 
-from typing import Annotated, Final
+from typing import Final
 
 from flask import request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo
@@ -19,7 +19,8 @@ def _read_digits(value: object, info: ValidationInfo) -> object:
     return int(value)
 
 
-WholeNumber = Annotated[int, BeforeValidator(_read_digits)]
+DIGITS: Final = BeforeValidator(_read_digits)
+"""Reads text as a whole number, as strictly as JSON would have it."""
 
 
 class Query(BaseModel):

@@ -14,6 +14,22 @@ _NUMBERS: Final = frozenset({"FP64", "FP32", "INT64", "INT32", "INT16", "INT8", 
 LABELS: Final = "predict"
 PROBABILITIES: Final = "predict_proba"
 
+INPUTS: Final[dict[str, Any]] = {
+    "type": "array",
+    "minItems": 1,
+    "items": {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "datatype": {"enum": sorted(_NUMBERS)},
+            "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
+            "data": {"type": "array"},
+        },
+        "required": ["name", "datatype", "shape", "data"],
+    },
+}
+"""The schema of the tensors that `read_rows` reads."""
+
 
 def read_rows(inputs: object, manifest: Manifest) -> list[list[Any]]:
     """Read rows from one tensor of shape [rows, features], or from one tensor a feature.

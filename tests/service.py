@@ -23,6 +23,7 @@ from api.services import build_services
 from shared.domain.jobs import TERMINAL, JobId, Queue
 from shared.queue import refs_of, trails_of
 from shared.settings import Settings
+from tests.contract import CheckedClient
 from worker.lifecycle import new_runner
 from worker.models import Models
 
@@ -44,7 +45,10 @@ class Service:
         }
         self.settings = Settings(**(values | changes))
         self.services = build_services(self.settings)
-        self.client: FlaskClient = create_app(self.services).test_client()
+        app = create_app(self.services)
+        # Every answer that any test sees is one that the OpenAPI document knows.
+        app.test_client_class = CheckedClient
+        self.client: FlaskClient = app.test_client()
         self.run = replace(new_runner(self.settings), models=models)
         self._redis = Redis.from_url(redis_url)
         self.services.start()

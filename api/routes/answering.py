@@ -1,14 +1,43 @@
 """Jobs that are waited for: what /predict and the inference protocols have in common."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
+
+from werkzeug.exceptions import BadRequest
 
 from api.documents import ResultRow
+from api.openapi.operation import FIND, Errors
 from api.routes.finding import check_room, find_job, note_job, read_origin
 from api.routes.results import read_rows
 from api.services import Services
-from shared.domain.errors import Fault, RequestInvalid, WaitTimedOut
+from shared.domain.errors import (
+    BodyMalformed,
+    BodyTooLarge,
+    BodyTypeUnsupported,
+    DatabaseDown,
+    Fault,
+    IntakeFull,
+    Overloaded,
+    QuotaExceeded,
+    RequestInvalid,
+    WaitTimedOut,
+)
 from shared.domain.jobs import Job, JobState
+
+WAITED: Final[Errors] = (
+    BodyMalformed,
+    BadRequest,
+    BodyTooLarge,
+    BodyTypeUnsupported,
+    RequestInvalid,
+    Overloaded,
+    IntakeFull,
+    QuotaExceeded,
+    DatabaseDown,
+    WaitTimedOut,
+    *FIND,
+)
+"""The errors of every call that submits a job and waits for it."""
 
 
 def submit_now(services: Services, document: Mapping[str, Any]) -> Job:

@@ -5,12 +5,20 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response
 
+from api.documents import JobDocument
+from api.openapi.operation import FIND, Answer, Content, Operation, ok
 from api.responses import json_response
 from api.routes.finding import check_room, describe, find_job, note_job, read_id, read_origin
 from api.services import Services, new_job_id, utc_now
 from shared.db.retries import retry_job
 from shared.db.stops import bury, stop_job
-from shared.domain.errors import JobFinished, JobUnfinished
+from shared.domain.errors import (
+    JobFinished,
+    JobUnfinished,
+    NothingToRetry,
+    Overloaded,
+    QuotaExceeded,
+)
 from shared.domain.jobs import JobId, JobState
 
 
@@ -20,8 +28,12 @@ def blueprint(services: Services) -> Blueprint:
     database = services.database
 
     @routes.post("/jobs/<job_id>/cancel")
+    @Operation(tag="jobs", answers=ok(JobDocument), errors=(*FIND, JobFinished))
     def cancel(job_id: str) -> Response:
-        """Take effect at once: a chunk that a worker holds can no longer write its result."""
+        """Stop a job.
+
+        It takes effect at once: a chunk that a worker holds can no longer write its result.
+        """
         job = find_job(services, job_id)
         if not database.write(lambda c: stop_job(c, job.id, JobState.CANCELED)):
             state = find_job(services, job_id).state
@@ -29,7 +41,19 @@ def blueprint(services: Services) -> Blueprint:
         return json_response(describe(services, find_job(services, job_id)))
 
     @routes.post("/jobs/<job_id>/retry")
+    @Operation(
+        tag="jobs",
+        answers={
+            HTTPStatus.ACCEPTED: Answer(
+                detail="A new job runs what had not been run.",
+                content=(Content(shape=JobDocument),),
+                headers=("Location", "Retry-After"),
+            )
+        },
+        errors=(*FIND, JobUnfinished, NothingToRetry, Overloaded, QuotaExceeded),
+    )
     def retry(job_id: str) -> Response:
+        """Run again what was not run, as a new job."""
         check_room(services)
         find_job(services, job_id)
         again = new_job_id()
@@ -44,7 +68,13 @@ def blueprint(services: Services) -> Blueprint:
         return json_response(describe(services, job), HTTPStatus.ACCEPTED, headers)
 
     @routes.delete("/jobs/<job_id>")
+    @Operation(
+        tag="jobs",
+        answers={HTTPStatus.NO_CONTENT: Answer(detail="The job and its data are erased.")},
+        errors=(*FIND, JobUnfinished),
+    )
     def delete(job_id: str) -> Response:
+        """Erase a finished job, its rows and its results."""
         job = find_job(services, job_id)
         if not database.write(lambda c: bury(c, JobId(job.id))):
             raise JobUnfinished(f"The job is {job.state}; cancel it first.")

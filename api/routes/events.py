@@ -1,11 +1,13 @@
 """A job as server-sent events: the job at each change, then the end."""
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Final
 
 import orjson
-from flask import Blueprint, Response
+from flask import Blueprint, Response, stream_with_context
 
+from api.openapi.operation import FIND, Answer, Content, Operation
 from api.routes.finding import describe, find_job
 from api.services import Services
 from shared.domain.errors import DryBeansError
@@ -20,10 +22,22 @@ def blueprint(services: Services) -> Blueprint:
     routes = Blueprint("events", __name__)
 
     @routes.get("/jobs/<job_id>/events")
+    @Operation(
+        tag="jobs",
+        answers={
+            HTTPStatus.OK: Answer(
+                detail="`job` events with the job at each change, then `end`.",
+                content=(Content(kind="text/event-stream"),),
+            )
+        },
+        errors=FIND,
+    )
     def events(job_id: str) -> Response:
+        """Follow a job as server-sent events."""
         job = find_job(services, job_id)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        stream = _events(services, job.id)
+        # Each look at the job asks whose request this is.
+        stream = stream_with_context(_events(services, job.id))
         return Response(stream, headers=headers, content_type="text/event-stream; charset=utf-8")
 
     return routes

@@ -1,12 +1,28 @@
 """Whether the process lives, and whether it can do its work."""
 
 from http import HTTPStatus
+from typing import Literal
 
 from flask import Blueprint, Response
+from typing_extensions import TypedDict
 
+from api.openapi.operation import Answer, Content, Operation, ok
 from api.responses import json_response
 from api.services import Services
 from shared.domain.errors import DatabaseDown, QueueDown
+
+
+class Health(TypedDict):
+    """That the process lives."""
+
+    status: Literal["ok"]
+
+
+class Readiness(TypedDict):
+    """Whether the service can do its work, and which part cannot."""
+
+    status: Literal["ok", "degraded", "unavailable"]
+    checks: dict[str, Literal["ok", "down"]]
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -14,12 +30,28 @@ def blueprint(services: Services) -> Blueprint:
     routes = Blueprint("health", __name__)
 
     @routes.get("/healthz")
+    @Operation(tag="service", answers=ok(Health))
     def healthz() -> Response:
+        """Say that the process lives."""
         return json_response({"status": "ok"})
 
     @routes.get("/readyz")
+    @Operation(
+        tag="service",
+        answers=ok(Readiness)
+        | {
+            HTTPStatus.SERVICE_UNAVAILABLE: Answer(
+                detail="The database does not answer: send nothing here.",
+                content=(Content(shape=Readiness),),
+                headers=("Retry-After",),
+            )
+        },
+    )
     def readyz() -> Response:
-        """Without Redis jobs are still accepted, and published later: degraded, but ready."""
+        """Say whether jobs can be accepted.
+
+        Without Redis they still are, and published later: degraded, but ready.
+        """
         checks = {"database": _database(services), "redis": _redis(services)}
         if checks["database"] != "ok":
             return json_response(

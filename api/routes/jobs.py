@@ -7,20 +7,113 @@ from http import HTTPStatus
 from typing import Final
 
 from flask import Blueprint, Response, request
+from werkzeug.exceptions import BadRequest
 
-from api.csv.body import read_body
+from api.csv.body import options_of, read_body
+from api.documents import JobDocument
 from api.idempotency import Fingerprint, Origin, check_same, read_key
+from api.openapi.operation import CSV, FIND, Answer, Content, Operation
+from api.openapi.parts import BEAN, CSV_SAMPLE
+from api.options import CsvForm, CsvOptions, JsonJob
 from api.reading import read_json
 from api.responses import json_response
 from api.routes.finding import check_room, describe, find_job, note_job, read_origin
 from api.routes.results import MOST_INLINE, read_rows
 from api.services import Services
 from shared.db.idempotency import KnownKey, find_key
-from shared.domain.errors import BodyTypeUnsupported
+from shared.domain.errors import (
+    BodyMalformed,
+    BodyTooLarge,
+    BodyTypeUnsupported,
+    DatabaseDown,
+    IntakeFull,
+    JobDeleted,
+    JobNotFound,
+    KeyInFlight,
+    KeyReused,
+    Overloaded,
+    QuotaExceeded,
+    RequestInvalid,
+    UploadIncomplete,
+    UploadStopped,
+)
 from shared.domain.jobs import Job
 
 _MOST_WAIT: Final = 30.0
 _WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?", re.IGNORECASE)
+
+
+_TAKEN: Final = (
+    "Location",
+    "Retry-After",
+    "Preference-Applied",
+    "Idempotency-Replayed",
+)
+_SUBMIT: Final = Operation(
+    tag="jobs",
+    answers={
+        HTTPStatus.ACCEPTED: Answer(
+            detail="The job is stored and will be run.",
+            content=(Content(shape=JobDocument),),
+            headers=_TAKEN,
+        ),
+        HTTPStatus.OK: Answer(
+            detail="The job has finished within the time that was waited.",
+            content=(Content(shape=JobDocument),),
+            headers=_TAKEN,
+        ),
+    },
+    errors=(
+        BodyMalformed,
+        UploadIncomplete,
+        BadRequest,
+        JobNotFound,
+        JobDeleted,
+        KeyInFlight,
+        UploadStopped,
+        BodyTooLarge,
+        BodyTypeUnsupported,
+        RequestInvalid,
+        KeyReused,
+        Overloaded,
+        IntakeFull,
+        QuotaExceeded,
+        DatabaseDown,
+    ),
+    query=CsvOptions,
+    headers=("Prefer", "Idempotency-Key", "Content-Encoding"),
+    body=(
+        Content(
+            shape=JsonJob,
+            examples={
+                "a bean": {"instances": [BEAN]},
+                "with probabilities": {
+                    "instances": [BEAN],
+                    "model": "drybeans",
+                    "outputs": ["label", "probabilities"],
+                    "labels": {"batch": "7"},
+                },
+            },
+        ),
+        Content(kind=CSV, examples={"a bean": CSV_SAMPLE}),
+        Content(kind="multipart/form-data", shape=CsvForm),
+    ),
+)
+_LOOK: Final = Operation(
+    tag="jobs",
+    answers={
+        HTTPStatus.OK: Answer(
+            detail="The job as it is; with its results when it was waited for and is small.",
+            content=(Content(shape=JobDocument),),
+            headers=("ETag", "Retry-After", "Preference-Applied"),
+        ),
+        HTTPStatus.NOT_MODIFIED: Answer(
+            detail="It is as it was.", headers=("ETag", "Preference-Applied")
+        ),
+    },
+    errors=FIND,
+    headers=("Prefer", "If-None-Match"),
+)
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -28,7 +121,12 @@ def blueprint(services: Services) -> Blueprint:
     routes = Blueprint("jobs", __name__)
 
     @routes.post("/jobs")
+    @_SUBMIT
     def submit() -> Response:
+        """Submit rows as JSON, or a CSV of any size, and get a job.
+
+        Options stand in the query, in JSON beside the rows, or in a form before its file.
+        """
         check_room(services)
         key = read_key(request)
         origin = replace(
@@ -46,7 +144,9 @@ def blueprint(services: Services) -> Blueprint:
         return answer
 
     @routes.get("/jobs/<job_id>")
+    @_LOOK
     def look(job_id: str) -> Response:
+        """Look at a job, or wait for it."""
         job = find_job(services, job_id)
         waited = _wait_asked()
         if waited is not None and not job.finished and services.waiter.wait(job.id, waited):
@@ -78,7 +178,8 @@ def _replay(services: Services, origin: Origin, known: KnownKey) -> Job:
 
 def _submit(services: Services, origin: Origin) -> Job:
     if request.is_json:
-        return services.submit(read_json(request, origin.fingerprint), origin)
+        options = options_of(request.args.to_dict(flat=False)) if request.query_string else {}
+        return services.submit({**options, **read_json(request, origin.fingerprint)}, origin)
     if request.mimetype in {"text/csv", "multipart/form-data"}:
         # Streamed: the limit on bodies that are held in memory does not apply.
         most = services.settings.max_upload_bytes

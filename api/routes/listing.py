@@ -3,20 +3,22 @@
 import base64
 import binascii
 from datetime import MAXYEAR, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
 from pydantic import Field, PlainValidator, StringConstraints, WithJsonSchema
+from typing_extensions import TypedDict
 
 from api.checking import flaw
 from api.documents import JobsPage
-from api.query import Query, WholeNumber, read_query
+from api.openapi.operation import Operation, ok
+from api.query import DIGITS, Query, read_query
 from api.responses import json_response
 from api.routes.finding import describe_all, owner, read_id
 from api.services import Services
 from shared.db.listing import JobFilter, list_jobs
-from shared.domain.errors import JobNotFound
+from shared.domain.errors import DatabaseDown, JobNotFound, RequestInvalid
 from shared.domain.jobs import JobId, JobState
 
 _MOST: Final = 200
@@ -66,7 +68,7 @@ class ListQuery(Query):
         ]
         | None
     ) = Field(default=None, description="Only jobs that were made at this time or later.")
-    page_size: Annotated[WholeNumber, Field(ge=1, le=_MOST)] = Field(
+    page_size: Annotated[int, Field(ge=1, le=_MOST), DIGITS] = Field(
         default=50, description="How many jobs to list at most."
     )
     page_token: (
@@ -87,12 +89,59 @@ class ListQuery(Query):
         )
 
 
+class JsonLimits(TypedDict):
+    """How large a JSON job may be."""
+
+    bytes: int
+    rows: int
+
+
+class CsvLimits(TypedDict):
+    """How large a CSV may be, decompressed."""
+
+    bytes: int
+    line_bytes: int
+
+
+class ResultLimits(TypedDict):
+    """How many rows an answer holds."""
+
+    page_rows: int
+    inline_rows: int
+
+
+class WaterMarks(TypedDict):
+    """At how many queued rows work is refused, and taken again."""
+
+    high: int
+    low: int
+
+
+class Limits(TypedDict):
+    """What may be asked of this service."""
+
+    json: JsonLimits
+    csv: CsvLimits
+    results: ResultLimits
+    wait_seconds: int
+    retention_seconds: int
+    deadline_seconds: int
+    queued_rows: WaterMarks
+
+
 def blueprint(services: Services) -> Blueprint:
     """Make GET /jobs and GET /limits."""
     routes = Blueprint("listing", __name__)
 
     @routes.get("/jobs")
+    @Operation(
+        tag="jobs",
+        answers=ok(JobsPage),
+        errors=(RequestInvalid, DatabaseDown),
+        query=ListQuery,
+    )
     def jobs() -> Response:
+        """List jobs, newest first."""
         query = read_query(ListQuery)
         size, wanted = query.page_size, query.filter(owner())
         found = services.database.read(lambda c: list_jobs(c, wanted, size + 1))
@@ -105,7 +154,9 @@ def blueprint(services: Services) -> Blueprint:
         return json_response(document)
 
     @routes.get("/limits")
+    @Operation(tag="service", answers=ok(Limits))
     def limits() -> Response:
+        """Tell what may be asked of this service."""
         return json_response(_limits(services))
 
     return routes
@@ -122,7 +173,7 @@ def _next_link(token: str | None) -> str | None:
     return f"/jobs?{urlencode(arguments)}"
 
 
-def _limits(services: Services) -> dict[str, Any]:
+def _limits(services: Services) -> Limits:
     settings = services.settings
     return {
         "json": {"bytes": settings.max_body_bytes, "rows": settings.max_instances},

@@ -3,6 +3,7 @@
 from flask import Blueprint, Response
 
 from api.documents import ModelDocument, ModelList, ModelSummary, model_document
+from api.openapi.operation import Operation, ok
 from api.responses import json_response
 from api.services import Services
 from shared.domain.errors import ModelNotFound, ModelUnknown
@@ -18,16 +19,22 @@ def blueprint(services: Services) -> Blueprint:
         return model_document(manifest, default=default)
 
     @routes.get("/models")
+    @Operation(tag="models", answers=ok(ModelList))
     def every() -> Response:
+        """List the models."""
         listed: ModelList = {"models": [_short(document(m)) for m in services.catalog().all()]}
         return json_response(listed)
 
     @routes.get("/models/<name>")
+    @Operation(tag="models", answers=ok(ModelDocument), errors=(ModelNotFound,))
     def default(name: str) -> Response:
+        """Look at a model's default version."""
         return json_response(document(_find(services, name)))
 
     @routes.get("/models/<name>/<version>")
+    @Operation(tag="models", answers=ok(ModelDocument), errors=(ModelNotFound,))
     def one(name: str, version: str) -> Response:
+        """Look at a version of a model: columns, units, ranges, metrics, sample rows."""
         return json_response(document(_find(services, f"{name}@{version}")))
 
     return routes

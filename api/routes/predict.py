@@ -1,16 +1,39 @@
 """The walkthrough's own call: a job like any other that is waited for."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from flask import Blueprint, Response, request
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from typing_extensions import TypedDict
 
+from api.checking import check
+from api.openapi.operation import Content, Operation, ok
+from api.openapi.parts import BEAN
 from api.reading import parse_json, read_json
-from api.routes.answering import await_rows, submit_now
+from api.routes.answering import WAITED, await_rows, submit_now
 from api.services import Services
 from shared.db.stops import discard
 from shared.domain.errors import BodyMalformed, RequestInvalid
+
+
+class PredictCall(BaseModel):
+    """The walkthrough's request."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    # Checked with the rows of any job.
+    data: Annotated[Any, WithJsonSchema({"type": ["string", "array"]})] = Field(
+        description="Rows of numbers, as JSON inside text or as they are."
+    )
+    store: bool = Field(default=True, description="false erases the job after the answer.")
+    model: str | None = Field(default=None, description="A model's name, or name and version.")
+
+
+class Predictions(TypedDict):
+    """The walkthrough's answer."""
+
+    predictions: Annotated[str, Field(description="A list of labels, as JSON inside text.")]
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -18,39 +41,37 @@ def blueprint(services: Services) -> Blueprint:
     routes = Blueprint("predict", __name__)
 
     @routes.post("/predict")
+    @Operation(
+        tag="predictions",
+        answers=ok(Predictions, bean={"predictions": '["DERMASON"]'}),
+        errors=WAITED,
+        body=(Content(shape=PredictCall, examples={"a bean": {"data": json.dumps([BEAN])}}),),
+    )
     def predict() -> Response:
-        document = read_json(request)
-        keep = _read_store(document)
-        job = submit_now(services, _as_submission(document))
+        """Send rows and get their labels, as the walkthrough does.
+
+        Rows and labels are JSON inside text. It is a job that is waited for.
+        """
+        call = check(PredictCall, read_json(request))
+        job = submit_now(services, _as_submission(call))
         try:
             rows = await_rows(services, job, lambda row: f"/data/{row}")
         finally:
-            if not keep:
+            if not call.store:
                 services.database.write(lambda connection: discard(connection, job.id))
         # Both fields are JSON inside text, as the walkthrough has them.
-        labels = [row["label"] for row in rows]
-        body = json.dumps({"predictions": json.dumps(labels)})
+        answer: Predictions = {"predictions": json.dumps([row["label"] for row in rows])}
+        body = json.dumps(answer)
         return Response(body, content_type="application/json")
 
     return routes
 
 
-def _read_store(document: Mapping[str, Any]) -> bool:
-    keep = document.get("store", True)
-    if not isinstance(keep, bool):
-        raise RequestInvalid("store must be true or false.")
-    return keep
-
-
-def _as_submission(document: Mapping[str, Any]) -> dict[str, Any]:
-    unknown = sorted(document.keys() - {"data", "store", "model"})
-    if unknown:
-        raise RequestInvalid(f"Unknown member {unknown[0][:80]!r}: send data, and store if false.")
-    rows = document.get("data")
+def _as_submission(call: PredictCall) -> dict[str, Any]:
+    rows = call.data
     if isinstance(rows, str):
         try:
             rows = parse_json(rows)
         except BodyMalformed as error:
             raise RequestInvalid(f"data is not JSON. {error.detail}") from None
-    submission = {"instances": rows}
-    return submission | {"model": document["model"]} if "model" in document else submission
+    return {"instances": rows} | ({} if call.model is None else {"model": call.model})

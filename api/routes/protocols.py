@@ -3,21 +3,120 @@
 Both are answered through the queue, as jobs that are waited for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Annotated, Any, Final, NotRequired
 
 from flask import Blueprint, Response, request
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from typing_extensions import TypedDict
 
+from api.checking import check
+from api.documents import Tensor
+from api.openapi.operation import Answer, Content, Operation, ok
+from api.openapi.parts import BEAN
+from api.options import INSTANCES
 from api.reading import read_json
 from api.responses import json_response
-from api.routes.answering import await_rows, submit_now
+from api.routes.answering import WAITED, await_rows, submit_now
 from api.services import Services
-from api.tensors import LABELS, PROBABILITIES, read_rows, write_outputs
+from api.tensors import INPUTS, LABELS, PROBABILITIES, read_rows, write_outputs
 from shared.domain.errors import DatabaseDown, ModelNotFound, ModelUnknown, RequestInvalid
 from shared.domain.manifest import Manifest
 
-_INFER_MEMBERS: Final = frozenset({"id", "inputs", "outputs", "parameters"})
+_EXAMPLE: Final = {
+    "inputs": [{"name": "rows", "datatype": "FP64", "shape": [1, 16], "data": BEAN}],
+    "outputs": [{"name": LABELS}],
+}
+
+
+class Ready(TypedDict):
+    """Whether a model is ready."""
+
+    name: str
+    ready: bool
+
+
+class Live(TypedDict):
+    """That the process lives."""
+
+    live: bool
+
+
+class ServerReady(TypedDict):
+    """Whether the service is ready."""
+
+    ready: bool
+
+
+class Server(TypedDict):
+    """What serves."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class TensorShape(TypedDict):
+    """What a tensor is called, and what is in it; -1 stands for any number."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class Metadata(TypedDict):
+    """What a model takes and gives."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorShape]
+    outputs: list[TensorShape]
+    parameters: dict[str, str]
+
+
+class Inferred(TypedDict):
+    """The labels, and probabilities if asked for, as tensors."""
+
+    model_name: str
+    model_version: str
+    outputs: Sequence[Tensor]
+    id: NotRequired[str]
+
+
+class AskedOutput(BaseModel):
+    """An output that is wanted; how it is to be written is not for clients to say."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+
+    name: str
+
+
+class InferCall(BaseModel):
+    """Rows as one tensor, or as one tensor a feature."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    id: str | None = None
+    # Checked with the model at hand.
+    inputs: Annotated[Any, WithJsonSchema(INPUTS)]
+    outputs: Annotated[list[AskedOutput], Field(min_length=1)] | None = None
+    parameters: Any = None
+
+
+class V1Call(BaseModel):
+    """Rows; what else is sent is not looked at."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    instances: Annotated[Any, WithJsonSchema(INSTANCES)]
+
+
+class V1Predictions(TypedDict):
+    """A label for each row."""
+
+    predictions: list[str]
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -27,32 +126,56 @@ def blueprint(services: Services) -> Blueprint:
     _add_models(routes, services)
 
     @routes.get("/v1/models/<name>")
+    @Operation(tag="v1", answers=ok(Ready), errors=(ModelNotFound,))
     def status(name: str) -> Response:
+        """Say whether a model is ready (KServe V1)."""
         manifest = _find(services, name)
         return json_response({"name": manifest.name, "ready": True})
 
     @routes.post("/v1/models/<name>:predict")
+    @Operation(
+        tag="v1",
+        answers=ok(V1Predictions, bean={"predictions": ["DERMASON"]}),
+        errors=(ModelNotFound, *WAITED),
+        body=(Content(shape=V1Call, examples={"a bean": {"instances": [BEAN]}}),),
+    )
     def predict(name: str) -> Response:
+        """Send rows and get their labels (KServe V1)."""
         manifest = _find(services, name)
-        document = read_json(request)
-        job = submit_now(services, {"instances": document.get("instances"), "model": manifest.id})
+        call = check(V1Call, read_json(request))
+        job = submit_now(services, {"instances": call.instances, "model": manifest.id})
         rows = await_rows(services, job, lambda row: f"/instances/{row}")
-        return json_response({"predictions": [row["label"] for row in rows]})
+        answer: V1Predictions = {"predictions": [row["label"] for row in rows]}
+        return json_response(answer)
 
     return routes
 
 
 def _add_server(routes: Blueprint, services: Services) -> None:
     @routes.get("/v2")
+    @Operation(tag="v2", answers=ok(Server))
     def server() -> Response:
+        """Say what serves (Open Inference Protocol)."""
         return json_response({"name": "drybeans", "version": "1", "extensions": []})
 
     @routes.get("/v2/health/live")
+    @Operation(tag="v2", answers=ok(Live))
     def live() -> Response:
+        """Say that the process lives (Open Inference Protocol)."""
         return json_response({"live": True})
 
     @routes.get("/v2/health/ready")
+    @Operation(
+        tag="v2",
+        answers=ok(ServerReady)
+        | {
+            HTTPStatus.SERVICE_UNAVAILABLE: Answer(
+                detail="The database does not answer.", content=(Content(shape=ServerReady),)
+            )
+        },
+    )
     def ready() -> Response:
+        """Say whether jobs can be accepted (Open Inference Protocol)."""
         try:
             services.database.ping()
         except DatabaseDown:
@@ -63,32 +186,44 @@ def _add_server(routes: Blueprint, services: Services) -> None:
 def _add_models(routes: Blueprint, services: Services) -> None:
     @routes.get("/v2/models/<name>")
     @routes.get("/v2/models/<name>/versions/<version>")
+    @Operation(tag="v2", answers=ok(Metadata), errors=(ModelNotFound,))
     def metadata(name: str, version: str = "") -> Response:
+        """Tell what a model takes and gives (Open Inference Protocol)."""
         manifest = _find(services, name, version)
         versions = [m.version for m in services.catalog().all() if m.name == manifest.name]
         return json_response(_metadata(manifest, versions))
 
     @routes.get("/v2/models/<name>/ready")
     @routes.get("/v2/models/<name>/versions/<version>/ready")
+    @Operation(tag="v2", answers=ok(Ready), errors=(ModelNotFound,))
     def model_ready(name: str, version: str = "") -> Response:
+        """Say whether a model is ready (Open Inference Protocol)."""
         manifest = _find(services, name, version)
         return json_response({"name": manifest.name, "ready": True})
 
     @routes.post("/v2/models/<name>/infer")
     @routes.post("/v2/models/<name>/versions/<version>/infer")
+    @Operation(
+        tag="v2",
+        answers=ok(Inferred),
+        errors=(ModelNotFound, *WAITED),
+        body=(Content(shape=InferCall, examples={"a bean": _EXAMPLE}),),
+    )
     def infer(name: str, version: str = "") -> Response:
+        """Send rows as tensors and get their labels (Open Inference Protocol)."""
         manifest = _find(services, name, version)
-        document = read_json(request, untyped=True)
-        names = _read_outputs(document, manifest)
-        job = submit_now(services, _as_job(document, manifest, names))
+        call = check(InferCall, read_json(request, untyped=True))
+        names = _read_outputs(call, manifest)
+        job = submit_now(services, _as_job(call, manifest, names))
         rows = await_rows(services, job, lambda row: f"/inputs/0/data/{row}")
-        answer = {
+        answer: Inferred = {
             "model_name": manifest.name,
             "model_version": str(manifest.version),
             "outputs": write_outputs(rows, manifest, names),
         }
-        given = document.get("id")
-        return json_response(answer | ({"id": given} if given is not None else {}))
+        if call.id is not None:
+            answer["id"] = call.id
+        return json_response(answer)
 
 
 def _find(services: Services, name: str, version: str = "") -> Manifest:
@@ -98,32 +233,24 @@ def _find(services: Services, name: str, version: str = "") -> Manifest:
         raise ModelNotFound(error.detail) from None
 
 
-def _as_job(document: Mapping[str, Any], manifest: Manifest, names: list[str]) -> dict[str, Any]:
-    unknown = sorted(document.keys() - _INFER_MEMBERS)
-    if unknown:
-        raise RequestInvalid(f"Unknown member {unknown[0][:80]!r}.")
-    if not isinstance(document.get("id", ""), str):
-        raise RequestInvalid("id must be text.")
+def _as_job(call: InferCall, manifest: Manifest, names: list[str]) -> dict[str, Any]:
     outputs = ["label", "probabilities"] if PROBABILITIES in names else ["label"]
-    rows = read_rows(document.get("inputs"), manifest)
+    rows = read_rows(call.inputs, manifest)
     return {"instances": rows, "model": manifest.id, "outputs": outputs}
 
 
-def _read_outputs(document: Mapping[str, Any], manifest: Manifest) -> list[str]:
+def _read_outputs(call: InferCall, manifest: Manifest) -> list[str]:
     possible = [LABELS] + ([PROBABILITIES] if "probabilities" in manifest.outputs else [])
-    asked = document.get("outputs")
-    if asked is None:
+    if call.outputs is None:
         return [LABELS]
-    if not (isinstance(asked, list) and asked):
-        raise RequestInvalid("outputs must be a list of at least one output.")
-    names = [item.get("name") if isinstance(item, dict) else None for item in asked]
+    names = [output.name for output in call.outputs]
     if any(name not in possible for name in names) or len(set(names)) < len(names):
         raise RequestInvalid(f"Each output is one of {', '.join(possible)}, named once.")
-    return [str(name) for name in names]
+    return names
 
 
-def _metadata(manifest: Manifest, versions: list[int]) -> dict[str, Any]:
-    outputs = [{"name": LABELS, "datatype": "BYTES", "shape": [-1]}]
+def _metadata(manifest: Manifest, versions: list[int]) -> Metadata:
+    outputs: list[TensorShape] = [{"name": LABELS, "datatype": "BYTES", "shape": [-1]}]
     if "probabilities" in manifest.outputs:
         shape = [-1, len(manifest.classes)]
         outputs.append({"name": PROBABILITIES, "datatype": "FP64", "shape": shape})

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from http import HTTPStatus
 from typing import Annotated, Final, Literal
 from urllib.parse import urlencode
 
@@ -10,14 +11,15 @@ from pydantic import Field
 from werkzeug.exceptions import NotAcceptable
 
 from api.documents import ResultRow, ResultsPage
-from api.query import Query, WholeNumber, read_query
+from api.openapi.operation import CSV, FIND, Answer, Content, Operation
+from api.query import DIGITS, Query, read_query
 from api.responses import json_response
 from api.results.formats import csv_table, errors_table, ndjson
 from api.results.rows import ResultShape, row_documents
 from api.routes.finding import find_job
 from api.services import Services
 from shared.db.results import StoredResult, next_result, read_results
-from shared.domain.errors import JobUnfinished
+from shared.domain.errors import JobUnfinished, RequestInvalid
 from shared.domain.jobs import Job
 from shared.domain.manifest import Manifest
 
@@ -45,10 +47,10 @@ class ResultsQuery(PartialQuery):
     include: Literal["input"] | None = Field(
         default=None, description="Tell the features of each row too."
     )
-    limit: Annotated[WholeNumber, Field(ge=1, le=_MOST_PAGE)] = Field(
+    limit: Annotated[int, Field(ge=1, le=_MOST_PAGE), DIGITS] = Field(
         default=1000, description="How many rows a JSON page holds at most."
     )
-    offset: Annotated[WholeNumber, Field(ge=0, le=2**53)] = Field(
+    offset: Annotated[int, Field(ge=0, le=2**53), DIGITS] = Field(
         default=0, description="The row that a JSON page begins with."
     )
 
@@ -58,7 +60,25 @@ def blueprint(services: Services) -> Blueprint:
     routes = Blueprint("results", __name__)
 
     @routes.get("/jobs/<job_id>/results")
+    @Operation(
+        tag="jobs",
+        answers={
+            HTTPStatus.OK: Answer(
+                detail="A page of JSON, or all rows as a file.",
+                content=(
+                    Content(shape=ResultsPage),
+                    Content(kind="application/x-ndjson"),
+                    Content(kind=CSV),
+                ),
+                headers=("Content-Disposition",),
+            )
+        },
+        errors=(*FIND, RequestInvalid, JobUnfinished, NotAcceptable),
+        query=ResultsQuery,
+        headers=("Accept",),
+    )
     def results(job_id: str) -> Response:
+        """Read a label or an error for each row of a job, in its order."""
         query = read_query(ResultsQuery)
         kind = _kind(query.format)
         job = _readable_job(services, job_id, query)
@@ -70,7 +90,20 @@ def blueprint(services: Services) -> Blueprint:
         return _download(write(stored, shape), kind, f"{job.id}-results")
 
     @routes.get("/jobs/<job_id>/errors")
+    @Operation(
+        tag="jobs",
+        answers={
+            HTTPStatus.OK: Answer(
+                detail="The failed rows, each with the reason and its own columns.",
+                content=(Content(kind=CSV),),
+                headers=("Content-Disposition",),
+            )
+        },
+        errors=(*FIND, RequestInvalid, JobUnfinished),
+        query=PartialQuery,
+    )
     def errors(job_id: str) -> Response:
+        """Read the failed rows as a CSV to mend and send again."""
         job = _readable_job(services, job_id, read_query(PartialQuery))
         stored = _stored(services, job, with_input=True, only_errors=True)
         table = errors_table(stored, _shape(services, job))

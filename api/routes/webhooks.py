@@ -4,6 +4,8 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response
 
+from api.documents import JobDocument
+from api.openapi.operation import FIND, Answer, Content, Operation
 from api.responses import json_response
 from api.routes.finding import describe, find_job
 from api.services import Services
@@ -16,6 +18,15 @@ def blueprint(services: Services) -> Blueprint:
     routes = Blueprint("webhooks", __name__)
 
     @routes.post("/jobs/<job_id>/webhook/redeliver")
+    @Operation(
+        tag="jobs",
+        answers={
+            HTTPStatus.ACCEPTED: Answer(
+                detail="It will be sent.", content=(Content(shape=JobDocument),)
+            )
+        },
+        errors=(*FIND, NoWebhook, JobUnfinished),
+    )
     def deliver_again(job_id: str) -> Response:
         """Send a finished job's webhook once more, whatever became of it before."""
         job = find_job(services, job_id)

@@ -21,12 +21,15 @@ _STOP_SECONDS: Final = 30.0
 class Service:
     """The processes of `make up`, with `settings` (DRYBEANS_…) on top of the defaults."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, settings: Mapping[str, str] | None = None, *, key: str | None = None
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "up.log"
         self._settings = dict(settings or {})
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._process: subprocess.Popen[bytes] | None = None
         self._said_before = 0
 
@@ -100,4 +103,4 @@ class Service:
 
     def client(self) -> httpx.Client:
         """Return a client of the service."""
-        return httpx.Client(base_url=self.url, timeout=40, trust_env=False)
+        return httpx.Client(base_url=self.url, timeout=40, trust_env=False, headers=self._headers)
