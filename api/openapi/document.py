@@ -167,7 +167,7 @@ def _parameters(rule: Rule, operation: Operation, schemas: _Schemas) -> Iterator
                 "propertyNames": names,
                 "additionalProperties": label_values(schema),
             }
-        yield parameter | {"schema": kept} | _STYLES.get(schema.get("type", ""), {})
+        yield parameter | {"schema": kept} | _STYLES.get(kept.get("type", ""), {})
 
 
 def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,6 +175,8 @@ def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
     kept = {k: v for k, v in schema.items() if k not in {"description", "title", "anyOf"}}
     if kept.get("default", "") is None:
         del kept["default"]
+    if isinstance(kept.get("type"), list):
+        (kept["type"],) = (kind for kind in kept["type"] if kind != "null")
     for choice in schema.get("anyOf", ()):
         if choice != {"type": "null"}:
             kept |= choice
