@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.client_command import ran
 from tests.e2e.service import Service
 
 _ROOT = Path(__file__).parents[2]
@@ -86,3 +87,19 @@ def test_the_readmes_addresses_answer(service: Service, path: str) -> None:
     """What can be looked at can be opened as it is written."""
     with service.client() as client:
         assert client.get(path).status_code == 200
+
+
+def test_the_readmes_client_labels_every_bean(service: Service, tmp_path: Path) -> None:
+    """The command saves a table, the program reads the same labels."""
+    (command,) = re.findall(r"^drybeans (submit .*)$", _README, re.MULTILINE)
+    (program,) = re.findall(r"```python\n(.*?)```", _README, re.DOTALL)
+    words = command.replace("labels.csv", str(tmp_path / "labels.csv")).split()
+
+    run = ran(service.url, _ROOT, *words, errors=tmp_path)
+
+    assert run.code == 0, run.said
+    lines = (tmp_path / "labels.csv").read_text().splitlines()[1:]
+    names: dict[str, Any] = {}
+    exec(program.replace("http://localhost:5000", service.url), names)  # noqa: S102 - our own text
+    assert [line.split(",")[2] for line in lines] == names["labels"]
+    assert len(names["labels"]) == 20

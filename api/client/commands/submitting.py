@@ -1,0 +1,95 @@
+"""Submit a file, and follow a job to its end."""
+
+import sys
+from typing import Any, BinaryIO
+
+import click
+
+from api.client.commands import options as given
+from api.client.commands.options import Target
+from api.client.scripts import new_key
+from api.client.session import Session, connected, exit_code
+from api.client.sources import Source
+from api.client.terminal import describe
+from api.client.values import Job
+
+
+@click.command()
+@click.argument("file", metavar="FILE")
+@given.about_the_job
+@given.about_the_rows
+@click.option("--wait", is_flag=True, help="Wait until the job has finished; -o does too.")
+@given.with_target
+@click.option(
+    "--idempotency-key", metavar="KEY", help="Sent again under the same key, it makes one job."
+)
+@connected
+def submit(session: Session, file: str, target: Target, **options: Any) -> int:
+    """Submit a CSV (of any size, plain, gzip or zstd) or JSON; - is standard input.
+
+    Prints the job's id. With --wait or -o it stays to the end and shows what failed.
+    """
+    wait, key = options.pop("wait"), options.pop("idempotency_key") or new_key()
+    job = _send(session, file, key, given.submit_options(**options))
+    if not (wait or target.output):
+        session.terminal.answer(job.document, job.id)
+        return exit_code(job)
+    session.terminal.note(f"{job.id} {job.state}.")
+    return follow(session, job, target)
+
+
+def _send(session: Session, file: str, key: str, options: Any) -> Job:
+    source: Source | BinaryIO = sys.stdin.buffer if file == "-" else file
+    again = session.command(*_same(file, key, options))
+    what = "The upload was not finished; sent again like this it makes one job."
+    with session.resumable(again, what), session.terminal.uploading() as progress:
+        options |= {"idempotency_key": key, "progress": progress}
+        return session.client.submit(source, **options)
+
+
+def _same(file: str, key: str, options: Any) -> list[str]:
+    """Give the words that submit the same again."""
+    words = ["submit", file]
+    for name in ("model", "on_error", "max_errors"):
+        words += [f"--{name.replace('_', '-')}", str(options[name])] if name in options else []
+    words += ["--outputs", ",".join(options["outputs"])] if "outputs" in options else []
+    for name, value in options.get("labels", {}).items():
+        words += ["--label", f"{name}={value}"]
+    if "retention" in options:
+        words += ["--retention", f"{options['retention'].total_seconds():.0f}s"]
+    return [*words, "--idempotency-key", key]
+
+
+@click.command()
+@given.job_id
+@given.with_target
+@connected
+def watch(session: Session, job: str, target: Target) -> int:
+    """Follow a job to its end, and save its results with -o."""
+    found = session.client.status(job)
+    session.terminal.note(describe(found))
+    return follow(session, found, target)
+
+
+def follow(session: Session, job: Job, target: Target) -> int:
+    """Follow `job` to its end, save its results, tell how it ended, and give the exit code."""
+    again = session.command("watch", job.id, *target.words())
+    with session.resumable(again, f"The job {job.id} goes on by itself."):
+        if not job.finished:
+            with session.terminal.running() as show:
+                for now in session.client.watch(job.id):
+                    show(job := now)
+        if target.output:
+            save(session, job.id, target)
+        elif session.terminal.machine:
+            session.terminal.answer(job.document, "")
+        session.terminal.outcome(job, session.client.errors(job.id))
+    if target.to_file:
+        session.terminal.note(f"The results are in {target.output}.")
+    return exit_code(job)
+
+
+def save(session: Session, job: str, target: Target) -> None:
+    """Save the results of a finished job."""
+    to = session.terminal.output() if not target.to_file else str(target.output)
+    session.client.download(job, to, format=target.format, include_input=target.include_input)

@@ -1,0 +1,62 @@
+"""The `drybeans` command as a process, for tests that use it as people do."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from tests.waiting import wait_for
+
+_ROOT: Final = Path(__file__).parent.parent
+_SECONDS: Final = 90.0
+
+
+class Command:
+    """One run of `drybeans` in `folder`, against the service at `url`."""
+
+    def __init__(
+        self, url: str, folder: Path, *words: str, errors: Path | None = None, **environment: str
+    ) -> None:
+        self._errors = (errors or folder) / f"{os.urandom(4).hex()}.stderr"
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("DRYBEANS_")}
+        given = {"DRYBEANS_URL": url, "PYTHONPATH": str(_ROOT), "COLUMNS": "200"}
+        with self._errors.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "api.client", *words],
+                cwd=folder, env=kept | given | environment,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+            )  # fmt: skip
+        self.code: int | None = None
+        self.out = ""
+
+    def end(self, given: bytes = b"") -> "Command":
+        """Give it `given` on standard input, and wait for its end."""
+        out, _ = self._process.communicate(given, timeout=_SECONDS)
+        self.out, self.code = out.decode(), self._process.returncode
+        return self
+
+    @property
+    def said(self) -> str:
+        """What it has written to standard error so far."""
+        return self._errors.read_text()
+
+    def wait_for(self, words: str) -> None:
+        """Wait until it has said `words`."""
+        wait_for(lambda: words in self.said, _SECONDS, every=0.02)
+
+    def stop(self) -> None:
+        """End it, whatever became of it."""
+        self._process.kill()
+        self._process.communicate()
+
+    def interrupt(self) -> "Command":
+        """Press Ctrl-C, and wait for its end."""
+        self._process.send_signal(signal.SIGINT)
+        return self.end()
+
+
+def ran(url: str, folder: Path, *words: str, given: bytes = b"", **options: Any) -> Command:
+    """Run `drybeans` to its end."""
+    return Command(url, folder, *words, **options).end(given)
