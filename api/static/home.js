@@ -1,54 +1,53 @@
-// Sends the pasted rows as a job, waits for it, and shows a label for each row.
+// The page at the root: its tabs, and what stands in them.
 
-const form = document.querySelector("#beans");
-const status = document.querySelector("#status");
-const table = document.querySelector("#answers");
+import { find } from "./dom.js";
+import "./key.js";
+import { startFile } from "./file.js";
+import { startPaste } from "./paste.js";
+import { startRow } from "./row.js";
 
-function parseRows(text) {
-  return text.split("\n").map((line) => line.trim()).filter(Boolean).map((line) =>
-    line.split(/[\s,;]+/).filter(Boolean).map((word) => (word === "" || Number.isNaN(Number(word)) ? word : Number(word))));
-}
+const tabs = [...document.querySelectorAll("[role=tab]")];
 
-async function ask(url, options) {
-  const answer = await fetch(url, options);
-  const document = await answer.json();
-  if (!answer.ok) throw new Error(document.detail);
-  return document;
-}
-
-async function predict(instances) {
-  let job = await ask("/jobs", {
-    method: "POST",
-    headers: { "Content-Type": "application/json", Prefer: "wait=10" },
-    body: JSON.stringify({ instances, outputs: ["label", "probabilities"] }),
-  });
-  while (!job.finished_at) {
-    status.textContent = `The job is ${job.state} …`;
-    job = await ask(job.links.self, { headers: { Prefer: "wait=10" } });
+function show(chosen, { focus = false } = {}) {
+  for (const tab of tabs) {
+    const on = tab === chosen;
+    tab.setAttribute("aria-selected", String(on));
+    tab.tabIndex = on ? 0 : -1;
+    find(tab.getAttribute("aria-controls")).hidden = !on;
   }
-  return job.results ?? (await ask(job.links.results)).results;
+  if (focus) chosen.focus();
+  history.replaceState(null, "", `#${chosen.getAttribute("aria-controls")}`);
 }
 
-function show(rows) {
-  table.tBodies[0].replaceChildren(...rows.map((row) => {
-    const best = row.label && row.probabilities ? row.probabilities[row.label].toFixed(3) : "";
-    const line = document.createElement("tr");
-    for (const text of [row.row + 1, row.label ?? row.error.detail, best]) {
-      line.insertCell().textContent = text;
-    }
-    return line;
-  }));
-  table.hidden = false;
-}
-
-form.addEventListener("submit", async (event) => {
+function move(event) {
+  const at = tabs.indexOf(event.currentTarget);
+  const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 }[event.key];
+  if (to === undefined) return;
   event.preventDefault();
-  table.hidden = true;
-  status.textContent = "Sent …";
-  try {
-    show(await predict(parseRows(document.querySelector("#rows").value)));
-    status.textContent = "";
-  } catch (error) {
-    status.textContent = error.message;
-  }
-});
+  show(tabs.at(to % tabs.length), { focus: true });
+}
+
+function fromAddress() {
+  const named = tabs.find((tab) => `#${tab.getAttribute("aria-controls")}` === location.hash);
+  if (named) show(named);
+}
+
+for (const tab of tabs) {
+  tab.addEventListener("click", () => show(tab));
+  tab.addEventListener("keydown", move);
+}
+window.addEventListener("hashchange", fromAddress);
+fromAddress();
+
+const models = find("model-form");
+if (models) {
+  models.querySelector("button").hidden = true;
+  models.addEventListener("change", () => {
+    location.assign(`/?${new URLSearchParams(new FormData(models))}${location.hash}`);
+  });
+}
+
+const { model, outputs } = find("page").dataset;
+startRow(model, outputs.split(","));
+startPaste(model, outputs.split(","));
+startFile(model);

@@ -1,5 +1,7 @@
 """The home page, the models, and whether the service is healthy."""
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.service import MODEL_ROOT, Service
@@ -26,6 +28,29 @@ def test_what_the_home_page_needs_is_served_from_here(service: Service) -> None:
         if link.startswith("/static"):
             with service.client.get(link) as answer:
                 assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/?model=drybeans@1", "/ui/jobs", "/ui/jobs/x", "/ui/models", "/ui/models/drybeans/2"],
+)
+def test_pages_are_open_where_keys_are_on(start: Callable[..., Service], path: str) -> None:
+    """A key is asked for by the page; it cannot come with a navigation."""
+    answer = start(api_keys=True).client.get(path)
+
+    assert (answer.status_code, answer.mimetype) == (200, "text/html")
+    assert "style=" not in answer.text
+    assert "<script>" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/?model=none", "/ui/models/drybeans/9"])
+def test_a_page_of_no_model_is_a_page_that_says_so(service: Service, path: str) -> None:
+    """A person sees words, not JSON."""
+    answer = service.client.get(path)
+
+    assert (answer.status_code, answer.mimetype) == (404, "text/html")
+    assert "There is no such model" in answer.text
+    assert "drybeans@2" in answer.text
 
 
 def test_the_models_are_listed_with_their_default(service: Service) -> None:

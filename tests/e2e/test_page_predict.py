@@ -1,0 +1,101 @@
+"""The page at the root in a real browser: one row, pasted rows, with and without a mouse."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.beans import a_csv, bean_labels, default_model
+from tests.e2e.views import cells, job_of
+
+
+def test_a_sample_row_gets_its_label_and_the_probability_of_each_class(page: Page) -> None:
+    """The likeliest class comes first, and its job can be opened."""
+    page.goto("/")
+    page.get_by_role("button", name="Fill in a sample").click()
+    page.get_by_role("button", name="Predict", exact=True).click()
+
+    label = page.locator("#row-answer .label").inner_text()
+    shown = cells(page, "Probabilities")
+    assert shown[0][0] == label
+    assert {name for name, *_ in shown} == {*default_model().classes}
+    page.get_by_role("link", name="See the job").click()
+    job_of(page)
+    expect(page.locator("#state")).to_have_text("succeeded")
+
+
+def test_what_is_missing_or_strange_is_said_beside_its_field(page: Page) -> None:
+    """The first wrong field is focused; a value outside the training range is only a hint."""
+    page.goto("/")
+    page.get_by_role("button", name="Fill in a sample").click()
+    first, second = page.locator("#f0"), page.locator("#f1")
+
+    first.fill("9e9")
+    expect(page.locator("#h0")).to_contain_text("Above the training range")
+    second.fill("wide")
+    page.get_by_role("button", name="Predict", exact=True).click()
+    expect(page.locator("#h1")).to_contain_text("Write a number")
+    expect(second).to_be_focused()
+    second.fill("700")
+    page.get_by_role("button", name="Predict", exact=True).click()
+
+    expect(page.locator("#row-answer")).to_contain_text("1 of the measurements lies outside")
+
+
+def test_a_model_without_probabilities_still_gives_its_label(page: Page) -> None:
+    """The form belongs to the model that is chosen."""
+    page.goto("/")
+    page.get_by_label("Model", exact=True).select_option("drybeans@1")
+    page.wait_for_url("**model=drybeans*")
+    page.get_by_role("button", name="Fill in a sample").click()
+    page.get_by_role("button", name="Predict", exact=True).click()
+
+    expect(page.locator("#row-answer .label")).not_to_be_empty()
+    expect(page.locator("#row-answer")).to_contain_text("no probabilities")
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "json"])
+def test_pasted_rows_get_a_label_each(page: Page, kind: str) -> None:
+    """As a CSV or TSV with its header, or as a JSON list of lists."""
+    rows = [list(row) for row in default_model().golden.rows[::5]]
+    text = {"csv": a_csv(7), "tsv": a_csv(7, delimiter="\t"), "json": str(rows)}[kind]
+    page.goto("/#paste")
+    page.get_by_label("Rows, as CSV").fill(text)
+    page.get_by_role("button", name="Predict", exact=True).click()
+
+    assert [line[1] for line in cells(page, "Answers")] == bean_labels(7)
+
+
+def test_a_bad_row_among_pasted_ones_says_why(page: Page) -> None:
+    """The others keep their labels; what is no JSON at all is told as such."""
+    page.goto("/#paste")
+    rows = page.get_by_label("Rows, as CSV")
+    head, first, second, *_ = a_csv(2).splitlines()
+    rows.fill("\n".join([head, first, "wide" + second[second.index(",") :]]))
+    page.get_by_role("button", name="Predict", exact=True).click()
+    expect(page.get_by_role("heading", name="2 rows, 1 without a label")).to_be_visible()
+    expect(page.get_by_role("region", name="Answers")).to_contain_text("'wide' is not a number.")
+
+    rows.fill("[[1, 2")
+    page.get_by_role("button", name="Predict", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("begins like JSON")
+
+
+def test_a_row_is_predicted_without_a_mouse(page: Page) -> None:
+    """Tab, arrows and Enter reach all there is; the first stop skips to the content."""
+    page.goto("/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.get_by_role("tab", name="One row").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_role("tab", name="CSV file")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Choose a CSV")).to_be_focused()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Home")
+    page.keyboard.press("Tab")
+    expect(page.locator("#f0")).to_be_focused()
+    page.get_by_role("button", name="Fill in a sample").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+
+    expect(page.locator("#row-answer .label")).not_to_be_empty()

@@ -1,0 +1,115 @@
+"""From the drop of a CSV to the download of its labels, and all that can go wrong on the way."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+from tests.beans import a_csv, bean_labels
+from tests.chaos.proxy import Proxy
+from tests.e2e.service import Service
+from tests.e2e.views import COUNTS, cells, choose, drop, job_of, with_bad_rows
+
+
+def downloaded(page: Page, name: str) -> bytes:
+    """Click a download and read the file that comes."""
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name=name).click()
+    return Path(waiting.value.path()).read_bytes()
+
+
+def test_a_dropped_csv_is_followed_to_its_labels(embedded: Service, page: Page) -> None:
+    """Chart, the three bad rows with line and reason, and both downloads."""
+    page.goto("/#file")
+    page.get_by_label("Job label").fill("batch=7")
+    drop(page, with_bad_rows(a_csv(700)))
+    job = job_of(page)
+
+    assert cells(page, "Rows that failed") == [
+        ["6", "MajorAxisLength", "'wide' is not a number."],
+        ["13", "Area", "The value is missing."],
+        ["19", "–", "The line has 15 fields; the header has 16."],
+    ]
+    assert sum(int(count) for _, _, count, _ in cells(page, COUNTS)) == 697
+    assert len(cells(page, "Drift by column")) == 16
+    assert [line[2] for line in cells(page, "First rows")[:4]] == bean_labels(4)
+    expect(page.locator("#state")).to_have_text("partial")
+    expect(page.locator("#facts")).to_contain_text("batch=7")
+    with embedded.client() as client:
+        path = f"/jobs/{job}/results?format=csv"
+        assert downloaded(page, "Results (CSV)") == client.get(path).content
+    assert downloaded(page, "Rows that failed").count(b"\n") == 4
+    page.reload()
+    expect(page.locator("#state")).to_have_text("partial")
+
+
+def test_a_csv_with_the_wrong_columns_is_refused_with_their_names(page: Page) -> None:
+    """At once, and another file can be chosen."""
+    page.goto("/#file")
+    choose(page, a_csv().replace("Area,", "Surface,", 1))
+
+    expect(page.locator("#upload")).to_contain_text("Area")
+    expect(page.get_by_label("Choose a CSV")).to_be_visible()
+    choose(page)
+    job_of(page)
+
+
+def test_an_upload_can_be_canceled(proxied: tuple[Page, Proxy]) -> None:
+    """Its progress is shown until then, and nothing is left of it on the page."""
+    page, proxy = proxied
+    page.goto("/#file")
+    proxy.freeze()
+    choose(page, a_csv(3_000))
+    expect(page.locator("#upload progress")).to_be_visible()
+    page.get_by_role("button", name="Cancel the upload").click()
+
+    expect(page.locator("#upload")).to_contain_text("was canceled")
+    proxy.thaw()
+
+
+def test_a_job_can_be_canceled(page: Page, idle: Callable[[], Any]) -> None:
+    """While it waits it says so; afterwards it can be run again."""
+    page.goto("/#file")
+    choose(page)
+    job = job_of(page)
+    expect(page.locator("#state")).to_have_text("queued")
+    page.get_by_role("button", name="Cancel the job").click()
+    expect(page.locator("#state")).to_have_text("canceled")
+    idle()
+    page.get_by_role("button", name="Run again").click()
+
+    page.wait_for_url(lambda url: "/ui/jobs/" in url and job not in url)
+    expect(page.locator("#state")).to_have_text("succeeded")
+
+
+def test_a_lost_connection_recovers_by_itself(
+    proxied: tuple[Page, Proxy], idle: Callable[[], Any]
+) -> None:
+    """The page says that it is lost, and goes on with the job when it is there again."""
+    page, proxy = proxied
+    page.goto("/#file")
+    choose(page)
+    job_of(page)
+    expect(page.locator("#connection")).to_have_text("Live")
+    proxy.refuse()
+    expect(page.locator("#connection")).to_contain_text("Connection lost")
+    idle()
+    proxy.accept()
+
+    expect(page.locator("#state")).to_have_text("succeeded")
+    assert len(cells(page, COUNTS)) == 7
+
+
+def test_an_upload_over_a_lost_connection_is_sent_again(proxied: tuple[Page, Proxy]) -> None:
+    """It says what happened, and a click is enough."""
+    page, proxy = proxied
+    page.goto("/#file")
+    proxy.refuse()
+    choose(page)
+    expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
+    proxy.accept()
+    page.get_by_role("button", name="Send it again").click()
+
+    job_of(page)
+    expect(page.locator("#state")).to_have_text("succeeded")
