@@ -18,6 +18,7 @@ from api.standing import Standing
 from api.submit import SubmitJob, SubmitLimits
 from api.together import Together
 from api.uploads import DatabaseUploads
+from api.validate import ValidateCsv, ValidateRows
 from api.waiting import Waiter
 from api.webhooks import ReadWebhook
 from shared.db.engine import Database, open_database
@@ -50,6 +51,8 @@ class Services:
     access: Access
     submit: SubmitJob
     receive: ReceiveCsv
+    validate_rows: ValidateRows
+    validate_csv: ValidateCsv
 
     def start(self) -> None:
         """Start the threads: after the server has forked."""
@@ -115,6 +118,8 @@ def build_services(settings: Settings) -> Services:
         backlog=waiting,
         metrics=metrics,
         standing=_standing(database, queue, waiting, catalog),
+        validate_rows=ValidateRows(read_options=read_options, instances=settings.max_instances),
+        validate_csv=ValidateCsv(read_options=read_options, line_bytes=settings.max_line_bytes),
         submit=_submit(settings, read_options, intake),
         receive=_receive(settings, read_options, intake, database, publisher),
     )

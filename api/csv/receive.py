@@ -14,6 +14,7 @@ from shared.domain.chunks import Encoding, NewChunk, Submission
 from shared.domain.csv_layout import Header, read_header
 from shared.domain.errors import DryBeansError, RequestInvalid
 from shared.domain.jobs import Job, JobFailure, JobId, JobState, Queue
+from shared.domain.manifest import Manifest
 from shared.zstd import compress
 
 
@@ -70,7 +71,7 @@ class ReceiveCsv:
         `UploadIncomplete`, `BodyTooLarge`, `BodyMalformed`, and what intake and database raise.
         """
         options = self.read_options(CsvOptions, document)
-        header, pieces = self._open(options, stream)
+        header, pieces = open_csv(options.model, stream, self.limits.cut)
         chunks = _chunks(pieces)
         first = next(chunks, None)
         if first is None:
@@ -82,19 +83,6 @@ class ReceiveCsv:
             self.accept(whole)
             return as_job(whole)
         return self._receive(submission, chain((first, second), chunks), origin)
-
-    def _open(self, options: CsvOptions, stream: Iterator[bytes]) -> tuple[Header, Iterator[Piece]]:
-        manifest = options.model
-        head = take_first_line(stream, self.limits.cut.line_bytes)
-        names = [feature.name for feature in manifest.features]
-        header = read_header(head.text, manifest.columns, names)
-        refuse_broken_quotes(head.raw, header.layout.delimiter, head.number)
-        rest = (
-            chain((head.raw, head.rest), stream) if header.is_data else chain((head.rest,), stream)
-        )
-        first_line = head.number if header.is_data else head.number + 1
-        delimiter = header.layout.delimiter
-        return header, cut_lines(rest, self.limits.cut, delimiter, first_line)
 
     def _submission(self, options: CsvOptions, header: Header, origin: Origin) -> Submission:
         created = self.now()
@@ -140,6 +128,23 @@ class ReceiveCsv:
             self.store.fail(submission.id, JobFailure(code=error.code, detail=error.detail))
             raise
         return as_job(replace(submission, state=JobState.QUEUED, chunks=tuple(received)))
+
+
+def open_csv(
+    manifest: Manifest, stream: Iterator[bytes], cut: CutLimits
+) -> tuple[Header, Iterator[Piece]]:
+    """Read the header of `stream`, and give it with what follows, cut into pieces.
+
+    Raises `RequestInvalid` for a header that does not fit `manifest`.
+    """
+    head = take_first_line(stream, cut.line_bytes)
+    names = [feature.name for feature in manifest.features]
+    header = read_header(head.text, manifest.columns, names)
+    delimiter = header.layout.delimiter
+    refuse_broken_quotes(head.raw, delimiter, head.number)
+    begin = (head.raw, head.rest) if header.is_data else (head.rest,)
+    first_line = head.number if header.is_data else head.number + 1
+    return header, cut_lines(chain(begin, stream), cut, delimiter, first_line)
 
 
 def _chunks(pieces: Iterable[Piece]) -> Iterator[NewChunk]:

@@ -23,6 +23,15 @@ _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _GUARDED: Final[Errors] = (KeyMissing, KeyWrong, QuotaExceeded, DatabaseDown)
 """The errors of every route that may ask for a key."""
 
+_BY_SERVER: Final = {
+    # gunicorn's own, before any of our code runs.
+    status: {"description": detail, "content": {"text/html": {"schema": {"type": "string"}}}}
+    for status, detail in (
+        ("414", "The address is longer than the server takes."),
+        ("431", "The headers are longer than the server takes."),
+    )
+}
+
 _INFO: Final = {
     "title": "drybeans",
     "version": "1",
@@ -137,7 +146,7 @@ def _operation(
         str(status.value): _answer(answer, schemas) for status, answer in operation.answers.items()
     }
     errors = operation.errors + (_GUARDED if guarded else ())
-    answers |= _problems(errors, schemas)
+    answers |= _problems(errors, schemas) | _BY_SERVER
     entry: dict[str, Any] = {
         "tags": [operation.tag],
         "parameters": [*_parameters(rule, operation, schemas)],

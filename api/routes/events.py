@@ -6,6 +6,7 @@ from typing import Final
 
 import orjson
 from flask import Blueprint, Response, stream_with_context
+from typing_extensions import TypedDict
 
 from api.openapi.operation import FIND, Answer, Content, Operation
 from api.routes.finding import describe, find_job
@@ -15,6 +16,13 @@ from shared.domain.jobs import JobId
 
 _QUIET: Final = 15.0
 """Seconds after which a comment is sent: proxies close connections that say nothing."""
+
+
+class Event(TypedDict):
+    """One event: `job`, `end` or `error`; the data is JSON."""
+
+    event: str
+    data: str
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -27,7 +35,7 @@ def blueprint(services: Services) -> Blueprint:
         answers={
             HTTPStatus.OK: Answer(
                 detail="`job` events with the job at each change, then `end`.",
-                content=(Content(kind="text/event-stream"),),
+                content=(Content(kind="text/event-stream", shape=Event),),
             )
         },
         errors=FIND,

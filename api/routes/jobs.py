@@ -20,6 +20,7 @@ from api.responses import json_response
 from api.routes.finding import check_room, describe, find_job, note_job, read_origin
 from api.routes.results import MOST_INLINE, read_rows
 from api.services import Services
+from api.validate import ValidationReport
 from shared.db.idempotency import KnownKey, find_key
 from shared.domain.errors import (
     BodyMalformed,
@@ -58,8 +59,11 @@ _SUBMIT: Final = Operation(
             headers=_TAKEN,
         ),
         HTTPStatus.OK: Answer(
-            detail="The job has finished within the time that was waited.",
-            content=(Content(shape=JobDocument),),
+            detail=(
+                "The job has finished within the time that was waited; or, with "
+                "`validate_only`, a report, and no job."
+            ),
+            content=(Content(shape=JobDocument | ValidationReport),),
             headers=_TAKEN,
         ),
     },
@@ -134,6 +138,8 @@ def blueprint(services: Services) -> Blueprint:
         )
         known = _known(services, origin)
         job = _replay(services, origin, known) if known else _submit(services, origin)
+        if not isinstance(job, Job):
+            return json_response(job)
         note_job(job)
         waited = _wait_asked()
         if waited is not None and not job.finished and services.waiter.wait(job.id, waited):
@@ -176,15 +182,20 @@ def _replay(services: Services, origin: Origin, known: KnownKey) -> Job:
     return find_job(services, known.job)
 
 
-def _submit(services: Services, origin: Origin) -> Job:
+def _submit(services: Services, origin: Origin) -> Job | ValidationReport:
+    """Make a job of the request, or only report on its rows where that is asked for."""
     if request.is_json:
         options = options_of(request.args.to_dict(flat=False)) if request.query_string else {}
-        return services.submit({**options, **read_json(request, origin.fingerprint)}, origin)
+        asked = {**options, **read_json(request, origin.fingerprint)}
+        only_look = asked.get("validate_only") is True
+        return services.validate_rows(asked) if only_look else services.submit(asked, origin)
     if request.mimetype in {"text/csv", "multipart/form-data"}:
         # Streamed: the limit on bodies that are held in memory does not apply.
         most = services.settings.max_upload_bytes
         request.max_content_length = most
         document, stream = read_body(request, most, origin.fingerprint)
+        if document.get("validate_only") is True:
+            return services.validate_csv(document, stream)
         return services.receive(document, stream, origin)
     given = request.mimetype or "no content type"
     raise BodyTypeUnsupported(

@@ -1,5 +1,6 @@
 """Generates requests from the document, sends them, and judges what comes back."""
 
+import json
 import random
 from collections import Counter
 from dataclasses import dataclass, field
@@ -100,7 +101,8 @@ class Fuzz:
         self.report.sent += 1
         self.report.statuses[response.status_code] += 1
         self.report.operations[case.operation.label] += 1
-        if response.status_code in {200, 202} and case.path == "/jobs" and case.method == "POST":
+        made = response.status_code in {200, 202} and case.path == "/jobs"
+        if made and case.method == "POST" and "id" in response.json():
             self._jobs.append(response.json()["id"])
             del self._jobs[:-_MOST_JOBS]
         try:
@@ -115,9 +117,13 @@ class Fuzz:
         if "name" in case.path_parameters and chance.random() < 0.7:
             case.path_parameters["name"] = "drybeans"
         if isinstance(case.body, dict) and chance.random() < 0.5:
-            if "instances" in case.body:
-                case.body["instances"] = [BEAN] * chance.randint(1, 3)
-            case.body.pop("model", None)
+            rows = [BEAN] * chance.randint(1, 3)
+            tensor = {"name": "rows", "datatype": "FP64", "shape": [len(rows), 16], "data": rows}
+            likely = {"instances": rows, "data": json.dumps(rows), "inputs": [tensor]}
+            case.body |= {name: value for name, value in likely.items() if name in case.body}
+            for name in ("model", "retention_seconds", "webhook", "outputs"):
+                case.body.pop(name, None)
+            case.query.clear()
 
     def _note(self, case: Any, status: int, group: FailureGroup) -> None:
         for failure in group.exceptions:
