@@ -2,12 +2,23 @@
 
 import { askForKey, authorization, key } from "./key.js";
 
+const TITLES = {
+  400: "The service cannot read this",
+  401: "A key is needed",
+  404: "Not found",
+  409: "Not now",
+  410: "Deleted",
+  413: "Too large",
+  415: "Not a kind of file that fits",
+  422: "This does not fit",
+  429: "Too much at once",
+};
+
 /** What the service answered instead of what was asked for. */
 export class Problem extends Error {
   constructor(document, status) {
-    super(document.detail ?? "The service gave an answer that is no answer. Try again.");
-    this.title = document.title ?? "That did not work";
-    this.code = document.code;
+    super(document.detail ?? "Its answer says nothing more. Try again in a moment.");
+    this.title = TITLES[status] ?? "The service has trouble";
     this.errors = document.errors ?? [];
     this.status = status;
   }

@@ -55,6 +55,11 @@ export function table(label, head, body, attributes = {}) {
   return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, made);
 }
 
+function faultLine({ pointer, detail }) {
+  const named = !pointer || detail.includes(pointer.replace(/^\//, ""));
+  return el("li", {}, named ? "" : [el("code", {}, pointer), " "], detail);
+}
+
 /** What went wrong and what to do about it, from an Error or a problem document. */
 export function problem(error, ...actions) {
   const faults = (error.errors ?? []).slice(0, 8);
@@ -62,8 +67,7 @@ export function problem(error, ...actions) {
   return el("div", { class: "notice bad", role: "alert" },
     el("p", { class: "notice-title" }, error.title ?? "That did not work"),
     el("p", {}, error.message),
-    faults.length ? el("ul", {}, faults.map((fault) => el("li", {},
-      fault.pointer ? el("code", {}, fault.pointer) : "", " ", fault.detail))) : null,
+    faults.length ? el("ul", {}, faults.map(faultLine)) : null,
     more > 0 ? el("p", {}, `… and ${more} more.`) : null,
     actions.length ? el("div", { class: "actions" }, actions) : null);
 }

@@ -24,7 +24,8 @@ async function once(path, take) {
   let timer = setTimeout(() => control.abort(), SILENCE);
   let ended = false;
   const read = reader((name, data) => {
-    if (name === "error") throw new Problem(data, data.code === "job_not_found" || data.code === "job_deleted" ? 404 : 503);
+    // Its status is gone with its beginning; what is not passing will be answered to the next try.
+    if (name === "error") throw new Problem(data, 503);
     if (name === "end") ended = true;
     if (name === "job") take(data);
   });

@@ -23,7 +23,9 @@ function progressOf(file, stop) {
   const said = el("span", {}, `Uploading ${file.name} …`);
   const box = el("div", { class: "stack upload" },
     el("div", { class: "progress-line" }, said, el("button", { type: "button", class: "danger", click: stop }, "Cancel the upload")), gauge);
-  return { box, tell(done, all) {
+  let whole = false;
+  return { box, whole: () => whole, tell(done, all) {
+    whole = done === all;
     const rate = done / Math.max((performance.now() - started) / 1000, 0.1);
     gauge.value = all ? done / all : 1;
     said.textContent = done < all
@@ -44,11 +46,13 @@ async function start(file, again = newKey()) {
     location.assign(`/ui/jobs/${job.id}`);
   } catch (error) {
     drop.hidden = false;
-    const same = error instanceof Unreachable || error.status >= 500 || error.status === 429;
-    const retry = el("button", { type: "button", click: () => start(file, again) }, "Send it again");
+    const passing = error instanceof Unreachable || error.status >= 500 || error.status === 429;
+    // What arrived whole may have become a job already: the same key gives that one.
+    const key = progress.whole() ? again : newKey();
+    const retry = el("button", { type: "button", click: () => start(file, key) }, "Send it again");
     place.replaceChildren(error.name === "AbortError"
       ? el("p", { class: "notice", role: "status" }, `The upload of ${file.name} was canceled.`)
-      : problem(error, ...(same ? [retry] : [])));
+      : problem(error, ...(passing ? [retry] : [])));
   }
 }
 

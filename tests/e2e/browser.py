@@ -1,5 +1,6 @@
 """A real browser: the chromium or Chrome of this machine, led by Playwright."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -20,7 +21,8 @@ _QUIET: Final = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-CSP: Final = (
+_PAGES: Final = re.compile(r"^http://[^/]+/(ui/[^?]*)?(\?.*)?$")
+_CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
@@ -45,7 +47,7 @@ def open_page(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     """
     context = browser.new_context(base_url=url, locale="en-GB", timezone_id="UTC", **options)
     context.set_default_timeout(30_000)
-    context.route("**/*", _with_policy)
+    context.route(_PAGES, _with_policy)
     wrong: list[str] = []
     page = context.new_page()
     page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -56,11 +58,8 @@ def open_page(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
 
 
 def _with_policy(route: Route) -> None:
-    if route.request.resource_type != "document":
-        route.continue_()
-        return
     answer = route.fetch()
-    route.fulfill(response=answer, headers=answer.headers | {"content-security-policy": CSP})
+    route.fulfill(response=answer, headers=answer.headers | {"content-security-policy": _CSP})
 
 
 def _judge(message: ConsoleMessage, wrong: list[str]) -> None:

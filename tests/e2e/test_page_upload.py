@@ -105,8 +105,11 @@ def test_an_upload_over_a_lost_connection_is_sent_again(proxied: tuple[Page, Pro
     """It says what happened, and a click is enough."""
     page, proxy = proxied
     page.goto("/#file")
-    proxy.refuse()
+    proxy.freeze()
     choose(page)
+    expect(page.locator("#upload progress")).to_be_visible()
+    proxy.refuse()
+    proxy.thaw()
     expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
     proxy.accept()
     page.get_by_role("button", name="Send it again").click()
