@@ -92,14 +92,7 @@ def build_services(settings: Settings) -> Services:
     publisher = Publisher(counted_publish(queue.publish, metrics))
     intake = _intake(settings, database, publisher, metrics)
     catalog = LiveCatalog(settings.model_root)
-    read_options = ReadOptions(
-        resolve=catalog.resolve,
-        default_model=settings.default_model,
-        longest=settings.retention,
-        read_webhook=ReadWebhook(
-            enabled=bool(settings.webhook_masters), allowed=settings.webhook_allowed
-        ),
-    )
+    read_options = _read_options(settings, catalog)
     waiting = Backlog(
         lambda: database.read(backlog),
         WaterMarks(high=settings.high_water_rows, low=settings.low_water_rows),
@@ -122,6 +115,18 @@ def build_services(settings: Settings) -> Services:
         validate_csv=ValidateCsv(read_options=read_options, line_bytes=settings.max_line_bytes),
         submit=_submit(settings, read_options, intake),
         receive=_receive(settings, read_options, intake, database, publisher),
+    )
+
+
+def _read_options(settings: Settings, catalog: LiveCatalog) -> ReadOptions:
+    read_webhook = ReadWebhook(
+        enabled=bool(settings.webhook_masters), allowed=settings.webhook_allowed
+    )
+    return ReadOptions(
+        resolve=catalog.resolve,
+        default_model=settings.default_model,
+        longest=settings.retention,
+        read_webhook=read_webhook,
     )
 
 

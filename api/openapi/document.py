@@ -65,19 +65,14 @@ def openapi_document(app: Flask, *, public: frozenset[str], keys: bool) -> dict[
     schemas = _Schemas([operation for _, _, operation in operations])
     paths: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for rule, method, operation in operations:
-        view = app.view_functions[rule.endpoint]
         guarded = rule.endpoint not in public
-        entry = _operation(rule, operation, schemas, guarded=guarded)
-        name = rule.endpoint.partition(".")[2]
-        # A route with two paths has two operations, and each needs a name of its own.
-        again = any(at != rule and at.endpoint == rule.endpoint for at, _, _ in operations)
-        suffix = "_version" if again and "version" in rule.arguments else ""
-        entry["operationId"] = f"{operation.tag}_{name}{suffix}"
-        summary, _, text = (view.__doc__ or "").partition("\n")
-        entry["summary"] = summary
-        entry["description"] = " ".join(text.split())
-        entry["security"] = ([{"key": []}] if keys else [{}, {"key": []}]) if guarded else []
-        paths[path_of(rule)][method.lower()] = entry
+        summary, _, text = (app.view_functions[rule.endpoint].__doc__ or "").partition("\n")
+        paths[path_of(rule)][method.lower()] = {
+            "operationId": _name(rule, operation),
+            "summary": summary,
+            "description": " ".join(text.split()),
+            "security": ([{"key": []}] if keys else [{}, {"key": []}]) if guarded else [],
+        } | _operation(rule, operation, schemas, guarded=guarded)
     used = schemas.used_by(paths)
     return {
         "openapi": "3.1.0",
@@ -90,6 +85,12 @@ def openapi_document(app: Flask, *, public: frozenset[str], keys: bool) -> dict[
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _name(rule: Rule, operation: Operation) -> str:
+    # A route with two paths has two operations, and each needs a name of its own.
+    suffix = "_version" if "versions/<version>" in rule.rule else ""
+    return f"{operation.tag}_{rule.endpoint.partition('.')[2]}{suffix}"
 
 
 def _names_in(document: object) -> set[str]:

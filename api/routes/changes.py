@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from http import HTTPStatus
+from typing import Final
 
 from flask import Blueprint, Response
 
@@ -20,6 +21,23 @@ from shared.domain.errors import (
     QuotaExceeded,
 )
 from shared.domain.jobs import JobId, JobState
+
+_RETRY: Final = Operation(
+    tag="jobs",
+    answers={
+        HTTPStatus.ACCEPTED: Answer(
+            detail="A new job runs what had not been run.",
+            content=(Content(shape=JobDocument),),
+            headers=("Location", "Retry-After"),
+        )
+    },
+    errors=(*FIND, JobUnfinished, NothingToRetry, Overloaded, QuotaExceeded),
+)
+_DELETE: Final = Operation(
+    tag="jobs",
+    answers={HTTPStatus.NO_CONTENT: Answer(detail="The job and its data are erased.")},
+    errors=(*FIND, JobUnfinished),
+)
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -41,17 +59,7 @@ def blueprint(services: Services) -> Blueprint:
         return json_response(describe(services, find_job(services, job_id)))
 
     @routes.post("/jobs/<job_id>/retry")
-    @Operation(
-        tag="jobs",
-        answers={
-            HTTPStatus.ACCEPTED: Answer(
-                detail="A new job runs what had not been run.",
-                content=(Content(shape=JobDocument),),
-                headers=("Location", "Retry-After"),
-            )
-        },
-        errors=(*FIND, JobUnfinished, NothingToRetry, Overloaded, QuotaExceeded),
-    )
+    @_RETRY
     def retry(job_id: str) -> Response:
         """Run again what was not run, as a new job."""
         check_room(services)
@@ -68,11 +76,7 @@ def blueprint(services: Services) -> Blueprint:
         return json_response(describe(services, job), HTTPStatus.ACCEPTED, headers)
 
     @routes.delete("/jobs/<job_id>")
-    @Operation(
-        tag="jobs",
-        answers={HTTPStatus.NO_CONTENT: Answer(detail="The job and its data are erased.")},
-        errors=(*FIND, JobUnfinished),
-    )
+    @_DELETE
     def delete(job_id: str) -> Response:
         """Erase a finished job, its rows and its results."""
         job = find_job(services, job_id)

@@ -1,7 +1,7 @@
 """Whether the process lives, and whether it can do its work."""
 
 from http import HTTPStatus
-from typing import Literal
+from typing import Final, Literal
 
 from flask import Blueprint, Response
 from typing_extensions import TypedDict
@@ -25,6 +25,19 @@ class Readiness(TypedDict):
     checks: dict[str, Literal["ok", "down"]]
 
 
+_READY: Final = Operation(
+    tag="service",
+    answers=ok(Readiness)
+    | {
+        HTTPStatus.SERVICE_UNAVAILABLE: Answer(
+            detail="The database does not answer: send nothing here.",
+            content=(Content(shape=Readiness),),
+            headers=("Retry-After",),
+        )
+    },
+)
+
+
 def blueprint(services: Services) -> Blueprint:
     """Make /healthz and /readyz."""
     routes = Blueprint("health", __name__)
@@ -36,17 +49,7 @@ def blueprint(services: Services) -> Blueprint:
         return json_response({"status": "ok"})
 
     @routes.get("/readyz")
-    @Operation(
-        tag="service",
-        answers=ok(Readiness)
-        | {
-            HTTPStatus.SERVICE_UNAVAILABLE: Answer(
-                detail="The database does not answer: send nothing here.",
-                content=(Content(shape=Readiness),),
-                headers=("Retry-After",),
-            )
-        },
-    )
+    @_READY
     def readyz() -> Response:
         """Say whether jobs can be accepted.
 

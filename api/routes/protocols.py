@@ -119,6 +119,14 @@ class V1Predictions(TypedDict):
     predictions: list[str]
 
 
+_INFER: Final = Operation(
+    tag="v2",
+    answers=ok(Inferred),
+    errors=(ModelNotFound, *WAITED),
+    body=(Content(shape=InferCall, examples={"a bean": _EXAMPLE}),),
+)
+
+
 def blueprint(services: Services) -> Blueprint:
     """Make the routes under /v2 and /v1."""
     routes = Blueprint("protocols", __name__)
@@ -203,12 +211,7 @@ def _add_models(routes: Blueprint, services: Services) -> None:
 
     @routes.post("/v2/models/<name>/infer")
     @routes.post("/v2/models/<name>/versions/<version>/infer")
-    @Operation(
-        tag="v2",
-        answers=ok(Inferred),
-        errors=(ModelNotFound, *WAITED),
-        body=(Content(shape=InferCall, examples={"a bean": _EXAMPLE}),),
-    )
+    @_INFER
     def infer(name: str, version: str = "") -> Response:
         """Send rows as tensors and get their labels (Open Inference Protocol)."""
         manifest = _find(services, name, version)

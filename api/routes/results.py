@@ -55,28 +55,43 @@ class ResultsQuery(PartialQuery):
     )
 
 
+_RESULTS: Final = Operation(
+    tag="jobs",
+    answers={
+        HTTPStatus.OK: Answer(
+            detail="A page of JSON, or all rows as a file.",
+            content=(
+                Content(shape=ResultsPage),
+                Content(kind="application/x-ndjson"),
+                Content(kind=CSV),
+            ),
+            headers=("Content-Disposition",),
+        )
+    },
+    errors=(*FIND, RequestInvalid, JobUnfinished, NotAcceptable),
+    query=ResultsQuery,
+    headers=("Accept",),
+)
+_ERRORS: Final = Operation(
+    tag="jobs",
+    answers={
+        HTTPStatus.OK: Answer(
+            detail="The failed rows, each with the reason and its own columns.",
+            content=(Content(kind=CSV),),
+            headers=("Content-Disposition",),
+        )
+    },
+    errors=(*FIND, RequestInvalid, JobUnfinished),
+    query=PartialQuery,
+)
+
+
 def blueprint(services: Services) -> Blueprint:
     """Make GET /jobs/<id>/results and GET /jobs/<id>/errors."""
     routes = Blueprint("results", __name__)
 
     @routes.get("/jobs/<job_id>/results")
-    @Operation(
-        tag="jobs",
-        answers={
-            HTTPStatus.OK: Answer(
-                detail="A page of JSON, or all rows as a file.",
-                content=(
-                    Content(shape=ResultsPage),
-                    Content(kind="application/x-ndjson"),
-                    Content(kind=CSV),
-                ),
-                headers=("Content-Disposition",),
-            )
-        },
-        errors=(*FIND, RequestInvalid, JobUnfinished, NotAcceptable),
-        query=ResultsQuery,
-        headers=("Accept",),
-    )
+    @_RESULTS
     def results(job_id: str) -> Response:
         """Read a label or an error for each row of a job, in its order."""
         query = read_query(ResultsQuery)
@@ -90,18 +105,7 @@ def blueprint(services: Services) -> Blueprint:
         return _download(write(stored, shape), kind, f"{job.id}-results")
 
     @routes.get("/jobs/<job_id>/errors")
-    @Operation(
-        tag="jobs",
-        answers={
-            HTTPStatus.OK: Answer(
-                detail="The failed rows, each with the reason and its own columns.",
-                content=(Content(kind=CSV),),
-                headers=("Content-Disposition",),
-            )
-        },
-        errors=(*FIND, RequestInvalid, JobUnfinished),
-        query=PartialQuery,
-    )
+    @_ERRORS
     def errors(job_id: str) -> Response:
         """Read the failed rows as a CSV to mend and send again."""
         job = _readable_job(services, job_id, read_query(PartialQuery))
