@@ -32,7 +32,8 @@ _OPTIONS = {
     "task_soft_time_limit": None,
     # A batch is cut to take seconds; a process that takes this long hangs.
     "task_time_limit": settings.task_seconds,
-    "worker_send_task_events": True,
+    # Flower turns them on in workers while it looks; they are three messages for each task.
+    "worker_send_task_events": False,
     "task_send_sent_event": False,
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,

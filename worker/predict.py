@@ -117,6 +117,7 @@ def _cut(model: Model, chunk: Claimed, rows: Rows, answers: _Answers, part: slic
         ids=rows.ids,
         lines=rows.lines,
         summary=answers.observed.summary(part, labels),
+        sole=chunk.sole,
     )
 
 

@@ -1,10 +1,9 @@
 """The whole product on one screen: claim a batch, predict it, write its results once."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import groupby
@@ -17,6 +16,7 @@ from shared.domain.chunks import NO_TRAIL, ChunkResult, Claimed, Dispatch, Outbo
 from shared.domain.errors import DatabaseDown, QueueDown
 from shared.domain.jobs import ChunkRef, JobFailure, RetryPolicy
 from shared.queue import MessageQueue
+from worker.leases import Leases
 from worker.models import Models
 from worker.predict import predict_chunks
 from worker.watching import BatchWatch, Trails
@@ -39,6 +39,7 @@ class RunBatch:
     retry: RetryPolicy
     outbox: Outbox
     watch: BatchWatch = field(default_factory=BatchWatch)
+    leases: Leases = field(default_factory=Leases)
     patience: timedelta = timedelta(seconds=60)
 
     def __call__(self, refs: Sequence[ChunkRef], trails: Trails = MappingProxyType({})) -> None:
@@ -108,24 +109,13 @@ class RunBatch:
             self.watch.queue_down()
             log.warning("publish_failed", extra={"reason": error.detail})
 
-    @contextmanager
-    def _held(self, claimed: Sequence[Claimed], claimant: Claimant) -> Iterator[None]:
-        """Renew the lease from a thread for as long as the batch runs."""
-        done = threading.Event()
-        beat = threading.Thread(target=self._beat, args=(done, claimed, claimant), daemon=True)
-        beat.start()
-        try:
-            yield
-        finally:
-            done.set()
-            beat.join()
+    def _held(self, claimed: Sequence[Claimed], claimant: Claimant) -> AbstractContextManager[None]:
+        """Renew the lease for as long as the batch runs."""
 
-    def _beat(self, done: threading.Event, claimed: Sequence[Claimed], claimant: Claimant) -> None:
-        while not done.wait(self.lease.total_seconds() / 3):
-            try:
-                self.database.write(lambda connection: extend(connection, claimed, claimant))
-            except DatabaseDown as error:
-                log.warning("heartbeat_failed", extra={"reason": error.detail})
+        def renew() -> None:
+            self.database.write(lambda connection: extend(connection, claimed, claimant))
+
+        return self.leases.held(self.lease.total_seconds() / 3, renew)
 
 
 def _by_model(claimed: Sequence[Claimed]) -> Iterator[list[Claimed]]:

@@ -4,10 +4,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
-from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy import Connection, Float, bindparam, case, func, select, update
 
-from shared.db.refs import among, in_state
+from shared.db.closing import only_chunk
+from shared.db.refs import among, at_number, by_number, in_state
 from shared.db.tables import chunks, inputs, jobs
 from shared.db.types import AnyRow, now
 from shared.domain.chunks import Claimed, Encoding
@@ -30,46 +32,60 @@ class Claimant:
     lease: timedelta
 
 
+# Built once: building a statement costs more than running it, and every batch runs these.
+_CLAIM: Final = (
+    update(chunks)
+    .where(at_number(), in_state(*chunk_sources(ChunkState.RUNNING)))
+    .values(
+        state=ChunkState.RUNNING,
+        fence=chunks.c.fence + 1,
+        attempt=chunks.c.attempt + 1,
+        claimed_by=bindparam("token"),
+        lease_until=now(bindparam("lease", type_=Float())),
+        next_publish_at=None,
+    )
+)
+_READ_CLAIMED: Final = (
+    select(
+        *chunks.c["job_id", "seq", "fence", "attempt", "first_row", "first_line", "row_count"],
+        *inputs.c["encoding", "body", "errors"],
+        *jobs.c["model_name", "model_version", "outputs", "layout"],
+        only_chunk().label("sole"),
+    )
+    .join(inputs, (inputs.c.job_id == chunks.c.job_id) & (inputs.c.seq == chunks.c.seq))
+    .join(jobs, jobs.c.id == chunks.c.job_id)
+    .where(at_number(), chunks.c.claimed_by == bindparam("token"), in_state(ChunkState.RUNNING))
+)
+_QUEUED: Final = jobs.c.state == JobState.QUEUED
+_START: Final = (
+    update(jobs)
+    .where(
+        jobs.c.id.in_(bindparam("ids", expanding=True)),
+        _QUEUED | (jobs.c.attempts < bindparam("attempt")),
+    )
+    .values(
+        state=case((_QUEUED, JobState.RUNNING), else_=jobs.c.state),
+        started_at=func.coalesce(jobs.c.started_at, now()),
+        attempts=bindparam("attempt"),
+    )
+)
+
+
 def claim(connection: Connection, refs: Sequence[ChunkRef], claimant: Claimant) -> list[Claimed]:
     """Claim those of `refs` that are pending, and give them with their rows.
 
-    One guarded UPDATE raises fence and attempt, so of two workers with the same message one gets
+    A guarded UPDATE raises fence and attempt, so of two workers with the same message one gets
     the chunk. Safe to run again after a lost connection: the token finds what the first run took.
     """
-    connection.execute(
-        update(chunks)
-        .where(among(refs), in_state(*chunk_sources(ChunkState.RUNNING)))
-        .values(
-            state=ChunkState.RUNNING,
-            fence=chunks.c.fence + 1,
-            attempt=chunks.c.attempt + 1,
-            claimed_by=claimant.token,
-            lease_until=now(claimant.lease.total_seconds()),
-            next_publish_at=None,
-        )
-    )
-    claimed = _read_claimed(connection, refs, claimant.token)
+    groups = [group | {"token": claimant.token} for group in by_number(refs)]
+    lease = claimant.lease.total_seconds()
+    for group in groups:
+        connection.execute(_CLAIM, group | {"lease": lease})
+    claimed = [
+        _claimed(row) for group in groups for row in connection.execute(_READ_CLAIMED, group)
+    ]
     _start_jobs(connection, claimed)
     return claimed
-
-
-def _read_claimed(connection: Connection, refs: Sequence[ChunkRef], token: str) -> list[Claimed]:
-    same_chunk = (inputs.c.job_id == chunks.c.job_id) & (inputs.c.seq == chunks.c.seq)
-    rows = connection.execute(
-        select(
-            *chunks.c["job_id", "seq", "fence", "attempt", "first_row", "first_line", "row_count"],
-            *inputs.c["encoding", "body", "errors"],
-            *jobs.c["model_name", "model_version", "outputs", "layout"],
-        )
-        .join(inputs, same_chunk)
-        .join(jobs, jobs.c.id == chunks.c.job_id)
-        .where(
-            among(refs),
-            chunks.c.claimed_by == token,
-            in_state(ChunkState.RUNNING),
-        )
-    )
-    return [_claimed(row) for row in rows]
 
 
 def _claimed(row: AnyRow) -> Claimed:
@@ -87,6 +103,7 @@ def _claimed(row: AnyRow) -> Claimed:
         model_name=row.model_name,
         model_version=row.model_version,
         outputs=tuple(row.outputs),
+        sole=bool(row.sole),
     )
 
 
@@ -96,16 +113,7 @@ def _start_jobs(connection: Connection, claimed: Sequence[Claimed]) -> None:
         by_attempt[chunk.attempt].add(chunk.ref.job)
     # A job is written once for its first claim and once for each further round, not per chunk.
     for attempt, ids in sorted(by_attempt.items()):
-        queued = jobs.c.state == JobState.QUEUED
-        connection.execute(
-            update(jobs)
-            .where(jobs.c.id.in_(sorted(ids)), queued | (jobs.c.attempts < attempt))
-            .values(
-                state=case((queued, JobState.RUNNING), else_=jobs.c.state),
-                started_at=func.coalesce(jobs.c.started_at, now()),
-                attempts=attempt,
-            )
-        )
+        connection.execute(_START, {"ids": sorted(ids), "attempt": attempt})
 
 
 def extend(connection: Connection, claimed: Sequence[Claimed], claimant: Claimant) -> int:

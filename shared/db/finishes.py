@@ -1,15 +1,16 @@
 """Finishing: results, chunks and counters move in one transaction, guarded by the fence."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
+from shared.db.closing import close_held, end_jobs
 from shared.db.deliveries import announce
-from shared.db.refs import among, in_state
+from shared.db.refs import among
 from shared.db.tables import chunks, jobs, results
 from shared.db.types import AnyRow, now
 from shared.domain.chunks import ChunkResult, Dispatch, Outbox
@@ -72,57 +73,20 @@ def finish(connection: Connection, outcomes: Sequence[ChunkResult], outbox: Outb
     Locks chunks before jobs, both in key order. Safe to run again after a lost connection: an
     outcome already written under its fence counts as written.
     """
-    held = _lock_held(connection, outcomes)
-    mine = [outcome for outcome in outcomes if outcome.ref in held]
-    other = [outcome for outcome in outcomes if outcome.ref not in held]
-    before = _already_written(connection, other)
-    moved: list[JobProgress] = []
+    closed, before = close_held(connection, outcomes)
+    mine = [outcome for outcome in outcomes if outcome.ref in closed]
+    sole = [outcome for outcome in mine if outcome.sole and not outcome.failure]
+    others = [outcome for outcome in mine if not outcome.sole or outcome.failure]
     if mine:
-        _close_chunks(connection, mine)
         _insert_results(connection, mine)
-        moved = advance_jobs(connection, _by_job(mine), outbox)
+    ended = end_jobs(connection, sole)
+    moved = advance_jobs(connection, _by_job(others), outbox) if others else []
     return Finished(
         written=tuple(outcome.ref for outcome in mine) + tuple(sorted(before)),
-        lost=tuple(outcome.ref for outcome in other if outcome.ref not in before),
+        lost=tuple(o.ref for o in outcomes if o.ref not in closed and o.ref not in before),
         released=tuple(dispatch for progress in moved for dispatch in progress.freed),
-        jobs={move.id: move.after.state for move in moved if move.finished},
+        jobs=ended | {move.id: move.after.state for move in moved if move.finished},
     )
-
-
-def _lock_held(connection: Connection, outcomes: Sequence[ChunkResult]) -> set[ChunkRef]:
-    fences = {outcome.ref: outcome.fence for outcome in outcomes}
-    rows = connection.execute(
-        select(*chunks.c["job_id", "seq", "fence"])
-        .where(among(fences), in_state(ChunkState.RUNNING))
-        .with_for_update()
-    )
-    return {ref for ref, fence in _fences(rows) if fence == fences[ref]}
-
-
-def _already_written(connection: Connection, outcomes: Sequence[ChunkResult]) -> set[ChunkRef]:
-    if not outcomes:
-        return set()
-    fences = {outcome.ref: outcome.fence for outcome in outcomes}
-    rows = connection.execute(
-        select(*results.c["job_id", "seq", "fence"]).where(among(fences, results))
-    )
-    return {ref for ref, fence in _fences(rows) if fence == fences[ref]}
-
-
-def _fences(rows: Iterable[AnyRow]) -> Iterator[tuple[ChunkRef, int]]:
-    for row in rows:
-        yield ChunkRef(job=JobId(row.job_id), seq=row.seq), row.fence
-
-
-def _close_chunks(connection: Connection, outcomes: Sequence[ChunkResult]) -> None:
-    by_state = defaultdict(list)
-    for outcome in outcomes:
-        state = ChunkState.FAILED if outcome.failure else ChunkState.DONE
-        by_state[state].append(outcome.ref)
-    for state, refs in sorted(by_state.items()):
-        connection.execute(
-            update(chunks).where(among(refs)).values(state=state, claimed_by=None, lease_until=None)
-        )
 
 
 def _insert_results(connection: Connection, outcomes: Sequence[ChunkResult]) -> None:

@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, false, func, or_
+from sqlalchemy import BindParameter, ColumnElement, Table, and_, bindparam, false, func, or_
 
 from shared.db.tables import chunks
 from shared.domain.jobs import ChunkRef, ChunkState
@@ -34,3 +35,17 @@ def in_state(*states: ChunkState) -> ColumnElement[bool]:
     Written so that no database can find them by state instead, among the whole backlog.
     """
     return func.coalesce(chunks.c.state, "").in_(sorted(states))
+
+
+def at_number(table: Table = chunks) -> ColumnElement[bool]:
+    """Give the condition, for a statement built once, that `by_number` gives the parameters of."""
+    ids: BindParameter[Any] = bindparam("ids", expanding=True)
+    return and_(table.c.seq == bindparam("number"), table.c.job_id.in_(ids))
+
+
+def by_number(refs: Iterable[ChunkRef]) -> list[dict[str, Any]]:
+    """Group `refs` by chunk number, in order: all the jobs of one chunk are a single group."""
+    numbers = defaultdict(set)
+    for ref in refs:
+        numbers[ref.seq].add(ref.job)
+    return [{"number": number, "ids": sorted(ids)} for number, ids in sorted(numbers.items())]

@@ -122,7 +122,10 @@ class Submission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """A chunk that this worker may finish, as long as nobody raises its fence."""
+    """A chunk that this worker may finish, as long as nobody raises its fence.
+
+    One that is `sole` ends its job: that has no other chunk, no limit of failed rows and no webhook.
+    """
 
     ref: ChunkRef
     fence: int
@@ -137,6 +140,7 @@ class Claimed:
     model_name: str
     model_version: int
     outputs: tuple[str, ...]
+    sole: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +165,7 @@ class ChunkResult:
     errors: tuple[RowError, ...] = ()
     summary: Mapping[str, object] | None = None
     failure: JobFailure | None = None
+    sole: bool = False
 
     @property
     def failed_rows(self) -> int:

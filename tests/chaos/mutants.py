@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, update
 
 from shared.db import finishes
 from shared.db.tables import chunks, results
 from shared.domain.chunks import ChunkResult, Outbox
-from shared.domain.jobs import ChunkRef, JobId
+from shared.domain.jobs import ChunkRef, ChunkState, JobId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +31,14 @@ class Mutant:
 def _without_fence() -> None:
     """Let whoever comes last write: neither the fence nor the chunk's state is asked."""
 
-    def all_that_exist(connection: Connection, outcomes: Sequence[ChunkResult]) -> set[ChunkRef]:
+    def all_that_exist(
+        connection: Connection, outcomes: Sequence[ChunkResult]
+    ) -> tuple[set[ChunkRef], set[ChunkRef]]:
         refs = [outcome.ref for outcome in outcomes]
-        rows = connection.execute(
-            select(*chunks.c["job_id", "seq"]).where(_private("among")(refs)).with_for_update()
-        )
-        return {ChunkRef(job=JobId(row.job_id), seq=row.seq) for row in rows}
+        exist = _private("among")(refs)
+        connection.execute(update(chunks).where(exist).values(state=ChunkState.DONE))
+        rows = connection.execute(select(*chunks.c["job_id", "seq"]).where(exist))
+        return {ChunkRef(job=JobId(row.job_id), seq=row.seq) for row in rows}, set()
 
     insert = _private("_insert_results")
 
@@ -49,7 +51,7 @@ def _without_fence() -> None:
             )
         insert(connection, outcomes)
 
-    _replace("_lock_held", all_that_exist)
+    _replace("close_held", all_that_exist)
     _replace("_insert_results", overwrite)
 
 
