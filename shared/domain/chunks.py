@@ -124,7 +124,7 @@ class Submission:
 class Claimed:
     """A chunk that this worker may finish, as long as nobody raises its fence.
 
-    One that is `sole` ends its job: that has no other chunk, no limit of failed rows and no webhook.
+    One that is `sole` ends its job, which has no other chunk, no limit of failed rows, no webhook.
     """
 
     ref: ChunkRef
