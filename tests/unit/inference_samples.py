@@ -90,7 +90,8 @@ def _settled(predict: Callable[[Floats], Any], rows: Floats) -> Floats:
     for share in (1.0, 1.0, 0.5, 0.25, 0.1, 0.02):
         some = chance.permutation(len(rows))[: max(1, round(share * len(rows)))]
         same[some] &= np.asarray(predict(rows[some])) == labels[some]
-    return rows[same]
+    settled: Floats = rows[same]
+    return settled
 
 
 def labels_of(predictor: Any, rows: Floats) -> NDArray[Any]:
