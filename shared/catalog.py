@@ -1,12 +1,13 @@
 """The models there are: what the folder of artifacts holds, and what a model's name stands for."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from shared.domain.errors import ManifestInvalid, ModelUnknown
+from shared.domain.errors import ArtifactRefused, ManifestInvalid, ModelUnknown
 from shared.domain.manifest import Manifest, parse_manifest
 
 MANIFEST_FILE: Final = "manifest.json"
@@ -82,6 +83,30 @@ def read_manifest(folder: Path) -> Manifest:
     if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
         raise ManifestInvalid(f"{path}: it describes {manifest.id}, which does not belong there.")
     return manifest
+
+
+def read_model(folder: Path, manifest: Manifest) -> bytes:
+    """Read the model file in `folder`; its size and hash are those of `manifest`.
+
+    Raises `ArtifactRefused`.
+    """
+    path = folder / manifest.model_file
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ArtifactRefused(f"{path} cannot be read ({error.strerror}).") from error
+    if len(content) != manifest.model_bytes:
+        raise ArtifactRefused(
+            f"{path} has {len(content)} bytes where its manifest says {manifest.model_bytes}: "
+            "it is truncated or another file."
+        )
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != manifest.sha256:
+        raise ArtifactRefused(
+            f"{path} has the SHA-256 {digest} where its manifest says {manifest.sha256}: "
+            "it was tampered with or is damaged."
+        )
+    return content
 
 
 def read_aliases(folder: Path) -> dict[str, int]:

@@ -23,7 +23,14 @@ from numpy.typing import NDArray
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
-from shared.catalog import ALIASES_FILE, DEFAULT, MANIFEST_FILE, read_aliases, read_manifest
+from shared.catalog import (
+    ALIASES_FILE,
+    DEFAULT,
+    MANIFEST_FILE,
+    read_aliases,
+    read_manifest,
+    read_model,
+)
 from shared.domain.errors import ArtifactRefused, ManifestInvalid
 from shared.domain.manifest import Golden, Manifest, manifest_document
 
@@ -56,7 +63,7 @@ def load(folder: Path) -> Artifact:
         manifest = read_manifest(folder)
     except ManifestInvalid as error:
         raise ArtifactRefused(error.detail) from error
-    content = _proven_bytes(folder / manifest.model_file, manifest)
+    content = read_model(folder, manifest)
     _check_libraries(manifest)
     estimator = _interpret(content, manifest)
     _check_kind(estimator, manifest)
@@ -126,25 +133,6 @@ def _is_sklearns_own(name: str) -> bool:
     # What a module of scikit-learn merely imports from elsewhere is not its own.
     found = getattr(importlib.import_module(module), attribute, None)
     return isinstance(found, type) and found.__module__.startswith("sklearn.")
-
-
-def _proven_bytes(path: Path, manifest: Manifest) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ArtifactRefused(f"{path} cannot be read ({error.strerror}).") from error
-    if len(content) != manifest.model_bytes:
-        raise ArtifactRefused(
-            f"{path} has {len(content)} bytes where its manifest says {manifest.model_bytes}: "
-            "it is truncated or another file."
-        )
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != manifest.sha256:
-        raise ArtifactRefused(
-            f"{path} has the SHA-256 {digest} where its manifest says {manifest.sha256}: "
-            "it was tampered with or is damaged."
-        )
-    return content
 
 
 def _check_libraries(manifest: Manifest) -> None:

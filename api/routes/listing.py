@@ -19,14 +19,14 @@ from api.routes.finding import describe_all, owner, read_id
 from api.services import Services
 from shared.db.listing import JobFilter, list_jobs
 from shared.domain.errors import DatabaseDown, JobNotFound, RequestInvalid
-from shared.domain.jobs import JobId, JobState
+from shared.domain.jobs import JobId, JobState, first_id_at
 
 _MOST: Final = 200
 _FIRST_YEAR: Final = 1971
 
 
 def _read_moment(text: object) -> object:
-    """Turn an instant into the smallest id that a job made at it can have (RFC 9562, UUIDv7)."""
+    """Turn an instant into the smallest id that a job made at it can have."""
     try:
         # A plus in a query is a space.
         moment = datetime.fromisoformat(str(text).replace(" ", "+"))
@@ -36,8 +36,7 @@ def _read_moment(text: object) -> object:
         raise flaw(
             "datetime", "created_after must be a time with a zone, such as 2026-01-31T12:00:00Z."
         )
-    first = f"{int(moment.timestamp() * 1000):012x}"
-    return JobId(f"{first[:8]}-{first[8:]}-7000-8000-000000000000")
+    return first_id_at(moment)
 
 
 def _read_token(text: object) -> object:

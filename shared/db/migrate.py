@@ -10,9 +10,9 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from shared.db.engine import Database, open_database
+from shared.db.server import in_plain_words
 from shared.domain.errors import DatabaseDown, DryBeansError
 
 log = logging.getLogger(__name__)
@@ -77,33 +77,47 @@ def is_current(connection: Connection) -> bool:
     return set(MigrationContext.configure(connection).get_current_heads()) == heads
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `act` takes: `action_name` and `revision`."""
+    parser.add_argument(
+        "action_name",
+        metavar="ACTION",
+        nargs="?",
+        default="upgrade",
+        choices=("upgrade", "downgrade", "check"),
+        help="upgrade, downgrade or check",
+    )
+    parser.add_argument("revision", nargs="?", help="a revision, head or base")
+
+
+def act(database: Database, action: str, revision: str | None) -> bool:
+    """Do `action` and say whether the tables are up to date then. Raises `DatabaseDown`."""
+    with in_plain_words():
+        if action == "upgrade":
+            upgrade(database, revision or "head")
+        elif action == "downgrade":
+            downgrade(database, revision or "-1")
+        return database.read(is_current)
+
+
 def main() -> None:
     """Run from the command line, on the database that the settings name."""
     from shared.logs import start_logging  # noqa: PLC0415 - only when run as a program
     from shared.settings import read_settings  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(prog="python -m shared.db.migrate", description=__doc__)
-    parser.add_argument(
-        "action", nargs="?", default="upgrade", choices=("upgrade", "downgrade", "check")
-    )
-    parser.add_argument("revision", nargs="?", help="a revision, head or base")
+    add_arguments(parser)
     arguments = parser.parse_args()
     try:
         settings = read_settings()
         start_logging(settings.log_level, settings.log_format)
         database = open_database(settings.database_url.get_secret_value(), answer_seconds=3600)
-        if arguments.action == "check":
-            raise SystemExit(0 if database.read(is_current) else "the tables are not up to date")
-        if arguments.action == "upgrade":
-            upgrade(database, arguments.revision or "head")
-        else:
-            downgrade(database, arguments.revision or "-1")
-        log.info("migrated", extra={"action": arguments.action})
+        current = act(database, arguments.action_name, arguments.revision)
     except DryBeansError as error:
         raise SystemExit(f"migrate: {error.detail}") from None
-    except DBAPIError as error:
-        # The driver's own words name server, user and reason, and never the password.
-        raise SystemExit(f"migrate: {error.orig}") from None
+    if arguments.action_name == "check":
+        raise SystemExit(0 if current else "the tables are not up to date")
+    log.info("migrated", extra={"action": arguments.action_name})
 
 
 if __name__ == "__main__":

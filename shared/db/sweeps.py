@@ -1,6 +1,6 @@
 """Finds work that nobody is doing: the SQL of the sweep, safe for any number of sweepers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import accumulate
@@ -65,17 +65,45 @@ def take_due(
             for row in rows
         ]
     )
-    if due:
-        doubled = case(
-            *((chunks.c.publishes == n, 2**n * interval.total_seconds()) for n in range(3)),
-            else_=8 * interval.total_seconds(),
-        )
-        connection.execute(
-            update(chunks)
-            .where(among(dispatch.ref for dispatch in due))
-            .values(next_publish_at=now(doubled), publishes=chunks.c.publishes + 1)
-        )
+    _note_publishing(connection, due, interval)
     return due
+
+
+def _note_publishing(connection: Connection, due: Sequence[Dispatch], interval: timedelta) -> None:
+    if not due:
+        return
+    doubled = case(
+        *((chunks.c.publishes == n, 2**n * interval.total_seconds()) for n in range(3)),
+        else_=8 * interval.total_seconds(),
+    )
+    connection.execute(
+        update(chunks)
+        .where(among(dispatch.ref for dispatch in due))
+        .values(next_publish_at=now(doubled), publishes=chunks.c.publishes + 1)
+    )
+
+
+def take_of_job(
+    connection: Connection, job: JobId, limit: int, interval: timedelta
+) -> list[Dispatch]:
+    """Take up to `limit` chunks of `job` that Redis should know, due or not, as `take_due` does."""
+    rows = connection.execute(
+        select(*chunks.c["job_id", "seq", "queue", "row_count"])
+        .where(
+            chunks.c.job_id == job,
+            chunks.c.state == ChunkState.PENDING,
+            chunks.c.next_publish_at.is_not(None),
+        )
+        .order_by(chunks.c.seq)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    taken = [
+        Dispatch(ref=_ref(row), queue=Queue(row.queue), row_count=row.row_count, alone=True)
+        for row in rows
+    ]
+    _note_publishing(connection, taken, interval)
+    return taken
 
 
 def _ref(row: AnyRow) -> ChunkRef:

@@ -12,6 +12,12 @@ JobId = NewType("JobId", str)
 """A UUIDv7 in its canonical text form: sorts by time of submission."""
 
 
+def first_id_at(moment: datetime) -> JobId:
+    """Give the smallest id that a job made at `moment` can have (RFC 9562, UUIDv7)."""
+    first = f"{int(moment.timestamp() * 1000):012x}"
+    return JobId(f"{first[:8]}-{first[8:]}-7000-8000-000000000000")
+
+
 class JobState(StrEnum):
     """Where a job stands; the words are the ones in the database and in the API."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from api.errors import STATUS
+from shared.admin.__main__ import parser
 from shared.domain.jobs import CHUNK_MOVES, MOVES, ChunkState, JobState
 from shared.metrics import ALL
 from shared.settings import PREFIX, Settings
@@ -176,3 +177,22 @@ def test_every_metric_is_explained() -> None:
     }
 
     assert set(found) == told
+
+
+def told_commands() -> list[str]:
+    """Find every operator's command that a document tells to type."""
+    texts = [document.read_text() for document in _DOCUMENTS]
+    return sorted(
+        {found for text in texts for found in re.findall(r"shared\.admin ([a-z][^`\n|)]*)", text)}
+    )
+
+
+@pytest.mark.parametrize("command", told_commands())
+def test_the_operators_commands_can_be_typed(command: str) -> None:
+    """As they are written, with a word for each … and each name in capitals."""
+    words = command.partition("  #")[0].partition(" 2>")[0].replace("…", "x").rstrip(".,:;").split()
+    known = parser()
+
+    arguments = known.parse_args(words if words != ["keys"] else ["keys", "list"])
+
+    assert callable(arguments.action)

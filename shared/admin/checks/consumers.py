@@ -1,0 +1,96 @@
+"""Does anyone publish, take and finish what waits?"""
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from shared.admin.checks.finding import Finding, ok, warning, wrong
+from shared.admin.command import Stage, told
+from shared.db.migrate import is_current
+from shared.db.overview import ChunkStanding, oldest_jobs, read_clock, stuck_chunks
+from shared.db.server import in_plain_words
+from shared.domain.errors import DatabaseDown, QueueDown
+from shared.domain.jobs import UNFINISHED, ChunkState
+
+_ABOUT: Final = "consumers"
+_LATE: Final = timedelta(seconds=30)
+_LOOKED_AT: Final = 1000
+_SILENT: Final = 60.0
+_SWEEP: Final = "Start a sweeper: python -m worker.sweep."
+_WORK: Final = "Start workers for it: python -m worker.main, with DRYBEANS_QUEUES."
+
+
+def check_consumers(stage: Stage) -> Iterator[Finding]:
+    """Look at workers and sweepers by what they leave undone."""
+    try:
+        with in_plain_words():
+            if not stage.database.read(is_current):
+                return
+            clock = stage.database.read(read_clock)
+            chunks = stage.database.read(lambda c: stuck_chunks(c, _LATE, _LOOKED_AT))
+            waiting = stage.database.read(lambda c: oldest_jobs(c, UNFINISHED, 1))
+    except DatabaseDown:
+        return
+    found = [*judge_chunks(chunks, clock), *_workers(stage)]
+    yield from found
+    if waiting:
+        yield ok(_ABOUT, f"The oldest unfinished job is {told(clock - waiting[0].created_at)} old.")
+    elif not found:
+        yield ok(_ABOUT, "No job waits.")
+
+
+def judge_chunks(chunks: Sequence[ChunkStanding], clock: datetime) -> Iterator[Finding]:
+    """Judge the chunks that do not get on."""
+    pending = [chunk for chunk in chunks if chunk.state is ChunkState.PENDING]
+    due = [c for c in pending if c.next_publish_at is not None and c.next_publish_at < clock]
+    if due:
+        oldest = told(clock - min(c.next_publish_at for c in due if c.next_publish_at))
+        yield wrong(
+            _ABOUT, f"{_some(due)} due for up to {oldest}, and nobody publishes them.",
+            f"{_SWEEP} If one runs, its log says why; Redis may be down or its queues full.",
+        )  # fmt: skip
+    over = [
+        chunk for chunk in chunks
+        if chunk.state is ChunkState.RUNNING and chunk.lease_until and chunk.lease_until < clock
+    ]  # fmt: skip
+    if over:
+        yield wrong(
+            _ABOUT, f"The leases of {len(over)} chunks ran out, and nobody takes them back.",
+            _SWEEP,
+        )  # fmt: skip
+    for queue in sorted({chunk.queue for chunk in pending if chunk not in due}):
+        often = [chunk for chunk in pending if chunk not in due and chunk.queue == queue]
+        yield wrong(
+            _ABOUT, f"{_some(often)} published again and again to {queue}, and nobody takes them.",
+            _WORK,
+        )  # fmt: skip
+    tried = [c for c in chunks if c.state is ChunkState.RUNNING and c.attempt > 1]
+    if tried:
+        yield warning(
+            _ABOUT, f"{len(tried)} chunks are being tried again: workers died, or gave them back.",
+            "Look at the workers' logs and memory limits: python -m shared.admin stuck",
+        )  # fmt: skip
+
+
+def _some(chunks: Sequence[ChunkStanding]) -> str:
+    return f"{len(chunks)} chunks are" if len(chunks) != 1 else "1 chunk is"
+
+
+def _workers(stage: Stage) -> Iterator[Finding]:
+    try:
+        beats = stage.queue.beats()
+    except QueueDown:
+        return
+    now = time.time()
+    alive = sorted(worker for worker, moment in beats.items() if now - moment < _SILENT)
+    silent = sorted(worker for worker, moment in beats.items() if now - moment >= _SILENT)
+    if alive:
+        yield ok(_ABOUT, f"Workers that take messages: {', '.join(alive)}.")
+    else:
+        yield wrong(_ABOUT, f"No worker took messages in the last {_SILENT:.0f} s.", _WORK)
+    if silent:
+        yield warning(
+            _ABOUT, f"Workers that ended without saying so: {', '.join(silent)}.",
+            "Look at their logs and memory limits; they are forgotten after 15 minutes.",
+        )  # fmt: skip

@@ -1,0 +1,46 @@
+"""Erases finished jobs that are older than somebody wants, whatever their retention says."""
+
+from collections.abc import Iterable
+from itertools import accumulate
+
+from sqlalchemy import ColumnElement, Connection, func, literal, select
+
+from shared.db.jobs import erase
+from shared.db.overview import MOST_COUNTED
+from shared.db.tables import jobs
+from shared.domain.jobs import JobId, JobState
+
+
+def _old(before: JobId, states: Iterable[JobState]) -> list[ColumnElement[bool]]:
+    # Ids sort by time, so old jobs lie together at the front of the table.
+    return [jobs.c.id < before, jobs.c.state.in_(sorted(states))]
+
+
+def count_old(connection: Connection, before: JobId, states: Iterable[JobState]) -> int:
+    """Count the jobs in `states` whose ids are smaller than `before`, up to `MOST_COUNTED` + 1."""
+    some = (
+        select(literal(1).label("one"))
+        .where(*_old(before, states))
+        .limit(MOST_COUNTED + 1)
+        .subquery()
+    )
+    return connection.execute(select(func.count()).select_from(some)).scalar_one()
+
+
+def erase_old(connection: Connection, before: JobId, states: Iterable[JobState], limit: int) -> int:
+    """Erase the oldest of these jobs, with up to `limit` chunks, and count the jobs.
+
+    One job at least, however many chunks it has. To be repeated until it gives 0.
+    """
+    found = connection.execute(
+        select(*jobs.c["id", "chunks_total"])
+        .where(*_old(before, states))
+        .order_by(jobs.c.id)
+        .limit(limit)
+    ).all()
+    sums = accumulate(job.chunks_total for job in found)
+    ids = [JobId(job.id) for job, sum_ in zip(found, sums, strict=True) if sum_ <= limit]
+    ids = ids or [JobId(job.id) for job in found[:1]]
+    if ids:
+        erase(connection, ids)
+    return len(ids)
