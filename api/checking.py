@@ -38,7 +38,7 @@ def flaw(code: str, detail: str) -> PydanticCustomError:
 
 def _fault(flaw: ErrorDetails, shape: type[BaseModel]) -> Fault:
     # The last token of a wrong key of a mapping is a mark of pydantic's.
-    place = [token for token in flaw["loc"] if token != _KEY]
+    place = flaw["loc"][:-1] if len(flaw["loc"]) > 1 and flaw["loc"][-1] == _KEY else flaw["loc"]
     if flaw["type"] == "extra_forbidden":
         detail = f"There is no {str(place[-1])[:80]!r} here. {_known(shape)}"
         return Fault(pointer=pointer(*place), code="unknown_member", detail=detail)

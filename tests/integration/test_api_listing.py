@@ -110,6 +110,7 @@ def test_jobs_are_found_by_when_they_were_made(service: Service) -> None:
         ("page_token=nonsense", "/page_token"),
         ("page_token=%FF", "/page_token"),
         ("colour=red", "/colour"),
+        ("%5Bkey%5D=red", "/[key]"),
     ],
 )
 def test_what_cannot_be_asked_of_a_list_is_refused(
