@@ -12,6 +12,7 @@ from api.csv.cut import CutLimits
 from api.csv.receive import CsvLimits, ReceiveCsv
 from api.intake import Intake, IntakeLimits
 from api.measures import counted_publish, counted_store
+from api.news import Listener
 from api.options import ReadOptions
 from api.publisher import Publisher
 from api.standing import Standing
@@ -28,7 +29,7 @@ from shared.db.results import StoredResult, read_whole_results
 from shared.db.submissions import insert_group
 from shared.domain.jobs import Job, JobId
 from shared.metrics import ApiMetrics
-from shared.queue import MessageQueue
+from shared.queue import MessageQueue, News
 from shared.settings import Settings
 
 
@@ -43,6 +44,7 @@ class Services:
     intake: Intake
     publisher: Publisher
     waiter: Waiter
+    listener: Listener
     look_up: Together[JobId, Job]
     results_of: Together[JobId, list[StoredResult]]
     backlog: Backlog
@@ -59,9 +61,11 @@ class Services:
         self.publisher.start()
         self.intake.start()
         self.waiter.start()
+        self.listener.start()
 
     def stop(self) -> None:
         """Store what was taken in, publish it, and close."""
+        self.listener.stop()
         self.intake.close()
         self.publisher.close()
         self.database.close()
@@ -97,6 +101,8 @@ def build_services(settings: Settings) -> Services:
         lambda: database.read(backlog),
         WaterMarks(high=settings.high_water_rows, low=settings.low_water_rows),
     )
+    waiter = Waiter(lambda ids: database.read(lambda c: versions(c, ids)))
+    news = News(settings.redis_url.get_secret_value())
     return Services(
         settings=settings,
         database=database,
@@ -106,7 +112,8 @@ def build_services(settings: Settings) -> Services:
         publisher=publisher,
         look_up=Together(lambda ids: database.read(lambda c: read_jobs(c, ids))),
         results_of=Together(lambda ids: database.read(lambda c: read_whole_results(c, ids))),
-        waiter=Waiter(lambda ids: database.read(lambda c: versions(c, ids))),
+        waiter=waiter,
+        listener=Listener(news.listen, waiter),
         access=KeyAccess(database) if settings.api_keys else OpenAccess(),
         backlog=waiting,
         metrics=metrics,

@@ -1,11 +1,16 @@
-"""Waits for jobs to change or to finish: one poller, one query, however many wait."""
+"""Waits for jobs to change or to finish: one thread looks for all who wait, however many.
+
+It looks at once at jobs that somebody has just begun to wait for, and at those that workers tell
+of on Redis. At all others it looks in turn, a few at a time, since Redis may lose what it is told.
+"""
 
 import logging
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import Final
 
 from shared.db.listing import Version
@@ -16,7 +21,11 @@ log = logging.getLogger(__name__)
 
 ReadVersions = Callable[[Iterable[JobId]], Mapping[JobId, Version]]
 
-# (seconds since somebody began to wait, pause between two looks in seconds)
+# The most jobs of one look: what a look costs does not grow with the number of those who wait.
+_MOST: Final = 200
+# The pause between two looks in seconds, where workers tell of changes …
+_CALM: Final = 0.1
+# … and where nobody does: (seconds since somebody began to wait, pause)
 _PAUSES: Final = ((0.25, 0.004), (2.0, 0.02), (float("inf"), 0.1))
 _GONE: Final = Version(finished=True, counters=("gone", 0, 0, 0))
 
@@ -42,12 +51,24 @@ class Waiter:
         self._read = read
         self._watches: defaultdict[JobId, set[_Watch]] = defaultdict(set)
         self._youngest = 0.0
+        self._fresh: dict[JobId, None] = {}
+        self._turn: deque[JobId] = deque()
+        self.told = False
+        """Whether workers' words are heard at present."""
         self._arrived = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="waiter", daemon=True)
 
     def start(self) -> None:
         """Start looking: after the server has forked."""
         self._thread.start()
+
+    def hear(self, jobs: Iterable[JobId]) -> None:
+        """Look soon at those of `jobs`, which have just changed, that somebody waits for."""
+        with self._arrived:
+            waited = [job for job in jobs if job in self._watches]
+            if waited:
+                self._fresh.update(dict.fromkeys(waited))
+                self._arrived.notify()
 
     def wait(self, job: JobId, seconds: float) -> bool:
         """Wait up to `seconds` for `job` to finish and say whether it has."""
@@ -76,6 +97,7 @@ class Waiter:
         with self._arrived:
             self._watches[job].add(watch)
             self._youngest = time.monotonic()
+            self._fresh[job] = None
             self._arrived.notify()
         try:
             yield watch
@@ -86,17 +108,35 @@ class Waiter:
                     del self._watches[job]
 
     def _run(self) -> None:
+        pause = 0.0
         while True:
             with self._arrived:
                 self._arrived.wait_for(lambda: bool(self._watches))
-                jobs = list(self._watches)
+                self._arrived.wait_for(lambda: bool(self._fresh), pause)
+                jobs = self._next()
             begun = time.monotonic()
             self._look(jobs)
             took = time.monotonic() - begun
-            age = begun - self._youngest
-            pause = next(pause for limit, pause in _PAUSES if age < limit)
-            # With thousands of waiters a look takes long; looking must leave room for the rest.
-            time.sleep(max(pause, 2 * took))
+            pause = self._pause(begun - self._youngest)
+            # Looking must leave room for the rest.
+            time.sleep(max(0.002, took))
+
+    def _next(self) -> list[JobId]:
+        """Choose what to look at: what is fresh, and then whose turn it is."""
+        jobs = list(islice(self._fresh, _MOST))
+        for job in jobs:
+            del self._fresh[job]
+        if not self._turn:
+            self._turn.extend(self._watches)
+        while self._turn and len(jobs) < _MOST:
+            jobs.append(self._turn.popleft())
+        # Some may have been given up since.
+        return [job for job in dict.fromkeys(jobs) if job in self._watches]
+
+    def _pause(self, age: float) -> float:
+        if self.told:
+            return _CALM
+        return next(pause for limit, pause in _PAUSES if age < limit)
 
     def _look(self, jobs: list[JobId]) -> None:
         try:

@@ -29,8 +29,8 @@ class EventFormatter(logging.Formatter):
 
     def _text(self, record: logging.LogRecord, fields: dict[str, object]) -> str:
         time = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
-        words = [time, record.levelname.lower(), record.getMessage()]
-        words += [f"{name}={value}" for name, value in fields.items()]
+        words = [time, record.levelname.lower(), _on_one_line(record.getMessage())]
+        words += [f"{name}={_on_one_line(value)}" for name, value in fields.items()]
         trace = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
         return " ".join(words) + trace
 
@@ -44,6 +44,12 @@ class EventFormatter(logging.Formatter):
         if record.exc_info:
             event["traceback"] = self.formatException(record.exc_info)
         return orjson.dumps(event | fields, default=str).decode()
+
+
+def _on_one_line(value: object) -> str:
+    """Write `value` without line ends and other control characters: a client may have sent it."""
+    text = str(value)
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def bind(**fields: object) -> None:

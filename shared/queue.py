@@ -4,7 +4,7 @@ The only module outside the worker's own that knows Celery.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 from uuid import uuid4
@@ -26,6 +26,7 @@ _EPOCH: Final = "drybeans:epoch"
 _REQUESTS: Final = "drybeans_requests"
 _TRACES: Final = "drybeans_traces"
 _SHOWN: Final = 20
+_NEWS: Final = "drybeans:news"
 _WORKERS: Final = "drybeans:workers"
 _REMEMBERED: Final = 900.0
 _MOST_WORKERS: Final = 500
@@ -123,6 +124,10 @@ class MessageQueue:
         """Count the messages of `queue` that no worker has taken yet."""
         return int(self._guard(lambda: self._redis.llen(queue.value)))
 
+    def tell(self, jobs: Iterable[JobId]) -> None:
+        """Tell all who listen that `jobs` have changed; whoever misses it looks for itself."""
+        self._guard(lambda: self._redis.publish(_NEWS, " ".join(jobs)))
+
     def ping(self) -> None:
         """Raise `QueueDown` unless Redis answers."""
         self._guard(self._redis.ping)
@@ -151,6 +156,38 @@ class MessageQueue:
     def mark_memory(self) -> None:
         """Mark Redis, once all that it may have lost is due to be published again."""
         self._guard(lambda: self._redis.set(_EPOCH, uuid4().hex))
+
+
+class News:
+    """Hears which jobs change, as workers tell it on Redis."""
+
+    def __init__(self, redis_url: str, *, quiet: float = 5.0) -> None:
+        """Connect lazily to `redis_url`; after `quiet` seconds of silence ask whether it lives."""
+        self._redis = Redis.from_url(
+            redis_url,
+            socket_timeout=1.0,
+            socket_connect_timeout=0.5,
+            decode_responses=True,
+            health_check_interval=quiet,
+        )
+
+    def listen(self) -> Iterator[list[JobId]]:
+        """Give the jobs of each message, and none at the beginning and now and then.
+
+        Raises `QueueDown` when Redis does not answer.
+        """
+        try:
+            with self._redis.pubsub(  # type: ignore[no-untyped-call]
+                ignore_subscribe_messages=True
+            ) as channel:
+                channel.subscribe(_NEWS)
+                while True:
+                    yield []
+                    message = channel.get_message(timeout=1.0)
+                    if message is not None:
+                        yield [JobId(job) for job in str(message["data"]).split()]
+        except (RedisError, OSError) as error:
+            raise QueueDown(f"Redis does not answer: {error}") from error
 
 
 def _headers(chunks: Sequence[tuple[ChunkRef, Trail]]) -> dict[str, list[str]]:

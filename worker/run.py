@@ -100,6 +100,7 @@ class RunBatch:
                 time.sleep(1)
             else:
                 self._publish(finished.released, trails)
+                self._tell(finished)
                 return finished
 
     def _publish(self, released: Sequence[Dispatch], trails: Trails) -> None:
@@ -108,6 +109,13 @@ class RunBatch:
         except QueueDown as error:
             self.watch.queue_down()
             log.warning("publish_failed", extra={"reason": error.detail})
+
+    def _tell(self, finished: Finished) -> None:
+        try:
+            self.queue.tell({ref.job for ref in finished.written})
+        except QueueDown as error:
+            # Whoever waits finds it a little later.
+            log.debug("telling_failed", extra={"reason": error.detail})
 
     def _held(self, claimed: Sequence[Claimed], claimant: Claimant) -> AbstractContextManager[None]:
         """Renew the lease for as long as the batch runs."""

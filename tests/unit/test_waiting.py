@@ -114,3 +114,32 @@ def test_a_database_that_fails_a_look_is_asked_again(error: Exception) -> None:
         database.error = None
 
         assert wait.result(timeout=5) is True
+
+
+def test_a_look_costs_the_same_however_many_wait() -> None:
+    """No look asks for more than some hundreds of jobs, and each job has its turn."""
+    database = FakeDatabase()
+    waiter = a_waiter(database)
+    jobs = [JobId(str(n)) for n in range(500)]
+    with ThreadPoolExecutor(500) as pool:
+        waits = [pool.submit(waiter.wait, job, 20) for job in jobs]
+        wait_for(lambda: len(set().union(*database.looks)) == 500, 10)
+        database.finished.update(jobs)
+
+        assert all(wait.result(timeout=10) for wait in waits)
+    assert max(map(len, database.looks)) <= 200
+
+
+def test_a_job_that_is_told_of_is_looked_at_before_its_turn() -> None:
+    """Where workers tell of changes, the waiter looks rarely at all else."""
+    database = FakeDatabase()
+    waiter = a_waiter(database)
+    waiter.told = True
+    with ThreadPoolExecutor(1) as pool:
+        wait = pool.submit(waiter.wait, ONE, 10)
+        wait_for(lambda: bool(database.looks))
+        database.finished.add(ONE)
+        waiter.hear([ONE, TWO])
+
+        assert wait.result(timeout=5) is True
+    assert all(TWO not in look for look in database.looks)

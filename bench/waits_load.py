@@ -1,0 +1,146 @@
+"""The clients of `bench.waits` in a process of their own: `python -m bench.waits_load < plan`.
+
+Most of them wait for jobs that never end. A few submit jobs that do, one after another, and note
+how long after its commit each answer arrives.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import gevent
+import orjson
+from gevent import socket
+
+from bench.parts import ROOT, clean_environment
+from bench.wire import Wire
+
+_PAUSE: Final = 0.25
+_OPEN_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """`way` is how they wait: `wait` (`Prefer: wait`) or `events`.
+
+    `waits` stay open, and `clients` measure for `seconds`, with a pause between two jobs. A job
+    of both `rows` never ends, one of the first does.
+    """
+
+    port: int
+    way: str
+    waits: int
+    clients: int
+    seconds: float
+    rows: Sequence[Sequence[float]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """Seconds from each job's `finished_at`, which is before its commit, to its answer."""
+
+    delays: list[float] = field(default_factory=list)
+    open: int = 0
+    wall: float = 0.0
+
+
+def run_waits(plan: Plan) -> Report:
+    """Run the clients of `plan` in a process of their own and give what they saw."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.waits_load"],
+        input=json.dumps(asdict(plan)).encode(),
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        env=clean_environment(),
+        check=True,
+    )
+    return Report(**orjson.loads(done.stdout))
+
+
+class _Clients:
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._until = 0.0
+        self._open = 0
+        self.report = Report()
+
+    def run(self) -> None:
+        """Open the waits, then measure."""
+        holders = [gevent.spawn_later(n / 200, self._hold) for n in range(self._plan.waits)]
+        with gevent.Timeout(_OPEN_SECONDS):
+            while self._open < self._plan.waits:
+                gevent.sleep(0.1)
+        # What opening them has cost shall not be measured.
+        gevent.sleep(2)
+        began = time.monotonic()
+        self._until = began + self._plan.seconds
+        clients = [gevent.spawn(self._measure, n) for n in range(self._plan.clients)]
+        gevent.joinall(clients, raise_error=True)
+        self.report.wall = time.monotonic() - began
+        failed = [holder for holder in holders if holder.dead]
+        assert not failed, f"{len(failed)} waits have ended: {failed[0].exception!r}"
+        self.report.open = self._open
+
+    def _hold(self) -> None:
+        wire = Wire(self._plan.port)
+        job = self._submit(wire, self._plan.rows)
+        self._open += 1
+        if self._plan.way == "events":
+            _follow(self._plan.port, job)
+        while True:
+            wire.call("GET", f"/jobs/{job}", headers="Prefer: wait=30\r\n")
+
+    def _measure(self, number: int) -> None:
+        wire = Wire(self._plan.port)
+        gevent.sleep(_PAUSE * number / self._plan.clients)
+        while time.monotonic() < self._until:
+            job = self._submit(wire, self._plan.rows[:1])
+            if self._plan.way == "events":
+                document, arrived = _follow(self._plan.port, job)
+            else:
+                _, body = wire.call("GET", f"/jobs/{job}", headers="Prefer: wait=30\r\n")
+                arrived = time.time()
+                document = orjson.loads(body)
+            assert document["state"] == "succeeded", document
+            finished = datetime.fromisoformat(document["finished_at"]).timestamp()
+            self.report.delays.append(arrived - finished)
+            gevent.sleep(_PAUSE)
+
+    def _submit(self, wire: Wire, rows: Sequence[Sequence[float]]) -> str:
+        status, body = wire.call("POST", "/jobs", orjson.dumps({"instances": rows}))
+        assert status == 202, body
+        return str(orjson.loads(body)["id"])
+
+
+def _follow(port: int, job: str) -> tuple[dict[str, Any], float]:
+    """Read a job's events to the end; give its last document, and when that arrived."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        request = f"GET /jobs/{job}/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        connection.sendall(request.encode())
+        data, arrived = b"", time.time()
+        while b'"state":"succeeded"' not in data:
+            more = connection.recv(65536)
+            assert more, data
+            data, arrived = data + more, time.time()
+        line = next(part for part in data.split(b"data: ") if b'"state":"succeeded"' in part)
+        while b"\n\n" not in line:
+            line += connection.recv(65536)
+        document: dict[str, Any] = orjson.loads(line.split(b"\n", 1)[0])
+        return document, arrived
+
+
+def main() -> None:
+    """Read a plan, run it, write the report."""
+    clients = _Clients(Plan(**json.load(sys.stdin)))
+    clients.run()
+    sys.stdout.buffer.write(orjson.dumps(asdict(clients.report)))
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Workers tell on Redis which jobs have changed; whoever waits is woken by it, and not by it alone."""
+
+import threading
+from collections.abc import Callable
+
+from shared.domain.chunks import MessageLimits
+from shared.domain.jobs import JobId
+from shared.queue import MessageQueue, News
+from tests.service import Service
+from tests.waiting import wait_for
+from tests.working import BEAN
+
+LIMITS = MessageLimits(rows=10, chunks=10)
+
+
+def test_what_a_worker_tells_is_heard(redis_url: str) -> None:
+    """The jobs of a batch, together."""
+    heard: list[JobId] = []
+    ready = threading.Event()
+
+    def listen() -> None:
+        for jobs in News(redis_url).listen():
+            ready.set()
+            heard.extend(jobs)
+            if heard:
+                return
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    ready.wait(5)
+    queue = MessageQueue(redis_url, LIMITS)
+    wait_for(lambda: queue.tell(["one", "two"]) or not thread.is_alive(), 5)  # type: ignore[func-returns-value, list-item]
+    thread.join(5)
+
+    assert heard[:2] == ["one", "two"]
+
+
+def test_who_waits_is_woken_by_a_worker(start: Callable[..., Service]) -> None:
+    """The service hears it once it has begun to listen."""
+    service = start()
+    wait_for(lambda: service.services.waiter.told, 10)
+    job = service.client.post("/jobs", json={"instances": [BEAN]}).get_json()["id"]
+    worker = threading.Timer(0.3, lambda: service.finish(job))
+    worker.start()
+
+    answer = service.client.get(f"/jobs/{job}", headers={"Prefer": "wait=20"})
+
+    worker.join()
+    assert answer.get_json()["state"] == "succeeded"
+
+
+def test_what_no_worker_tells_is_found_all_the_same(service: Service) -> None:
+    """A job that is canceled, or of which the word was lost, is looked at in its turn."""
+    job = service.client.post("/jobs", json={"instances": [BEAN]}).get_json()["id"]
+    cancel = threading.Timer(0.3, lambda: service.client.post(f"/jobs/{job}/cancel"))
+    cancel.start()
+
+    answer = service.client.get(f"/jobs/{job}", headers={"Prefer": "wait=20"})
+
+    cancel.join()
+    assert answer.get_json()["state"] == "canceled"
