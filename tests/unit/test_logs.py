@@ -106,3 +106,12 @@ def test_logs_go_to_standard_error_from_the_chosen_level_on(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert [text.split(" ", 1)[1] for text in shown.err.splitlines()] == ["info seen rows=1"]
+
+
+@pytest.mark.parametrize("sent", ["x\n03:04:06.000 info forged", "x\r\x1b[2Jy", "x\u2028y"])
+def test_what_a_client_sends_stays_on_its_line(sent: str) -> None:
+    """Nobody can forge a second line of the log, or steer a terminal."""
+    shown = line("text", path=sent, event=sent)
+
+    assert shown.isprintable()
+    assert shown.count("x") >= 2
