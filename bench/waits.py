@@ -4,7 +4,7 @@ python -m bench.waits [--waits 2000] [--seconds 15]
 """
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.designs import drybeans
 from bench.parts import Service
@@ -77,6 +77,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kind", choices=("sqlite", "mysql"), default=kinds()[-1])
+    parser.add_argument("--ways", default="wait,events")
     parser.add_argument("--waits", type=int, default=2000)
     parser.add_argument("--clients", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=15)
@@ -84,9 +85,10 @@ def main() -> None:
     samples = read_samples()
     with place(options.kind) as where, drybeans(where, workers=1, settings=_SETTINGS) as service:
         service.start()
+        take(service, replace(plan_of(options, service.port, samples, "wait", 0), clients=1))
         runs = [
             take(service, plan_of(options, service.port, samples, way, waits))
-            for way in ("wait", "events")
+            for way in options.ways.split(",")
             for waits in (0, options.waits)
         ]
     print(table(runs))
