@@ -38,6 +38,8 @@ export function duration(seconds) {
   return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
+export const left = (seconds) => (seconds < 1 ? "almost done" : `about ${duration(seconds)} left`);
+
 export function time(text) {
   const moment = new Date(text);
   const shown = moment.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "medium" });

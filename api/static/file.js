@@ -1,7 +1,7 @@
 // A CSV file, chosen or dropped: its upload can be watched and stopped, then its job opens.
 
 import { Unreachable } from "./api.js";
-import { bytes, duration, el, find, problem } from "./dom.js";
+import { bytes, el, find, left, problem } from "./dom.js";
 import { upload } from "./upload.js";
 
 const drop = find("drop");
@@ -29,7 +29,7 @@ function progressOf(file, stop) {
     const rate = done / Math.max((performance.now() - started) / 1000, 0.1);
     gauge.value = all ? done / all : 1;
     said.textContent = done < all
-      ? `Uploading ${file.name}: ${bytes(done)} of ${bytes(all)}, ${duration((all - done) / rate)} left`
+      ? `Uploading ${file.name}: ${bytes(done)} of ${bytes(all)}, ${left((all - done) / rate)}`
       : `${file.name} is uploaded; the service reads its last lines …`;
   } };
 }

@@ -2,7 +2,7 @@
 
 import { json } from "./api.js";
 import { follow } from "./events.js";
-import { badge, duration, el, find, percent, problem, rows, time, whole } from "./dom.js";
+import { badge, duration, el, find, left, percent, problem, rows, time, whole } from "./dom.js";
 import { showOutcome } from "./outcome.js";
 
 const path = `/jobs/${find("job").dataset.job}`;
@@ -17,9 +17,9 @@ function progressText(job) {
     const bad = failed ? `, ${whole(failed)} failed` : "";
     return `${rows(succeeded)} with a label${bad}, of ${whole(total)}, in ${duration(took)}`;
   }
-  const left = job.eta_seconds === null ? "" : `, about ${duration(job.eta_seconds)} left`;
+  const rest = job.eta_seconds === null ? "" : `, ${left(job.eta_seconds)}`;
   const ahead = job.queue?.rows_ahead ? `; ${rows(job.queue.rows_ahead)} of other jobs ahead` : "";
-  return `${whole(done)} of ${rows(total)}${left}${ahead}`;
+  return `${whole(done)} of ${rows(total)}${rest}${ahead}`;
 }
 
 function fact(name, ...value) {

@@ -64,5 +64,5 @@ export function startPaste(model, outputs) {
     predict(model, outputs);
   });
   form.addEventListener("reset", () => answer.replaceChildren());
-  find("paste-sample")?.addEventListener("click", () => { text.value = text.dataset.sample; });
+  find("paste-sample").addEventListener("click", () => { text.value = text.dataset.sample; });
 }

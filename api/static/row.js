@@ -85,5 +85,5 @@ export function startRow(model, outputs) {
     if (wrong.length) wrong[0].focus();
     else predict(model, outputs);
   });
-  find("sample")?.addEventListener("click", fillSample);
+  find("sample").addEventListener("click", fillSample);
 }

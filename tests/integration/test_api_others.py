@@ -1,9 +1,11 @@
 """The home page, the models, and whether the service is healthy."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from tests.models import a_feature, an_artifact
 from tests.service import MODEL_ROOT, Service
 from worker.models import Models
 
@@ -41,6 +43,23 @@ def test_pages_are_open_where_keys_are_on(start: Callable[..., Service], path: s
     assert (answer.status_code, answer.mimetype) == (200, "text/html")
     assert "style=" not in answer.text
     assert "<script>" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", "/ui/models", "/ui/models/toy/1"])
+def test_pages_show_a_model_that_tells_little(
+    database_url: str, redis_url: str, tmp_path: Path, path: str
+) -> None:
+    """Any classifier can take the place of the one that ships: no metrics, no histogram."""
+    features = (a_feature("Width", histogram=None, unit="1"), a_feature("Mass"), a_feature("Age"))
+    an_artifact(tmp_path, features=features, metrics={}, training={})
+    service = Service(database_url, redis_url, models=Models(tmp_path), default_model="toy")
+
+    answer = service.client.get(path)
+
+    service.stop()
+    assert answer.status_code == 200
+    assert "toy" in answer.text
+    assert "bean" not in answer.text.replace("drybeans", "")
 
 
 @pytest.mark.parametrize("path", ["/?model=none", "/ui/models/drybeans/9"])
