@@ -86,9 +86,12 @@ class Waiter:
         The first change is at once; the last one is that the job has finished or is gone.
         """
         with self._watching(job) as watch:
-            while watch.version is None or not watch.version.finished:
+            finished = False
+            while not finished:
                 changed = watch.changed.wait(quiet)
                 watch.changed.clear()
+                # Read before the caller looks: an end that comes meanwhile is a change of its own.
+                finished = watch.version is not None and watch.version.finished
                 yield changed
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Workers tell on Redis which jobs have changed; whoever waits is woken by it, and not by it alone."""
+"""Workers tell on Redis which jobs have changed; it wakes who waits, and so does the next look."""
 
 import threading
 from collections.abc import Callable

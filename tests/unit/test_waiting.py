@@ -143,3 +143,17 @@ def test_a_job_that_is_told_of_is_looked_at_before_its_turn() -> None:
 
         assert wait.result(timeout=5) is True
     assert all(TWO not in look for look in database.looks)
+
+
+def test_an_end_that_comes_while_its_job_is_looked_at_is_told() -> None:
+    """Whoever follows a job sees it finished, however the two fall together."""
+    database = FakeDatabase()
+    waiter = a_waiter(database)
+    changes = waiter.changes(ONE, 5)
+
+    assert next(changes)
+    database.finished.add(ONE)
+    looks = len(database.looks)
+    wait_for(lambda: len(database.looks) > looks + 1)
+
+    assert list(changes) == [True]
