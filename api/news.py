@@ -22,7 +22,7 @@ class Listener:
         """Take `listen`, which gives the jobs that change until Redis is gone."""
         self._listen = listen
         self._waiter = waiter
-        self._stopped = False
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="news", daemon=True)
 
     def start(self) -> None:
@@ -31,15 +31,15 @@ class Listener:
 
     def stop(self) -> None:
         """Listen no more; the thread ends within seconds, and nobody needs to wait for that."""
-        self._stopped = True
+        self._stopped.set()
 
     def _run(self) -> None:
-        while not self._stopped:
+        while not self._stopped.is_set():
             try:
                 for jobs in self._listen():
                     self._waiter.told = True
                     self._waiter.hear(jobs)
-                    if self._stopped:
+                    if self._stopped.is_set():
                         return
             except QueueDown as error:
                 if self._waiter.told:

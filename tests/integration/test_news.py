@@ -29,8 +29,12 @@ def test_what_a_worker_tells_is_heard(redis_url: str) -> None:
     thread.start()
     ready.wait(5)
     queue = MessageQueue(redis_url, LIMITS)
-    wait_for(lambda: queue.tell(["one", "two"]) or not thread.is_alive(), 5)  # type: ignore[func-returns-value, list-item]
-    thread.join(5)
+
+    def told() -> bool:
+        queue.tell([JobId("one"), JobId("two")])
+        return not thread.is_alive()
+
+    wait_for(told, 5)
 
     assert heard[:2] == ["one", "two"]
 
