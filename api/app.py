@@ -42,6 +42,21 @@ PUBLIC: Final = frozenset(
     }
 )
 
+# What browsers are told; another site may call the API only where a proxy in front allows it.
+_ALWAYS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_PAGE: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
 
 def create_app(services: Services) -> Flask:
     """Make the application; importing this module or calling this opens no connection."""
@@ -79,5 +94,7 @@ def _from_prometheus(services: Services) -> bool:
 
 
 def _harden(response: Response) -> Response:
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.update(_ALWAYS)
+    if response.mimetype == "text/html":
+        response.headers.update(_PAGE)
     return response
