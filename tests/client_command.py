@@ -11,6 +11,11 @@ from tests.waiting import wait_for
 
 _ROOT: Final = Path(__file__).parent.parent
 _SECONDS: Final = 90.0
+# Where the tests run in the background, they and their children ignore Ctrl-C.
+_PROGRAM: Final = (
+    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "runpy.run_module('api.client', run_name='__main__', alter_sys=True)"
+)
 
 
 class Command:
@@ -24,7 +29,7 @@ class Command:
         given = {"DRYBEANS_URL": url, "PYTHONPATH": str(_ROOT), "COLUMNS": "200"}
         with self._errors.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "api.client", *words],
+                [sys.executable, "-c", _PROGRAM, *words],
                 cwd=folder, env=kept | given | environment,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
             )  # fmt: skip

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, delete, select, update
@@ -10,7 +11,9 @@ from sqlalchemy import Connection, delete, select, update
 from shared.db import finishes
 from shared.db.tables import chunks, results
 from shared.domain.chunks import ChunkResult, Outbox
-from shared.domain.jobs import ChunkRef, ChunkState, JobId
+from shared.domain.jobs import ChunkRef, ChunkState, JobId, JobState
+
+_OUTBOX: Final = Outbox(window=4, republish_after=timedelta(seconds=5))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +54,14 @@ def _without_fence() -> None:
             )
         insert(connection, outcomes)
 
+    def count_again(
+        connection: Connection, outcomes: Sequence[ChunkResult]
+    ) -> dict[JobId, JobState]:
+        moves = finishes.advance_jobs(connection, _private("_by_job")(outcomes), _OUTBOX)
+        return {move.id: move.after.state for move in moves}
+
     _replace("close_held", all_that_exist)
+    _replace("end_jobs", count_again)
     _replace("_insert_results", overwrite)
 
 
