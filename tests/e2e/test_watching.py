@@ -165,14 +165,19 @@ def submit(watched: Watched) -> str:
 
 def test_a_job_is_found_in_flower_by_its_id(watched: Watched) -> None:
     """The message that carried it, with what became of it."""
-    job = submit(watched)
+    jobs: list[str] = []
+    found: dict[str, dict[str, Any]] = {}
 
-    def tasks() -> list[dict[str, Any]]:
-        found = watched.flower("GET", f"/api/tasks?search={job}").json()
-        return [task for task in found.values() if task["state"] == "SUCCESS"]
+    def shown() -> bool:
+        # Workers tell nothing until Flower has asked them to, which it does every few seconds.
+        jobs.append(submit(watched))
+        for job in jobs:
+            tasks = watched.flower("GET", f"/api/tasks?search={job}").json().values()
+            found.update((job, task) for task in tasks if task["state"] == "SUCCESS")
+        return bool(found)
 
-    wait_for(lambda: bool(tasks()), seconds=30, every=0.2)
-    (task,) = tasks()
+    wait_for(shown, seconds=60, every=1.0)
+    job, task = found.popitem()
     assert task["name"] == "drybeans.run.1"
     assert task["args"] == f"{job}/0"
 

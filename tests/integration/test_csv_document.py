@@ -63,8 +63,9 @@ def run(block: list[tuple[str, str]], address: str, folder: Path) -> Iterator[tu
 
 def test_the_document_names_every_error_that_a_row_can_have() -> None:
     """Clients write code for them."""
-    source = Path(__file__).parents[2] / "worker"
-    code = (source / "csv_rows.py").read_text() + (source / "predict.py").read_text()
+    root = Path(__file__).parents[2]
+    sources = ("shared/domain/csv_lines.py", "worker/csv_rows.py", "worker/predict.py")
+    code = "".join((root / source).read_text() for source in sources)
     codes = set(re.findall(r'"((?:not|too|missing|malformed)[a-z_]*)"', code))
 
     assert codes >= {"missing", "not_a_number", "not_predictable", "malformed"}
