@@ -39,7 +39,7 @@ test-unit: $(DEV) ## Run the tests that need no server, in seconds
 	@$(BIN)/python -m pytest tests/unit -m "not slow" $(ARGS)
 
 .PHONY: check
-check: $(DEV) ## Check style, types, imports and spelling
+check: $(DEV) ## Check style, types, imports, spelling and known advisories
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
@@ -48,6 +48,7 @@ check: $(DEV) ## Check style, types, imports and spelling
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.cloudbuild cloudbuild.yaml
+	@$(BIN)/python requirements/audit.py
 	@# It has no wheel for some platforms.
 	if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint Dockerfile.*; fi
 

@@ -196,3 +196,26 @@ def test_the_operators_commands_can_be_typed(command: str) -> None:
     arguments = known.parse_args(words if words != ["keys"] else ["keys", "list"])
 
     assert callable(arguments.action)
+
+
+def named_tests() -> list[str]:
+    """Find every test that a document names as file::name."""
+    texts = [document.read_text() for document in _DOCUMENTS]
+    return sorted({found for text in texts for found in re.findall(r"`(tests/\S+::\w+)`", text)})
+
+
+@pytest.mark.parametrize("named", named_tests())
+def test_the_tests_that_documents_name_are_there(named: str) -> None:
+    """What is said to be tested is tested."""
+    file, _, name = named.partition("::")
+
+    assert f"\ndef {name}(" in (_ROOT / file).read_text()
+
+
+def test_security_names_a_test_for_each_threat() -> None:
+    """All but the one that needs a network."""
+    text = (_ROOT / "docs/security.md").read_text().partition("## What stops what")[2]
+    rows = [line for line in text.splitlines() if line.startswith("| ")][1:]
+
+    assert len(rows) > 10
+    assert [row for row in rows if "::test_" not in row] == [rows[-1]]
