@@ -29,13 +29,18 @@ def main() -> int:
     try:
         packages = json.loads(_audit())["dependencies"]
     except ValueError:
+        packages = []
+    # An index that does not know a package says nothing about it; that is no clean bill.
+    audited = [each for each in packages if "skip_reason" not in each]
+    if not audited:
         print("audit: SKIPPED: no index of advisories can be read from here")
         return 0
-    found = [(each, known) for each in packages for known in each.get("vulns", [])]
+    found = [(each, known) for each in audited for known in each["vulns"]]
     for each, known in found:
         mended = ", ".join(known["fix_versions"]) or "no version yet"
         print(f"audit: {each['name']} {each['version']}: {known['id']}, mended in {mended}")
-    print(f"audit: {len(packages)} packages, {len(found)} advisories")
+    unknown = len(packages) - len(audited)
+    print(f"audit: {len(audited)} packages, {len(found)} advisories, {unknown} not looked up")
     return int(bool(found))
 
 
