@@ -19,6 +19,8 @@ from shared.settings import Settings, read_settings
 
 _ROOT: Final = Path(__file__).parents[2]
 _FILE: Final = _ROOT / "docker-compose.yml"
+# Long enough for what signs webhooks.
+SECRET: Final = "secret" * 6
 _SECRETS: Final = re.compile(r"PASSWORD|AUTH|SECRET|KEY")
 _VARIABLE: Final = re.compile(r"\$\{(\w+)(:[-?])?([^}]*)\}")
 # Where the images of servers write what must outlive them.
@@ -37,8 +39,8 @@ def text() -> str:
 
 @pytest.fixture(scope="module")
 def services(text: str) -> dict[str, dict[str, Any]]:
-    """The services, with each variable at its default or, without one, at `secret`."""
-    plain = _VARIABLE.sub(lambda found: found[3] if found[2] == ":-" else "secret", text)
+    """The services, with each variable at its default or, without one, at `SECRET`."""
+    plain = _VARIABLE.sub(lambda found: found[3] if found[2] == ":-" else SECRET, text)
     return dict(yaml.safe_load(plain)["services"])
 
 
@@ -106,8 +108,8 @@ def test_the_settings_take_every_environment(
         settings = read_settings()
 
         database = settings.database_url.get_secret_value()
-        assert database == "mysql+pymysql://drybeans:secret@mysql/drybeans"
-        assert settings.redis_url.get_secret_value() == "redis://:secret@redis:6379/0"
+        assert database == f"mysql+pymysql://drybeans:{SECRET}@mysql/drybeans"
+        assert settings.redis_url.get_secret_value() == f"redis://:{SECRET}@redis:6379/0"
         assert settings.api_keys is (name == "api")
 
 

@@ -14,12 +14,20 @@ from flower.options import options as flower_options
 from shared.domain.jobs import Queue
 from shared.settings import Settings, read_settings
 from tests.unit.k8s import manifests
-from tests.unit.k8s.manifests import ROOT, Document, environment_of, is_own, name_of, of_kind
+from tests.unit.k8s.manifests import (
+    ROOT,
+    SECRET,
+    Document,
+    environment_of,
+    is_own,
+    name_of,
+    of_kind,
+)
 
 _SETTINGS: Final = {f"DRYBEANS_{name.upper()}" for name in Settings.model_fields}
 _WALKTHROUGH: Final = {"MYSQL_HOST", "MYSQL_USER", "MYSQL_PASSWORD", "MYSQL_DB"}
 # Stated so that other variables can be made of them.
-_MATERIAL: Final = {"REDIS_HOST", "REDIS_PASSWORD", "FLOWER_PASSWORD"}
+_MATERIAL: Final = {"REDIS_HOST", "REDIS_PASSWORD", "FLOWER_PASSWORD", "WEBHOOK_SECRET"}
 _FOREIGN: Final = {
     "mysql": {"MYSQL_DATABASE", "MYSQL_USER", "MYSQL_PASSWORD", "MYSQL_ROOT_PASSWORD"},
     "redis": {"REDISCLI_AUTH"},
@@ -63,9 +71,9 @@ def test_the_settings_take_every_environment(
         settings = read_settings()
 
         database = settings.database_url.get_secret_value()
-        assert database == "mysql+pymysql://drybeans:secret@mysql/drybeans", name
+        assert database == f"mysql+pymysql://drybeans:{SECRET}@mysql/drybeans", name
         redis = settings.redis_url.get_secret_value()
-        assert re.fullmatch(r"redis://:secret@(redis|REDIS_ADDRESS):6379/0", redis), name
+        assert re.fullmatch(rf"redis://:{SECRET}@(redis|REDIS_ADDRESS):6379/0", redis), name
         assert (settings.host, settings.log_format) == ("0.0.0.0", "json")
         assert settings.api_keys
         # The default counts the cores of the node, not those of the pod.
@@ -88,7 +96,7 @@ def test_flower_shows_and_changes_nothing(documents: list[Document]) -> None:
     container = next(c for name, c in manifests.containers(documents) if name == "flower")
     environment = environment_of(container, documents)
 
-    assert environment["FLOWER_BASIC_AUTH"] == "operator:secret"
+    assert environment["FLOWER_BASIC_AUTH"] == f"operator:{SECRET}"
     assert environment["FLOWER_READ_ONLY"] == "true"
     assert int(environment["FLOWER_MAX_TASKS"]) <= 5000
     assert "FLOWER_UNAUTHENTICATED_API" not in environment
