@@ -6,6 +6,10 @@ from typing import Any
 
 import httpx
 
+from api.client import Client, Patience
+
+QUICK = Patience(seconds=5.0, tries=3, first=0.0)
+
 
 class Answers:
     """Answers requests in turn, or raises; `requests` keeps them, with their bodies read."""
@@ -66,3 +70,9 @@ def a_job(*, state: str = "queued") -> dict[str, Any]:
 def a_row(at: int) -> dict[str, Any]:
     """Make the document of a row of results."""
     return {"row": at, "label": "SIRA"}
+
+
+def a_client(answers: Answers, **options: Any) -> Client:
+    """Make a client whose requests are answered by `answers`, and that never pauses for long."""
+    transport = httpx.MockTransport(answers)
+    return Client("http://beans", transport=transport, **({"patience": QUICK} | options))

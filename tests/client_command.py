@@ -1,12 +1,16 @@
 """The `drybeans` command as a process, for tests that use it as people do."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from tests.api_process import ApiProcess
+from tests.service import Service
 from tests.waiting import wait_for
 
 _ROOT: Final = Path(__file__).parent.parent
@@ -65,3 +69,38 @@ class Command:
 def ran(url: str, folder: Path, *words: str, given: bytes = b"", **options: Any) -> Command:
     """Run `drybeans` to its end."""
     return Command(url, folder, *words, **options).end(given)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The API as a process, what stands behind it, and a folder to type commands in."""
+
+    api: ApiProcess
+    behind: Service
+    folder: Path
+    begun: list[Command] = field(default_factory=list)
+
+    def run(self, *words: str, given: bytes = b"", **environment: str) -> Any:
+        """Run a command to its end."""
+        return ran(self.api.url, self.folder, *words, given=given, **environment)
+
+    def begin(self, *words: str) -> Command:
+        """Begin a command."""
+        self.begun.append(Command(self.api.url, self.folder, *words))
+        return self.begun[-1]
+
+    def file(self, name: str, content: str | bytes) -> str:
+        """Write a file and give its name."""
+        data = content if isinstance(content, bytes) else content.encode()
+        (self.folder / name).write_bytes(data)
+        return name
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """All jobs there are."""
+        listed: list[dict[str, Any]] = json.loads(self.run("list", "--json").out)
+        return listed
+
+    def stop(self) -> None:
+        """End what was begun and not ended."""
+        for command in self.begun:
+            command.stop()

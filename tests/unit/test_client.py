@@ -1,10 +1,10 @@
-"""The Python client: what it sends, what it tries again, and what it makes of the answers."""
+"""The Python client: what it sends, and what it makes of the answers."""
 
 import asyncio
 import inspect
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -16,24 +16,11 @@ from api.client import (
     AnswerInvalid,
     AsyncClient,
     Client,
-    ClientError,
     InputInvalid,
     NotAllowed,
-    Patience,
-    Refused,
-    Unreachable,
     WaitTimedOut,
 )
-from tests.client_answers import Answers, a_job, a_row, news, torn
-
-QUICK = Patience(seconds=5.0, tries=3, first=0.0)
-BUSY = httpx.Response(503, json={"code": "overloaded", "detail": "Too many rows wait."})
-
-
-def a_client(answers: Answers, **options: Any) -> Client:
-    """Make a client whose requests are answered by `answers`, and that never pauses for long."""
-    transport = httpx.MockTransport(answers)
-    return Client("http://beans", transport=transport, **({"patience": QUICK} | options))
+from tests.client_answers import QUICK, Answers, a_client, a_job, a_row, news, torn
 
 
 def test_rows_are_submitted_as_json_with_a_key_of_their_own() -> None:
@@ -74,85 +61,6 @@ def test_a_file_is_sent_as_it_is(tmp_path: Path) -> None:
     assert told == [(8, 8)]
 
 
-@pytest.mark.parametrize(
-    "failure",
-    [
-        pytest.param(BUSY, id="busy"),
-        pytest.param(httpx.ReadError("reset"), id="broken"),
-        pytest.param(httpx.ConnectError("refused"), id="unreachable"),
-        pytest.param(httpx.Response(502, text="<html>"), id="proxy"),
-        pytest.param(
-            httpx.Response(409, json={"code": "idempotency_key_in_flight", "detail": "Wait."}),
-            id="in flight",
-        ),
-    ],
-)
-def test_a_stream_is_sent_again_whole_and_under_its_key(failure: Any) -> None:
-    """What standard input gave once is kept, so the second try is the same request."""
-    answers = Answers(failure, httpx.Response(202, json=a_job()))
-    notices: list[str] = []
-
-    with a_client(answers, notice=notices.append) as client:
-        client.submit(BytesIO(b"a,b\n" + b"1,2\n" * 100_000))
-
-    first, second = answers.requests
-    assert first.content == second.content
-    assert len(second.content) == 400_004
-    assert first.headers["Idempotency-Key"] == second.headers["Idempotency-Key"]
-    assert len(notices) == 1
-    assert "trying again" in notices[0]
-
-
-def test_a_retry_is_not_sent_twice_when_its_answer_is_lost() -> None:
-    """Each would make a job; the service has no key to know it by."""
-    answers = Answers(httpx.ReadError("reset"))
-
-    with a_client(answers) as client, pytest.raises(Unreachable):
-        client.retry("x")
-
-    assert len(answers.requests) == 1
-
-
-def test_a_retry_that_was_not_received_is_sent_again() -> None:
-    """A refused connection, or a service that has too much to do."""
-    refused = httpx.ConnectError("refused")
-    answers = Answers(refused, BUSY, httpx.Response(202, json=a_job()))
-
-    with a_client(answers) as client:
-        client.retry("x")
-
-    assert len(answers.requests) == 3
-
-
-def test_what_cannot_succeed_is_not_sent_again() -> None:
-    """The error has the code, the sentence and every fault of the service."""
-    fault = {"pointer": "Area", "code": "missing_column", "detail": "Area is missing."}
-    problem = {"code": "request_invalid", "detail": "The header does not fit.", "errors": [fault]}
-    answers = Answers(httpx.Response(422, json=problem))
-
-    with a_client(answers) as client, pytest.raises(Refused) as caught:
-        client.submit([[1.0]])
-
-    assert caught.value.status == 422
-    assert caught.value.code == "request_invalid"
-    assert str(caught.value) == "The header does not fit."
-    assert [error.detail for error in caught.value.errors] == ["Area is missing."]
-
-
-def test_patience_ends() -> None:
-    """After three tries, and at once when the service asks for more than there is."""
-    answers = Answers(*[httpx.ConnectError("refused")] * 3)
-    with (
-        a_client(answers, patience=Patience(seconds=0.0, first=0.0)) as client,
-        pytest.raises(Unreachable, match="http://beans"),
-    ):
-        client.status("x")
-
-    late = httpx.Response(503, json={}, headers={"Retry-After": "3600"})
-    with a_client(Answers(late)) as client, pytest.raises(ClientError):
-        client.status("x")
-
-
 def test_a_key_is_shown_and_its_refusal_told() -> None:
     """As a bearer token."""
     answers = Answers(httpx.Response(401, json={"code": "api_key_wrong", "detail": "No."}))
@@ -170,34 +78,6 @@ def test_an_answer_of_something_else_is_an_error() -> None:
             client.status("x")
 
 
-def test_rows_go_on_where_the_connection_broke() -> None:
-    """Each row is given once, in order."""
-    rows = [json.dumps(a_row(at)).encode() + b"\n" for at in range(4)]
-    whole = httpx.Response(200, content=b"".join(rows))
-    answers = Answers(torn(rows[0], rows[1], rows[2][:9]), torn(rows[0]), whole)
-
-    with a_client(answers) as client:
-        found = [row.row for row in client.results("x")]
-
-    assert found == [0, 1, 2, 3]
-
-
-def test_a_download_is_whole_or_not_there(tmp_path: Path) -> None:
-    """It begins anew when the connection breaks, and replaces its target at the end."""
-    target = tmp_path / "out.csv"
-    target.write_text("of yesterday")
-    with a_client(Answers(torn(b"row,la"), httpx.Response(200, content=b"row,label\n"))) as client:
-        client.download("x", target)
-    assert target.read_text() == "row,label\n"
-
-    hasty = Patience(seconds=0.0, first=0.0)
-    answers = Answers(*(torn(b"half") for _ in range(3)))
-    with a_client(answers, patience=hasty) as client, pytest.raises(Unreachable):
-        client.download("x", target)
-    assert target.read_text() == "row,label\n"
-    assert list(tmp_path.iterdir()) == [target]
-
-
 @pytest.mark.parametrize("count", [0, 3])
 def test_json_is_one_array(tmp_path: Path, count: int) -> None:
     """Made of lines, whatever the pieces in which they come."""
@@ -209,33 +89,6 @@ def test_json_is_one_array(tmp_path: Path, count: int) -> None:
         client.download("x", tmp_path / "out.json")
 
     assert json.loads((tmp_path / "out.json").read_text()) == rows
-
-
-def test_watching_goes_on_after_the_stream_broke() -> None:
-    """It asks for the job, and opens another stream."""
-    started, done = a_job(state="running"), a_job(state="succeeded")
-    answers = Answers(
-        news(a_job(), breaks=True), httpx.Response(200, json=started), news(started, done)
-    )
-
-    with a_client(answers) as client:
-        states = [job.state for job in client.watch("x")]
-
-    assert states == ["queued", "running", "succeeded"]
-
-
-def test_watching_polls_where_no_stream_comes_through() -> None:
-    """A proxy that answers for itself is no reason to wait for ever."""
-    held, queued = httpx.Response(200, text="soon"), httpx.Response(200, json=a_job())
-    odd = httpx.Response(500, text="<html>")
-    done = httpx.Response(200, json=a_job(state="partial"))
-    answers = Answers(held, queued, odd, queued, held, queued, queued, done)
-
-    with a_client(answers) as client:
-        states = [job.state for job in client.watch("x")]
-
-    assert states == ["queued", "partial"]
-    assert answers.requests[-1].headers["Prefer"] == "wait=20"
 
 
 def test_waiting_ends_in_time() -> None:
@@ -258,17 +111,6 @@ def test_all_pages_of_a_list_are_read() -> None:
 
     assert answers.requests[1].url.params["page_token"] == "t"
     assert answers.requests[1].url.params["label.a"] == "b"
-
-
-def test_canceling_and_deleting_twice_is_once() -> None:
-    """The first request may have done it, and its answer have been lost."""
-    finished = httpx.Response(409, json={"code": "job_finished", "detail": "Too late."})
-    canceled = httpx.Response(200, json=a_job(state="canceled"))
-    gone = httpx.Response(410, json={"code": "job_deleted", "detail": "Gone."})
-
-    with a_client(Answers(finished, canceled, gone)) as client:
-        assert client.cancel("x").state == "canceled"
-        client.delete("x")
 
 
 @pytest.mark.parametrize(
@@ -343,12 +185,3 @@ def test_both_clients_have_the_same_verbs() -> None:
         assert get_args(gives) == get_args(other_gives)
         assert other_gives == gives or (streams and get_origin(other_gives) is AsyncIterator)
         assert method.__doc__ == asynchronous[name].__doc__
-
-
-def test_retry_after_may_be_a_date() -> None:
-    """As RFC 9110 has it; one that has passed asks for nothing."""
-    past = {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}
-    answers = Answers(httpx.Response(429, json={}, headers=past), httpx.Response(200, json=a_job()))
-
-    with a_client(answers) as client:
-        assert client.status("x").created_at < datetime.now(UTC)
