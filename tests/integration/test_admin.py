@@ -1,9 +1,11 @@
 """The operator's commands on each kind of database, and on a real Redis."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -269,3 +271,16 @@ def test_every_command_finds_its_rows_by_an_index(database: Database, admin: Adm
 
     asked = {text: given for text, given in statements.items() if not text.startswith("SHOW")}
     assert database.write(lambda c: read_whole(c, asked)) == []
+    # A job is found by its id or in order of its deadline: nothing is sorted to be cut off then.
+    for statement, parameters in asked.items():
+        if "FROM jobs" in statement and "LIMIT" in statement:
+            told = database.write(partial(explained, statement=statement, parameters=parameters))
+            assert not re.search("filesort|TEMP B-TREE", told), statement
+            if "jobs.id <" in statement:
+                assert re.search("PRIMARY|sqlite_autoindex_jobs_1", told), told
+
+
+def explained(connection: Connection, statement: str, parameters: Any) -> str:
+    """Ask the database how it would run `statement`."""
+    how = "QUERY PLAN" if connection.dialect.name == "sqlite" else "FORMAT=TRADITIONAL"
+    return str(connection.exec_driver_sql(f"EXPLAIN {how} {statement}", parameters).all())
