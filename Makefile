@@ -29,6 +29,11 @@ up: $(UP) ## Run everything on this machine until Ctrl-C (PORT=5000, WORKERS=cor
 demo: $(UP) ## Submit the sample beans and show their labels, to a running service or one of its own
 	@$(BIN)/python -m shared.embedded demo
 
+.PHONY: admin
+admin: $(UP) ## Run an operator's command where `make up` runs: ARGS=doctor, ARGS="jobs --limit 5"
+	@set -a; if [ -e var/places.env ]; then . ./var/places.env; fi; \
+	  $(BIN)/python -m shared.admin $(or $(ARGS),doctor)
+
 .PHONY: test
 test: $(DEV) ## Run all tests; on Debian as root this installs the servers they need
 	@tests/servers/install.sh

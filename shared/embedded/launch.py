@@ -3,7 +3,10 @@
 import json
 import os
 import secrets
+import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +25,7 @@ from shared.embedded.supervisor import Part, Supervisor
 from shared.settings import Settings, read_settings
 
 _GRACE: Final = 10.0
+_PLACES: Final = ("DRYBEANS_DATABASE_URL", "DRYBEANS_REDIS_URL")
 _LAST_PORT: Final = 65535
 
 
@@ -32,6 +36,7 @@ def launch(var: Path) -> int:
     something went wrong.
     """
     try:
+        given = set(os.environ)
         set_defaults(var)
         settings = read_settings()
         banner = _banner(settings)
@@ -40,11 +45,27 @@ def launch(var: Path) -> int:
             for port in _ports(settings):
                 require_free_port(settings.host, port)
             table = _table(settings, var)
-            run(*_with_flower(table, banner))
+            with _told(var, given):
+                run(*_with_flower(table, banner))
     except (LaunchFailed, DryBeansError) as error:
         print(f"drybeans: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+@contextmanager
+def _told(var: Path, given: set[str]) -> Iterator[None]:
+    """Write down where our own database and Redis are, for `make admin`, as long as they run.
+
+    Nothing of what was `given`: whoever gave it knows it, and it may hold a password.
+    """
+    ours = {name: os.environ[name] for name in _PLACES if name in os.environ.keys() - given}
+    file = var / "places.env"
+    file.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in ours.items()))
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def run(table: list[Part], banner: str, *, grace: float = _GRACE) -> None:

@@ -162,3 +162,26 @@ def test_the_demo_starts_a_service_when_there_is_none() -> None:
 
     assert done.returncode == 0, done.stderr
     assert "  0 " in done.stdout
+
+
+def test_the_doctor_finds_nothing_wrong_and_then_a_worker_missing(own: Service) -> None:
+    """`make admin` finds what `make up` started; what is wrong then is told with what to do."""
+    places = dict(line.split("=", 1) for line in (own.folder / "places.env").read_text().split())
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DRYBEANS_", "MYSQL_"))}
+
+    def doctor() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "shared.admin", "doctor"]
+        return subprocess.run(
+            command, env=kept | places, capture_output=True, text=True, check=False
+        )
+
+    well = doctor()
+    own.stop()
+    ill = doctor()
+
+    assert well.returncode == 0, well.stdout
+    assert "Nothing is wrong." in well.stdout
+    assert "Workers that take messages" in well.stdout
+    assert ill.returncode == 1
+    assert "wrong    redis" in ill.stdout
+    assert not (own.folder / "places.env").exists()
