@@ -1,5 +1,6 @@
 """The `drybeans` command where no service is needed."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -52,12 +53,15 @@ def test_nobody_there_is_told_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "beans.csv").write_text("a\n1\n")
     url = f"http://127.0.0.1:{free_port()}"
 
-    done = ran(url, tmp_path, "submit", "beans.csv", "--model", "a b", "--patience", "0")
+    words = ["beans.csv", "--model", "a b", "--label", "x=1", "--retention", "90s", "-o", "o.csv"]
+    done = ran(url, tmp_path, "submit", *words, "--patience", "0")
 
     assert done.code == 2
     assert f"No answer from {url}" in done.said
     assert "DRYBEANS_URL" in done.said
-    assert "drybeans submit beans.csv --model 'a b' --idempotency-key " in done.said
+    again = shlex.split(done.said.strip().splitlines()[-1])
+    assert again[:-2] == ["drybeans", "submit", *words]
+    assert again[-2] == "--idempotency-key"
     assert "Traceback" not in done.said
 
 

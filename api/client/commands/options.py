@@ -141,3 +141,16 @@ def submit_options(
     if labels:
         options["labels"] = dict(labels)
     return options  # type: ignore[return-value]
+
+
+def words_of(options: SubmitOptions) -> list[str]:
+    """Give the words that ask for the same options."""
+    words = ["--model", options["model"]] if "model" in options else []
+    words += ["--on-error", options["on_error"]] if "on_error" in options else []
+    words += ["--max-errors", str(options["max_errors"])] if "max_errors" in options else []
+    words += ["--outputs", ",".join(options["outputs"])] if "outputs" in options else []
+    for name, value in options.get("labels", {}).items():
+        words += ["--label", f"{name}={value}"]
+    if "retention" in options:
+        words += ["--retention", f"{options['retention'].total_seconds():.0f}s"]
+    return words

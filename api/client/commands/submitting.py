@@ -1,10 +1,12 @@
 """Submit a file, and follow a job to its end."""
 
 import sys
-from typing import Any, BinaryIO
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
+from api.client.calls import SubmitOptions
 from api.client.commands import options as given
 from api.client.commands.options import Target
 from api.client.scripts import new_key
@@ -30,7 +32,8 @@ def submit(session: Session, file: str, target: Target, **options: Any) -> int:
     Prints the job's id. With --wait or -o it stays to the end and shows what failed.
     """
     wait, key = options.pop("wait"), options.pop("idempotency_key") or new_key()
-    job = _send(session, file, key, given.submit_options(**options))
+    after = [*target.words(), *(["--wait"] if wait else []), "--idempotency-key", key]
+    job = _send(session, file, given.submit_options(**options, idempotency_key=key), after)
     if not (wait or target.output):
         session.terminal.answer(job.document, job.id)
         return exit_code(job)
@@ -38,26 +41,13 @@ def submit(session: Session, file: str, target: Target, **options: Any) -> int:
     return follow(session, job, target)
 
 
-def _send(session: Session, file: str, key: str, options: Any) -> Job:
-    source: Source | BinaryIO = sys.stdin.buffer if file == "-" else file
-    again = session.command(*_same(file, key, options))
+def _send(session: Session, file: str, options: SubmitOptions, after: Sequence[str]) -> Job:
+    source: Source = sys.stdin.buffer if file == "-" else file
+    again = session.command("submit", file, *given.words_of(options), *after)
     what = "The upload was not finished; sent again like this it makes one job."
     with session.resumable(again, what), session.terminal.uploading() as progress:
-        options |= {"idempotency_key": key, "progress": progress}
-        return session.client.submit(source, **options)
-
-
-def _same(file: str, key: str, options: Any) -> list[str]:
-    """Give the words that submit the same again."""
-    words = ["submit", file]
-    for name in ("model", "on_error", "max_errors"):
-        words += [f"--{name.replace('_', '-')}", str(options[name])] if name in options else []
-    words += ["--outputs", ",".join(options["outputs"])] if "outputs" in options else []
-    for name, value in options.get("labels", {}).items():
-        words += ["--label", f"{name}={value}"]
-    if "retention" in options:
-        words += ["--retention", f"{options['retention'].total_seconds():.0f}s"]
-    return [*words, "--idempotency-key", key]
+        shown: SubmitOptions = {**options, "progress": progress}
+        return session.client.submit(source, **shown)
 
 
 @click.command()
