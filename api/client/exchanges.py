@@ -61,7 +61,7 @@ class Exchanges:
         if pause is None:
             raise self._unreachable(failure) if isinstance(failure, Broken) else failure
         what = failure.reason if isinstance(failure, Broken) else failure.detail
-        self.notice(f"{what.rstrip('.')}; trying again in {pause:.0f} s.")
+        self.notice(f"{what.rstrip('.')}; trying again in {pause:.1f} s.")
         yield Pause(pause)
 
     def _unreachable(self, broken: Broken) -> Unreachable:

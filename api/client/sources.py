@@ -55,8 +55,11 @@ class File:
 
     @property
     def size(self) -> int | None:
-        """Its length; what is no regular file has none."""
-        return self.path.stat().st_size
+        """Its length. Raises `InputInvalid` when it has gone meanwhile."""
+        try:
+            return self.path.stat().st_size
+        except OSError as error:
+            raise _unreadable(str(self.path), error) from error
 
     def read(self) -> Iterator[bytes]:
         """Give it in pieces, anew each time."""
@@ -189,7 +192,7 @@ def _is_json(head: bytes) -> bool:
 def _document(text: bytes, name: str) -> Document:
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputInvalid(f"{name} is not JSON: {error}.") from error
     if isinstance(document, list):
         return Document({"instances": document})

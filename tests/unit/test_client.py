@@ -118,6 +118,7 @@ def test_all_pages_of_a_list_are_read() -> None:
     [
         pytest.param("no/such.csv", "cannot be read", id="no file"),
         pytest.param(BytesIO(b'{"instances": ['), "not JSON", id="broken JSON"),
+        pytest.param(BytesIO(b"[" * 100_000), "not JSON", id="deep JSON"),
         pytest.param(BytesIO(b'{"rows": []}'), "neither", id="other JSON"),
         pytest.param([[float("nan")]], "finite", id="not finite"),
     ],
