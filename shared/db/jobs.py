@@ -1,8 +1,10 @@
 """Reads and erases jobs."""
 
 from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, select
+from sqlalchemy import Connection, Select, and_, bindparam, delete, select
 
 from shared.db.tables import chunks, deliveries, idempotency_keys, inputs, job_labels, jobs, results
 from shared.db.types import AnyRow
@@ -81,6 +83,20 @@ def erase(connection: Connection, ids: Sequence[JobId]) -> None:
     erase_rows(connection, ids)
     connection.execute(delete(idempotency_keys).where(idempotency_keys.c.job_id.in_(sorted(ids))))
     connection.execute(delete(jobs).where(jobs.c.id.in_(sorted(ids))))
+
+
+def erase_first(connection: Connection, old: Select[*tuple[Any, ...]], limit: int) -> int:
+    """Erase the first jobs of `old`, which gives ids and `chunks_total`; count the jobs.
+
+    With up to `limit` chunks, so that a transaction stays short; one job at least.
+    """
+    found = connection.execute(old.limit(limit)).all()
+    sums = accumulate(job.chunks_total for job in found)
+    ids = [JobId(job.id) for job, sum_ in zip(found, sums, strict=True) if sum_ <= limit]
+    ids = ids or [JobId(job.id) for job in found[:1]]
+    if ids:
+        erase(connection, ids)
+    return len(ids)
 
 
 def erase_rows(connection: Connection, ids: Sequence[JobId]) -> None:

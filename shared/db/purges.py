@@ -1,11 +1,10 @@
 """Erases finished jobs that are older than somebody wants, whatever their retention says."""
 
 from collections.abc import Iterable
-from itertools import accumulate
 
 from sqlalchemy import ColumnElement, Connection, func, literal, select
 
-from shared.db.jobs import erase
+from shared.db.jobs import erase_first
 from shared.db.overview import MOST_COUNTED
 from shared.db.tables import jobs
 from shared.domain.jobs import JobId, JobState
@@ -33,15 +32,5 @@ def erase_old(connection: Connection, before: JobId, states: Iterable[JobState],
 
     One job at least, however many chunks it has. To be repeated until it gives 0.
     """
-    found = connection.execute(
-        select(*jobs.c["id", "chunks_total"])
-        .where(*_old(before, states))
-        .order_by(jobs.c.id)
-        .limit(limit)
-    ).all()
-    sums = accumulate(job.chunks_total for job in found)
-    ids = [JobId(job.id) for job, sum_ in zip(found, sums, strict=True) if sum_ <= limit]
-    ids = ids or [JobId(job.id) for job in found[:1]]
-    if ids:
-        erase(connection, ids)
-    return len(ids)
+    old = select(*jobs.c["id", "chunks_total"]).where(*_old(before, states)).order_by(jobs.c.id)
+    return erase_first(connection, old, limit)

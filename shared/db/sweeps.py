@@ -3,12 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import accumulate
 
 from sqlalchemy import Connection, case, select, update
 
 from shared.db.finishes import Finished, finish
-from shared.db.jobs import erase
+from shared.db.jobs import erase_first
 from shared.db.refs import among
 from shared.db.stops import stop_job
 from shared.db.tables import chunks, jobs
@@ -199,15 +198,9 @@ def erase_expired(connection: Connection, limit: int) -> int:
 
     One job at least, however many chunks it has.
     """
-    old = connection.execute(
+    old = (
         select(*jobs.c["id", "chunks_total"])
         .where(jobs.c.expires_at < now())
         .order_by(jobs.c.expires_at)
-        .limit(limit)
-    ).all()
-    sums = accumulate(job.chunks_total for job in old)
-    ids = [JobId(job.id) for job, sum_ in zip(old, sums, strict=True) if sum_ <= limit]
-    ids = ids or [JobId(job.id) for job in old[:1]]
-    if ids:
-        erase(connection, ids)
-    return len(ids)
+    )
+    return erase_first(connection, old, limit)
