@@ -5,7 +5,6 @@ so, checks the label, and begins again. A 503 is counted, and the call repeated 
 """
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from typing import Any, Final
 import gevent
 import orjson
 
-from bench.parts import ROOT, clean_environment
+from bench.parts import run_apart
 from bench.wire import Wire
 
 _REFUSED_PAUSE: Final = 0.1
@@ -63,15 +62,7 @@ class Report:
 
 def run_clients(plan: Plan) -> Report:
     """Run the clients of `plan` in a process of their own and give what they saw."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.load"],
-        input=json.dumps(asdict(plan)).encode(),
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        env=clean_environment(),
-        check=True,
-    )
-    return Report(**orjson.loads(done.stdout))
+    return Report(**run_apart("bench.load", asdict(plan)))
 
 
 class _Clients:

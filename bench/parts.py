@@ -1,6 +1,7 @@
 """A design as it runs: its processes, started together and stopped by pid."""
 
 import ctypes
+import json
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import psutil
 
@@ -131,3 +132,17 @@ def _answers(port: int) -> bool:
 
 def _tail(log: Path) -> str:
     return "\n".join([f"{log.name}:", *log.read_text(errors="replace").splitlines()[-20:]])
+
+
+def run_apart(module: str, plan: dict[str, Any]) -> dict[str, Any]:
+    """Run a module of clients as a process of its own, and give what it reports of `plan`."""
+    done = subprocess.run(
+        [sys.executable, "-m", module],
+        input=json.dumps(plan).encode(),
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        env=clean_environment(),
+        check=True,
+    )
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report

@@ -5,7 +5,6 @@ how long after its commit each answer arrives.
 """
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ import gevent
 import orjson
 from gevent import socket
 
-from bench.parts import ROOT, clean_environment
+from bench.parts import run_apart
 from bench.wire import Wire
 
 _PAUSE: Final = 0.25
@@ -51,15 +50,7 @@ class Report:
 
 def run_waits(plan: Plan) -> Report:
     """Run the clients of `plan` in a process of their own and give what they saw."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.waits_load"],
-        input=json.dumps(asdict(plan)).encode(),
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        env=clean_environment(),
-        check=True,
-    )
-    return Report(**orjson.loads(done.stdout))
+    return Report(**run_apart("bench.waits_load", asdict(plan)))
 
 
 class _Clients:
