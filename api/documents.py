@@ -203,7 +203,6 @@ def job_document(
     What drifted from training stands in `manifest`; `ahead` is what waits before a job that has
     not finished, `delivery` what became of its webhook once it has.
     """
-    path = f"/jobs/{job.id}"
     return {
         "id": job.id,
         "state": job.state,
@@ -230,14 +229,18 @@ def job_document(
         "expires_at": job.expires_at,
         "retry_of": job.retry_of,
         "webhook": _webhook(job.webhook_url, delivery) if job.webhook_url else None,
-        "links": {
-            "self": path,
-            "results": f"{path}/results",
-            "errors": f"{path}/errors",
-            "events": f"{path}/events",
-            "cancel": f"{path}/cancel",
-        },
+        "links": _links(f"/jobs/{job.id}"),
     }  # fmt: skip
+
+
+def _links(path: str) -> JobLinks:
+    return {
+        "self": path,
+        "results": f"{path}/results",
+        "errors": f"{path}/errors",
+        "events": f"{path}/events",
+        "cancel": f"{path}/cancel",
+    }
 
 
 def _webhook(url: str, delivery: Delivery | None) -> WebhookDocument:

@@ -88,10 +88,7 @@ def build_services(settings: Settings) -> Services:
         connections=settings.api_connections,
         answer_seconds=settings.database_answer_seconds,
     )
-    queue = MessageQueue(
-        settings.redis_url.get_secret_value(),
-        settings.message_limits,
-    )
+    queue = MessageQueue(settings.redis_url.get_secret_value(), settings.message_limits)
     metrics = ApiMetrics()
     publisher = Publisher(counted_publish(queue.publish, metrics))
     intake = _intake(settings, database, publisher, metrics)
@@ -102,7 +99,6 @@ def build_services(settings: Settings) -> Services:
         WaterMarks(high=settings.high_water_rows, low=settings.low_water_rows),
     )
     waiter = Waiter(lambda ids: database.read(lambda c: versions(c, ids)))
-    news = News(settings.redis_url.get_secret_value())
     return Services(
         settings=settings,
         database=database,
@@ -113,7 +109,7 @@ def build_services(settings: Settings) -> Services:
         look_up=Together(lambda ids: database.read(lambda c: read_jobs(c, ids))),
         results_of=Together(lambda ids: database.read(lambda c: read_whole_results(c, ids))),
         waiter=waiter,
-        listener=Listener(news.listen, waiter),
+        listener=Listener(News(settings.redis_url.get_secret_value()).listen, waiter),
         access=KeyAccess(database) if settings.api_keys else OpenAccess(),
         backlog=waiting,
         metrics=metrics,

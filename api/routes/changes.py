@@ -62,18 +62,7 @@ def blueprint(services: Services) -> Blueprint:
     @_RETRY
     def retry(job_id: str) -> Response:
         """Run again what was not run, as a new job."""
-        check_room(services)
-        find_job(services, job_id)
-        again = new_job_id()
-        dispatches = database.write(
-            lambda c: retry_job(c, read_id(job_id), again, utc_now(), services.settings.outbox)
-        )
-        trail = read_origin().trail
-        services.publisher.offer([replace(dispatch, trail=trail) for dispatch in dispatches])
-        headers = {"Location": f"/jobs/{again}", "Retry-After": "1"}
-        job = find_job(services, again)
-        note_job(job)
-        return json_response(describe(services, job), HTTPStatus.ACCEPTED, headers)
+        return _retry(services, job_id)
 
     @routes.delete("/jobs/<job_id>")
     @_DELETE
@@ -85,3 +74,18 @@ def blueprint(services: Services) -> Blueprint:
         return Response(status=HTTPStatus.NO_CONTENT)
 
     return routes
+
+
+def _retry(services: Services, job_id: str) -> Response:
+    check_room(services)
+    find_job(services, job_id)
+    again = new_job_id()
+    dispatches = services.database.write(
+        lambda c: retry_job(c, read_id(job_id), again, utc_now(), services.settings.outbox)
+    )
+    trail = read_origin().trail
+    services.publisher.offer([replace(dispatch, trail=trail) for dispatch in dispatches])
+    headers = {"Location": f"/jobs/{again}", "Retry-After": "1"}
+    job = find_job(services, again)
+    note_job(job)
+    return json_response(describe(services, job), HTTPStatus.ACCEPTED, headers)
