@@ -88,8 +88,7 @@ class MessageQueue:
         A queue that is full gets none: the sweep publishes the rest as workers make room. Raises
         `QueueDown` when Redis does not take messages, and for a while after that at once.
         """
-        if time.monotonic() < self._silent_until:
-            raise QueueDown
+        self._keep_silence()
         sent = 0
         room: dict[Queue, int] = {}
         dispatches = list(dispatches)
@@ -102,6 +101,10 @@ class MessageQueue:
                 room[queue] -= 1
                 sent += 1
         return sent
+
+    def _keep_silence(self) -> None:
+        if time.monotonic() < self._silent_until:
+            raise QueueDown
 
     def _send(self, queue: Queue, chunks: Sequence[tuple[ChunkRef, Trail]]) -> None:
         self._celery.send_task(
@@ -126,6 +129,7 @@ class MessageQueue:
 
     def tell(self, jobs: Iterable[JobId]) -> None:
         """Tell all who listen that `jobs` have changed; whoever misses it looks for itself."""
+        self._keep_silence()
         self._guard(lambda: self._redis.publish(_NEWS, " ".join(jobs)))
 
     def ping(self) -> None:

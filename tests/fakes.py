@@ -1,12 +1,13 @@
 """Parts that stand in for slow or rare ones in tests: real classes that work, only smaller."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.domain.chunks import Dispatch
 from shared.domain.errors import QueueDown
+from shared.domain.jobs import JobId
 from shared.domain.manifest import Manifest
 from tests.models import a_manifest
 from worker.inference import RowsRefused
@@ -57,10 +58,11 @@ def a_loaded_model(predictor: FakePredictor, manifest: Manifest | None = None) -
 
 
 class FakeQueue:
-    """Takes messages, or refuses them while it is `down`; `published` keeps what it took."""
+    """Takes messages and hints, or refuses them while it is `down`, and keeps what it took."""
 
     def __init__(self) -> None:
         self.published: list[Dispatch] = []
+        self.told: set[JobId] = set()
         self.calls = 0
         self.down = False
 
@@ -70,3 +72,8 @@ class FakeQueue:
             raise QueueDown
         self.published += dispatches
         return 1
+
+    def tell(self, jobs: Iterable[JobId]) -> None:
+        if self.down:
+            raise QueueDown
+        self.told.update(jobs)

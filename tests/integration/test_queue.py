@@ -198,6 +198,8 @@ def test_after_a_failure_nobody_waits_for_a_while(redis_server: RedisServer) -> 
         for _ in range(100):
             with pytest.raises(QueueDown):
                 queue.publish([a_dispatch()])
+            with pytest.raises(QueueDown):
+                queue.tell([a_dispatch().ref.job])
         assert time.monotonic() - began < 0.1
     finally:
         redis_server.thaw()
