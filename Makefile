@@ -37,7 +37,7 @@ admin: $(UP) ## Run an operator's command where `make up` runs: ARGS=doctor, ARG
 .PHONY: test
 test: $(DEV) ## Run all tests; on Debian as root this installs the servers they need
 	@tests/servers/install.sh
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-unit
 test-unit: $(DEV) ## Run the tests that need no server, in seconds

@@ -5,14 +5,16 @@ MariaDB and MySQL one is enough there.
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import hypothesis
 import pytest
 import redis
+from xdist.scheduler import LoadScopeScheduling
 
 from shared.db.engine import Database, open_database
 from tests.servers import MariaDBServer, MySQLServer, RedisServer, ServerMissing
@@ -45,6 +47,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(kind)
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(_SLOW_SECONDS))
+
+
+class _ByWhatIsDear(LoadScopeScheduling):  # type: ignore[misc] # xdist ships no types
+    """Hands out together, to one of several processes, the tests that share what is dear to start.
+
+    That is MySQL, of which one starts for all, or what a file starts for its own tests.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, test = nodeid.partition("::")
+        on_mysql = "mysql" in re.split(r"[\[\]-]", test) or file.endswith("test_images.py")
+        return "mysql" if on_mysql else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Say how `pytest -n 2` shares out the tests."""
+    return _ByWhatIsDear(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
