@@ -79,6 +79,17 @@ class Part:
         except psutil.NoSuchProcess:
             return []
 
+    def connections(self) -> int:
+        """Count the connections that clients hold to the main process's own children."""
+        served = 0
+        for pid in self.children():
+            found = psutil.Process(pid).net_connections("tcp")
+            ports = {one.laddr.port for one in found if one.status == psutil.CONN_LISTEN}
+            served += sum(
+                one.status == psutil.CONN_ESTABLISHED and one.laddr.port in ports for one in found
+            )
+        return served
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal to all its processes; does nothing when the main one has ended."""
         if self.alive:
