@@ -107,29 +107,29 @@ def test_the_death_of_a_part_ends_all(
     assert own.said().rstrip().endswith(f"drybeans: {name} was ended by SIGKILL")
 
 
-def test_a_second_one_in_the_folder_is_refused(own: Service) -> None:
+def test_a_second_one_in_the_folder_is_refused(embedded: Service) -> None:
     """It says which process has the folder, and the first goes on."""
-    second = Service(own.folder)
+    second = Service(embedded.folder)
 
     code = second.launch().wait(30)
 
     assert code == 1
-    assert "drybeans already runs in this folder (process " in own.said()
-    with own.client() as client:
+    assert "drybeans already runs in this folder (process " in embedded.said()
+    with embedded.client() as client:
         assert client.get("/healthz").status_code == 200
 
 
-def test_a_taken_port_is_told(own: Service, tmp_path: Path) -> None:
+def test_a_taken_port_is_told(embedded: Service, tmp_path: Path) -> None:
     """Nothing is started, and the sentence says what to type instead."""
     second = Service(tmp_path)
-    second.port = own.port
+    second.port = embedded.port
 
     code = second.launch().wait(30)
 
     assert code == 1
     assert second.said() == (
-        f"drybeans: port {own.port} is taken by another program; "
-        f"choose another: make up PORT={own.port + 1}\n"
+        f"drybeans: port {embedded.port} is taken by another program; "
+        f"choose another: make up PORT={embedded.port + 1}\n"
     )
 
 

@@ -130,7 +130,8 @@ def test_a_worker_that_died_is_named(watched: Watched) -> None:
     name = f"{socket.gethostname()}:{worker.pid}"
     wait_for(lambda: name in watched.beats(), seconds=60, every=0.2)
     main = psutil.Process(worker.pid)
-    for process in [*main.children(recursive=True), main]:
+    # The main process first: it ends in good order when it finds its children dead.
+    for process in [main, *main.children(recursive=True)]:
         process.kill()
     worker.wait()
     died = watched.beats()
