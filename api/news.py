@@ -8,7 +8,7 @@ from typing import Final
 
 from api.waiting import Waiter
 from shared.domain.errors import QueueDown
-from shared.domain.jobs import JobId
+from shared.news import Hint
 
 log = logging.getLogger(__name__)
 
@@ -18,8 +18,8 @@ _AGAIN_SECONDS: Final = 1.0
 class Listener:
     """Keeps `waiter` informed for as long as Redis answers; without it the waiter looks more."""
 
-    def __init__(self, listen: Callable[[], Iterator[list[JobId]]], waiter: Waiter) -> None:
-        """Take `listen`, which gives the jobs that change until Redis is gone."""
+    def __init__(self, listen: Callable[[], Iterator[Hint]], waiter: Waiter) -> None:
+        """Take `listen`, which gives what workers tell until Redis is gone."""
         self._listen = listen
         self._waiter = waiter
         self._stopped = threading.Event()
@@ -36,9 +36,10 @@ class Listener:
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
-                for jobs in self._listen():
+                for hint in self._listen():
                     self._waiter.told = True
-                    self._waiter.hear(jobs)
+                    hear = self._waiter.hear_ends if hint.ended else self._waiter.hear
+                    hear(hint.jobs)
                     if self._stopped.is_set():
                         return
             except QueueDown as error:

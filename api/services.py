@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import uuid_utils
 
@@ -25,12 +26,16 @@ from api.webhooks import ReadWebhook
 from shared.db.engine import Database, open_database
 from shared.db.jobs import read_jobs
 from shared.db.listing import backlog, running_rows, versions
-from shared.db.results import StoredResult, read_whole_results
-from shared.db.submissions import insert_group
+from shared.db.results import StoredResult, WholeJob, read_whole_jobs, read_whole_results
+from shared.db.submissions import store_group
 from shared.domain.jobs import Job, JobId
 from shared.metrics import ApiMetrics
-from shared.queue import MessageQueue, News
+from shared.news import News
+from shared.queue import MessageQueue
 from shared.settings import Settings
+
+MOST_INLINE: Final = 1000
+"""The most rows whose results are told with their job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +52,7 @@ class Services:
     listener: Listener
     look_up: Together[JobId, Job]
     results_of: Together[JobId, list[StoredResult]]
+    look_up_whole: Together[JobId, WholeJob]
     backlog: Backlog
     standing: Standing
     metrics: ApiMetrics
@@ -108,6 +114,9 @@ def build_services(settings: Settings) -> Services:
         publisher=publisher,
         look_up=Together(lambda ids: database.read(lambda c: read_jobs(c, ids))),
         results_of=Together(lambda ids: database.read(lambda c: read_whole_results(c, ids))),
+        look_up_whole=Together(
+            lambda ids: database.read(lambda c: read_whole_jobs(c, ids, most=MOST_INLINE))
+        ),
         waiter=waiter,
         listener=Listener(News(settings.redis_url.get_secret_value()).listen, waiter),
         access=KeyAccess(database) if settings.api_keys else OpenAccess(),
@@ -157,9 +166,7 @@ def _intake(
         seconds=settings.database_answer_seconds,
     )
     return Intake(
-        counted_store(
-            lambda group: database.write(lambda c: insert_group(c, group, settings.outbox)), metrics
-        ),
+        counted_store(lambda group: store_group(database, group, settings.outbox), metrics),
         publisher.offer,
         limits,
     )

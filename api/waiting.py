@@ -1,14 +1,15 @@
 """Waits for jobs to change or to finish: one thread looks for all who wait, however many.
 
-It looks at once at jobs that somebody has just begun to wait for, and at those that workers tell
-of on Redis. At all others it looks in turn, a few at a time, since Redis may lose what it is told.
+A job that workers tell the end of on Redis needs no look: whoever waits for it reads it. The thread
+looks soon at jobs that are told to have changed, and where nobody tells, at those that somebody has
+just begun to wait for. At all others it looks in turn, since Redis may lose what it is told.
 """
 
 import logging
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Final
@@ -28,6 +29,9 @@ _CALM: Final = 0.1
 # … and where nobody does: (seconds since somebody began to wait, pause)
 _PAUSES: Final = ((0.25, 0.004), (2.0, 0.02), (float("inf"), 0.1))
 _GONE: Final = Version(finished=True, counters=("gone", 0, 0, 0))
+_ENDED: Final = Version(finished=True, counters=("ended", 0, 0, 0))
+# Jobs that are remembered to have ended: some seconds of them.
+_REMEMBERED: Final = 5_000
 
 
 class _Watch:
@@ -38,7 +42,9 @@ class _Watch:
         self.version: Version | None = None
 
     def see(self, version: Version) -> None:
-        if version != self.version:
+        # A look that began before the end was told is late with what it saw.
+        ended = self.version is not None and self.version.finished
+        if not ended and version != self.version:
             self.version = version
             self.changed.set()
 
@@ -53,6 +59,7 @@ class Waiter:
         self._youngest = 0.0
         self._fresh: dict[JobId, None] = {}
         self._turn: deque[JobId] = deque()
+        self._ended: dict[JobId, None] = {}
         self.told = False
         """Whether workers' words are heard at present."""
         self._arrived = threading.Condition()
@@ -70,10 +77,24 @@ class Waiter:
                 self._fresh.update(dict.fromkeys(waited))
                 self._arrived.notify()
 
+    def hear_ends(self, jobs: Sequence[JobId]) -> None:
+        """Wake those who wait for one of `jobs`, which have ended, and those who will."""
+        with self._arrived:
+            for job in jobs:
+                for watch in self._watches.get(job, ()):
+                    watch.see(_ENDED)
+            # A word may come before its job's client has begun to wait.
+            self._ended.update(dict.fromkeys(jobs))
+            for job in list(islice(self._ended, max(0, len(self._ended) - _REMEMBERED))):
+                del self._ended[job]
+
     def wait(self, job: JobId, seconds: float) -> bool:
-        """Wait up to `seconds` for `job` to finish and say whether it has."""
+        """Wait up to `seconds` for `job` to finish and say whether it has.
+
+        Whoever begins has just seen that it had not.
+        """
         until = time.monotonic() + seconds
-        with self._watching(job) as watch:
+        with self._watching(job, at_once=not self.told) as watch:
             while watch.changed.wait(max(until - time.monotonic(), 0)):
                 watch.changed.clear()
                 if watch.version is not None and watch.version.finished:
@@ -85,7 +106,7 @@ class Waiter:
 
         The first change is at once; the last one is that the job has finished or is gone.
         """
-        with self._watching(job) as watch:
+        with self._watching(job, at_once=True) as watch:
             finished = False
             while not finished:
                 changed = watch.changed.wait(quiet)
@@ -95,12 +116,15 @@ class Waiter:
                 yield changed
 
     @contextmanager
-    def _watching(self, job: JobId) -> Iterator[_Watch]:
+    def _watching(self, job: JobId, *, at_once: bool) -> Iterator[_Watch]:
         watch = _Watch()
         with self._arrived:
             self._watches[job].add(watch)
             self._youngest = time.monotonic()
-            self._fresh[job] = None
+            if job in self._ended:
+                watch.see(_ENDED)
+            elif at_once:
+                self._fresh[job] = None
             self._arrived.notify()
         try:
             yield watch
@@ -117,6 +141,8 @@ class Waiter:
                 self._arrived.wait_for(lambda: bool(self._watches))
                 self._arrived.wait_for(lambda: bool(self._fresh), pause)
                 jobs = self._next()
+            if not jobs:
+                continue
             begun = time.monotonic()
             self._look(jobs)
             took = time.monotonic() - begun

@@ -21,7 +21,7 @@ from werkzeug.test import TestResponse
 from api.app import create_app
 from api.services import build_services
 from shared.domain.jobs import TERMINAL, JobId, Queue
-from shared.queue import refs_of, trails_of
+from shared.messages import refs_of, trails_of
 from shared.settings import Settings
 from tests.contract import CheckedClient
 from worker.lifecycle import new_runner

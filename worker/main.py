@@ -3,13 +3,13 @@
 import atexit
 import logging
 
-from celery import signals
+from celery import Celery, signals
 
 from shared.alive import Alive
 from shared.counting import Slots, serve
+from shared.domain.jobs import Queue
 from shared.logs import start_logging
 from shared.metrics import LooksAtScrape
-from shared.queue import new_celery
 from shared.settings import read_settings
 from worker.lifecycle import (
     Beat,
@@ -23,7 +23,16 @@ from worker.tasks import register
 
 settings = read_settings()
 
+# A reason for each stands in docs/adr/0003.
 _OPTIONS = {
+    "task_serializer": "json",
+    "accept_content": ["json"],
+    "result_backend": None,
+    "task_ignore_result": True,
+    "task_store_errors_even_if_ignored": False,
+    "task_default_queue": Queue.INTERACTIVE.value,
+    "task_create_missing_queues": True,
+    "enable_utc": True,
     # Acknowledged before the run: the lease in the database recovers what a crash loses, and a
     # late acknowledgement would only add duplicates.
     "task_acks_late": False,
@@ -40,7 +49,10 @@ _OPTIONS = {
     "worker_hijack_root_logger": False,
     "worker_redirect_stdouts": False,
     "broker_transport_options": {
-        "visibility_timeout": 3600,
+        # What a worker has taken and not begun goes back when it ends, and is swept when it dies:
+        # Redis need not keep it too.
+        "ack_emulation": False,
+        "priority_steps": [0],
         "socket_timeout": 15,
         "socket_connect_timeout": 3,
         "socket_keepalive": True,
@@ -48,7 +60,8 @@ _OPTIONS = {
     },
 }
 
-app = new_celery("drybeans", settings.redis_url.get_secret_value(), _OPTIONS)
+app = Celery("drybeans", broker=settings.redis_url.get_secret_value(), set_as_current=False)
+app.conf.update(_OPTIONS)
 _slots = None if settings.metrics_port is None else Slots()
 _process = PoolProcess(lambda: new_runner(settings), _slots)
 _beat = Beat(Alive(settings.heartbeat_file), message_queue(settings), settings.queues)

@@ -111,8 +111,12 @@ class RunBatch:
             log.warning("publish_failed", extra={"reason": error.detail})
 
     def _tell(self, finished: Finished) -> None:
+        going_on = {ref.job for ref in finished.written} - finished.jobs.keys()
         try:
-            self.queue.tell({ref.job for ref in finished.written})
+            if finished.jobs:
+                self.queue.tell(finished.jobs, ended=True)
+            if going_on:
+                self.queue.tell(going_on, ended=False)
         except QueueDown as error:
             # Whoever waits finds it a little later.
             log.debug("telling_failed", extra={"reason": error.detail})

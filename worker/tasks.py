@@ -6,7 +6,7 @@ from typing import Any
 from celery import Celery
 
 from shared.logs import bind
-from shared.queue import RUN_TASK, refs_of, trails_of
+from shared.messages import RUN_TASK, refs_of, trails_of
 from worker.run import RunBatch
 
 

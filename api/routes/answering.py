@@ -7,7 +7,7 @@ from werkzeug.exceptions import BadRequest
 
 from api.documents import ResultRow
 from api.openapi.operation import FIND, Errors
-from api.routes.finding import check_room, find_job, note_job, read_origin
+from api.routes.finding import check_room, find_whole, note_job, read_origin
 from api.routes.results import read_rows
 from api.services import Services
 from shared.domain.errors import (
@@ -60,9 +60,9 @@ def await_rows(services: Services, job: Job, locate: Callable[[int], str]) -> li
             f"No worker answered within {seconds:g} s. Unless it is erased the job goes on: "
             f"GET /jobs/{job.id}"
         )
-    done = find_job(services, job.id)
-    rows = read_rows(services, done, 0, done.rows_total)
-    if done.state is not JobState.SUCCEEDED:
+    done = find_whole(services, job.id)
+    rows = read_rows(services, done)
+    if done.job.state is not JobState.SUCCEEDED:
         faults = tuple(_fault(row, locate) for row in rows if "error" in row)
         raise RequestInvalid("Some rows have no label; errors says why.", faults=faults)
     return rows

@@ -10,6 +10,7 @@ from api.documents import JobDocument, job_document
 from api.idempotency import Origin
 from api.services import Services
 from shared.db.deliveries import read_deliveries
+from shared.db.results import WholeJob
 from shared.domain.errors import JobDeleted, JobNotFound
 from shared.domain.jobs import Job, JobId
 from shared.domain.webhooks import Delivery
@@ -36,7 +37,21 @@ def find_job(services: Services, job_id: str) -> Job:
 
     Raises `JobNotFound`, also for what is no job id, and `JobDeleted`.
     """
-    job = services.look_up(read_id(job_id))
+    return _visible(services.look_up(read_id(job_id)))
+
+
+def find_whole(services: Services, job: JobId) -> WholeJob:
+    """Read `job`, which has been waited for, with its results where these are few.
+
+    Raises `JobNotFound` and `JobDeleted`.
+    """
+    whole = services.look_up_whole(job)
+    _visible(whole.job if whole else None)
+    assert whole is not None  # noqa: S101 - or it would not be visible
+    return whole
+
+
+def _visible(job: Job | None) -> Job:
     # Another key's job does not exist: not even its absence may be told apart.
     if job is None or job.owner != owner():
         raise JobNotFound

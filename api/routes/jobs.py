@@ -17,11 +17,19 @@ from api.openapi.parts import BEAN, CSV_SAMPLE
 from api.options import CsvForm, CsvOptions, JsonJob
 from api.reading import read_json
 from api.responses import json_response
-from api.routes.finding import check_room, describe, find_job, note_job, read_origin
-from api.routes.results import MOST_INLINE, read_rows
-from api.services import Services
+from api.routes.finding import (
+    check_room,
+    describe,
+    find_job,
+    find_whole,
+    note_job,
+    read_origin,
+)
+from api.routes.results import read_rows
+from api.services import MOST_INLINE, Services
 from api.validate import ValidationReport
 from shared.db.idempotency import KnownKey, find_key
+from shared.db.results import WholeJob
 from shared.domain.errors import (
     BodyMalformed,
     BodyTooLarge,
@@ -143,10 +151,7 @@ def blueprint(services: Services) -> Blueprint:
         if not isinstance(job, Job):
             return json_response(job)
         note_job(job)
-        waited = _wait_asked()
-        if waited is not None and not job.finished and services.waiter.wait(job.id, waited):
-            job = find_job(services, job.id)
-        answer = _answer(services, job, waited, accepted=True)
+        answer = _answer(services, job, accepted=True)
         if known:
             answer.headers["Idempotency-Replayed"] = "true"
         return answer
@@ -155,11 +160,7 @@ def blueprint(services: Services) -> Blueprint:
     @_LOOK
     def look(job_id: str) -> Response:
         """Look at a job, or wait for it."""
-        job = find_job(services, job_id)
-        waited = _wait_asked()
-        if waited is not None and not job.finished and services.waiter.wait(job.id, waited):
-            job = find_job(services, job_id)
-        return _answer(services, job, waited, accepted=False)
+        return _answer(services, find_job(services, job_id), accepted=False)
 
     return routes
 
@@ -211,7 +212,12 @@ def _wait_asked() -> float | None:
     return min(float(found[1]), _MOST_WAIT) if found else None
 
 
-def _answer(services: Services, job: Job, waited: float | None, *, accepted: bool) -> Response:
+def _answer(services: Services, job: Job, *, accepted: bool) -> Response:
+    waited = _wait_asked()
+    whole = WholeJob(job=job, results=None)
+    if waited is not None and not job.finished and services.waiter.wait(job.id, waited):
+        whole = find_whole(services, job.id)
+        job = whole.job
     document = describe(services, job)
     headers = {}
     # Who did not ask to wait is told 202, also when a request that comes again finds it finished.
@@ -220,7 +226,7 @@ def _answer(services: Services, job: Job, waited: float | None, *, accepted: boo
     if not job.finished:
         headers["Retry-After"] = "1"
     elif waited is not None and job.rows_total <= MOST_INLINE:
-        document["results"] = read_rows(services, job, 0, job.rows_total)
+        document["results"] = read_rows(services, whole)
     if waited is not None:
         headers["Preference-Applied"] = f"wait={waited:.0f}"
     if accepted:

@@ -17,13 +17,12 @@ from api.responses import json_response
 from api.results.formats import csv_table, errors_table, ndjson
 from api.results.rows import ResultShape, row_documents
 from api.routes.finding import find_job
-from api.services import Services
-from shared.db.results import StoredResult, next_result, read_results
+from api.services import MOST_INLINE, Services
+from shared.db.results import StoredResult, WholeJob, next_result, read_results
 from shared.domain.errors import JobUnfinished, RequestInvalid
 from shared.domain.jobs import Job
 from shared.domain.manifest import Manifest
 
-MOST_INLINE: Final = 1000
 _MOST_PAGE: Final = 10_000
 _FORMATS: Final = {
     "json": "application/json",
@@ -116,14 +115,16 @@ def blueprint(services: Services) -> Blueprint:
     return routes
 
 
-def read_rows(services: Services, job: Job, first: int, last: int) -> list[ResultRow]:
-    """Read rows `first` to `last` - 1 of `job`; rows without a result are left out."""
+def read_rows(services: Services, whole: WholeJob) -> list[ResultRow]:
+    """Read all rows of a job that was waited for; rows without a result are left out."""
+    job, stored = whole.job, whole.results
     shape = ResultShape(job=job, manifest=_manifest(services, job))
-    if first == 0 and last == job.rows_total <= MOST_INLINE:
+    if stored is None and job.rows_total <= MOST_INLINE:
         # All of a small job: read together with those that others ask for at the same time.
         stored = services.results_of(job.id) or ()
-        return [row for part in stored for row in row_documents(part, shape)]
-    return _rows(services, shape, first, last)
+    if stored is None:
+        return _rows(services, shape, 0, job.rows_total)
+    return [row for part in stored for row in row_documents(part, shape)]
 
 
 def _rows(services: Services, shape: ResultShape, first: int, last: int) -> list[ResultRow]:

@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import Connection, Float, bindparam, case, func, select, update
 
 from shared.db.closing import only_chunk
+from shared.db.packets import held
 from shared.db.refs import among, at_number, by_number, in_state
 from shared.db.tables import chunks, inputs, jobs
 from shared.db.types import AnyRow, now
@@ -79,12 +80,14 @@ def claim(connection: Connection, refs: Sequence[ChunkRef], claimant: Claimant) 
     """
     groups = [group | {"token": claimant.token} for group in by_number(refs)]
     lease = claimant.lease.total_seconds()
-    for group in groups:
-        connection.execute(_CLAIM, group | {"lease": lease})
+    with held(connection):
+        for group in groups:
+            connection.execute(_CLAIM, group | {"lease": lease})
     claimed = [
         _claimed(row) for group in groups for row in connection.execute(_READ_CLAIMED, group)
     ]
-    _start_jobs(connection, claimed)
+    with held(connection):
+        _start_jobs(connection, claimed)
     return claimed
 
 

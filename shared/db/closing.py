@@ -4,8 +4,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select, text, update
+from sqlalchemy.exc import IntegrityError
 
+from shared.db.packets import Statement, run_together
 from shared.db.refs import at_number, by_number, in_state
 from shared.db.tables import chunks, jobs, results
 from shared.db.types import now
@@ -41,6 +43,8 @@ _END: Final = (
         expires_at=now(jobs.c.retention_seconds),
     )
 )
+_SAVEPOINT: Final = text("SAVEPOINT alike")
+_BACK: Final = text("ROLLBACK TO SAVEPOINT alike")
 
 
 def only_chunk() -> ColumnElement[bool]:
@@ -100,13 +104,54 @@ def end_jobs(connection: Connection, outcomes: Sequence[ChunkResult]) -> dict[Jo
 
     Whoever stops a job closes its chunks too, so a chunk that was held has a job to end.
     """
+    for statement in _ends(outcomes):
+        connection.execute(*statement)
+    return _ended(outcomes)
+
+
+def _ends(outcomes: Sequence[ChunkResult]) -> list[Statement]:
     alike = defaultdict(list)
     for one in outcomes:
         alike[one.row_count, one.failed_rows].append(one.ref.job)
-    ended: dict[JobId, JobState] = {}
-    for (rows, failed), ids in alike.items():
-        state = outcome(rows - failed, failed)
-        values = {"ended": state, "succeeded": rows - failed, "failed": failed}
-        connection.execute(_END, values | {"ids": sorted(ids)})
-        ended |= dict.fromkeys(ids, state)
-    return ended
+    return [
+        (
+            _END,
+            {
+                "ended": outcome(rows - failed, failed),
+                "succeeded": rows - failed,
+                "failed": failed,
+                "ids": sorted(ids),
+            },
+        )
+        for (rows, failed), ids in alike.items()
+    ]
+
+
+def _ended(outcomes: Sequence[ChunkResult]) -> dict[JobId, JobState]:
+    return {
+        one.ref.job: outcome(one.row_count - one.failed_rows, one.failed_rows) for one in outcomes
+    }
+
+
+def finish_alike(
+    connection: Connection, outcomes: Sequence[ChunkResult], written: Statement
+) -> dict[JobId, JobState] | None:
+    """Close the chunks of `outcomes`, have `written` their results, and end their jobs, at once.
+
+    For a batch of jobs of one chunk, of which none was tried before and no claim is lost: else
+    nothing is changed, and None is given.
+    """
+    alike = _alike(outcomes)
+    if len(alike) != 1 or not all(one.sole and not one.failure for one in outcomes):
+        return None
+    ((group, size),) = alike
+    statements: list[Statement] = [(_SAVEPOINT, {}), (_CLOSE, group), written, *_ends(outcomes)]
+    try:
+        _, closed, *_ = run_together(connection, statements)
+        if closed == size:
+            return _ended(outcomes)
+    except IntegrityError:
+        # Written by an earlier run of this transaction, whose commit was not answered.
+        pass
+    connection.execute(_BACK)
+    return None

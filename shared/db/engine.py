@@ -12,6 +12,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from shared.db.packets import send_packets
 from shared.domain.errors import DatabaseDown
 
 __all__ = ["Connection", "Database", "open_database"]
@@ -150,8 +151,10 @@ def _open_mysql(location: URL, options: dict[str, Any], answer_seconds: float) -
         # PyMySQL prefers TLS; what never leaves the machine needs none.
         arguments["ssl_disabled"] = True
     options |= {"pool_recycle": 1800, "connect_args": arguments}
+    engine = create_engine(location, isolation_level="READ COMMITTED", **options)
+    send_packets(engine)
     return Database(
-        create_engine(location, isolation_level="READ COMMITTED", **options),
+        engine,
         create_engine(
             location, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, **options
         ),

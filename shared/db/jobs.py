@@ -22,10 +22,10 @@ JOB_COLUMNS = jobs.c[
 
 # A job of one chunk keeps its summary with that chunk's result. Built once: building a statement
 # costs as much as running it.
-_ONLY_CHUNK = and_(results.c.job_id == jobs.c.id, results.c.seq == 0, jobs.c.chunks_total == 1)
+ONLY_CHUNK = and_(results.c.job_id == jobs.c.id, results.c.seq == 0, jobs.c.chunks_total == 1)
 _READ_JOBS = (
     select(*JOB_COLUMNS, results.c.summary.label("only_summary"))
-    .outerjoin(results, _ONLY_CHUNK)
+    .outerjoin(results, ONLY_CHUNK)
     .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
 )
 

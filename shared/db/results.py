@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, bindparam, func, literal, select
 
-from shared.db.tables import chunks, inputs, results
+from shared.db.jobs import JOB_COLUMNS, ONLY_CHUNK, job_of_row
+from shared.db.tables import chunks, inputs, jobs, results
 from shared.db.types import AnyRow
 from shared.domain.chunks import Encoding
-from shared.domain.jobs import JobFailure, JobId
+from shared.domain.jobs import Job, JobFailure, JobId
 from shared.domain.rows import RowError
 
 
@@ -54,6 +56,30 @@ def read_whole_results(
     return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeJob:
+    """A job, and all results of it where these are a single one with few rows."""
+
+    job: Job
+    results: Sequence[StoredResult] | None
+
+
+def read_whole_jobs(
+    connection: Connection, ids: Sequence[JobId], most: int
+) -> dict[JobId, WholeJob]:
+    """Read the jobs `ids`, with the results of those that have one chunk of up to `most` rows."""
+    rows = connection.execute(_READ_WHOLE_JOBS, {"ids": list(ids), "most": most})
+    return {JobId(row.id): _whole_job(row) for row in rows}
+
+
+def _whole_job(row: AnyRow) -> WholeJob:
+    found = None
+    if row.result_seq is not None:
+        values = {name: getattr(row, f"result_{name}") for name in _RESULT_NAMES}
+        found = [_stored(SimpleNamespace(**values, encoding=None))]
+    return WholeJob(job=job_of_row(row), results=found)
+
+
 def read_results(
     connection: Connection, job: JobId, first: int, last: int, *, with_input: bool = False
 ) -> list[StoredResult]:
@@ -94,9 +120,20 @@ _READ_WHOLE = (
     .where(results.c.job_id.in_(bindparam("ids", expanding=True)))
     .order_by(results.c.job_id, results.c.seq)
 )
+# A small job that was waited for: one round trip where reading both apart would be two.
+_RESULT_NAMES = [column.name for column in results.c if column.name != "summary"]
+_READ_WHOLE_JOBS = (
+    select(
+        *JOB_COLUMNS,
+        results.c.summary.label("only_summary"),
+        *(results.c[name].label(f"result_{name}") for name in _RESULT_NAMES),
+    )
+    .outerjoin(results, and_(ONLY_CHUNK, results.c.row_count <= bindparam("most")))
+    .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
+)
 
 
-def _stored(row: AnyRow) -> StoredResult:
+def _stored(row: AnyRow | SimpleNamespace) -> StoredResult:
     failure = JobFailure(code=row.error_code, detail=row.error_detail) if row.error_code else None
     body = StoredInput(encoding=Encoding(row.encoding), body=row.body) if row.encoding else None
     return StoredResult(

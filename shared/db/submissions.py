@@ -7,10 +7,29 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from shared.db.engine import Database
+from shared.db.packets import held
 from shared.db.tables import chunks, idempotency_keys, inputs, job_labels, jobs
 from shared.domain.chunks import Dispatch, NewChunk, Outbox, Submission
 from shared.domain.errors import KeyTaken
 from shared.domain.jobs import ChunkState
+
+
+def store_group(database: Database, group: Sequence[Submission], outbox: Outbox) -> list[Dispatch]:
+    """Commit `group` and give the chunks that are to be published now.
+
+    Raises `KeyTaken` when an idempotency key is there already.
+    """
+
+    def insert_held(connection: Connection) -> list[Dispatch]:
+        with held(connection):
+            _insert_all(connection, group, outbox)
+        return _published(group, outbox)
+
+    try:
+        return database.write(insert_held)
+    except IntegrityError:
+        return database.write(lambda connection: insert_group(connection, group, outbox))
 
 
 def insert_group(
@@ -28,6 +47,10 @@ def insert_group(
         ids = [submission.id for submission in group]
         if set(connection.scalars(select(jobs.c.id).where(jobs.c.id.in_(ids)))) != set(ids):
             raise
+    return _published(group, outbox)
+
+
+def _published(group: Sequence[Submission], outbox: Outbox) -> list[Dispatch]:
     return [d for submission in group for d in submission.dispatches(outbox.window)]
 
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from shared.domain.chunks import MessageLimits
 from shared.domain.jobs import JobId
-from shared.queue import MessageQueue, News
+from shared.news import Hint, News
+from shared.queue import MessageQueue
 from tests.service import Service
 from tests.waiting import wait_for
 from tests.working import BEAN
@@ -14,29 +15,32 @@ LIMITS = MessageLimits(rows=10, chunks=10)
 
 
 def test_what_a_worker_tells_is_heard(redis_url: str) -> None:
-    """The jobs of a batch, together."""
-    heard: list[JobId] = []
+    """The jobs of a batch, together, and whether they go on or have ended."""
+    heard: list[Hint] = []
     ready = threading.Event()
 
     def listen() -> None:
-        for jobs in News(redis_url).listen():
+        for hint in News(redis_url).listen():
             ready.set()
-            heard.extend(jobs)
-            if heard:
+            if hint.jobs:
+                heard.append(hint)
+            if len({hint.ended for hint in heard}) == 2:
                 return
 
     thread = threading.Thread(target=listen)
     thread.start()
     ready.wait(5)
     queue = MessageQueue(redis_url, LIMITS)
+    one, two = JobId("one"), JobId("two")
 
     def told() -> bool:
-        queue.tell([JobId("one"), JobId("two")])
+        queue.tell([one, two], ended=False)
+        queue.tell([two], ended=True)
         return not thread.is_alive()
 
     wait_for(told, 5)
 
-    assert heard[:2] == ["one", "two"]
+    assert set(heard) == {Hint(jobs=(one, two)), Hint(jobs=(two,), ended=True)}
 
 
 def test_who_waits_is_woken_by_a_worker(start: Callable[..., Service]) -> None:

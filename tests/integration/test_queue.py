@@ -8,12 +8,14 @@ from typing import Any
 
 import orjson
 import pytest
+from celery import Celery
 from redis import Redis
 
 from shared.domain.chunks import Dispatch, MessageLimits, Trail
 from shared.domain.errors import QueueDown
 from shared.domain.jobs import ChunkRef, JobId, Queue
-from shared.queue import RUN_TASK, MessageQueue, refs_of, trails_of
+from shared.messages import RUN_TASK, refs_of, trails_of
+from shared.queue import MessageQueue
 from tests.servers import RedisServer
 
 LIMITS = MessageLimits(rows=100, chunks=3)
@@ -55,6 +57,41 @@ def test_a_message_carries_references_and_nothing_else(redis: Redis, redis_url: 
     assert [refs_of(argument) for argument in arguments(message)] == [
         [a_dispatch(0).ref, a_dispatch(1).ref]
     ]
+
+
+def _kinds(value: Any) -> Any:
+    """Give the shape of a JSON value: its keys, and the types of what is at them."""
+    if isinstance(value, dict):
+        return {key: _kinds(inner) for key, inner in value.items()}
+    return [_kinds(inner) for inner in value] if isinstance(value, list) else type(value)
+
+
+def test_a_message_is_what_celery_itself_would_write(redis: Redis, redis_url: str) -> None:
+    """Every member of its envelope, head and body; ids differ, and what Celery adds twice."""
+    reference = a_dispatch(0).ref
+    app = Celery(broker=redis_url, set_as_current=False)
+    app.conf.task_ignore_result = True
+    with app:
+        app.send_task(
+            RUN_TASK, args=[[[reference.job, 0]]], queue="interactive", argsrepr="-", retry=False,
+            ignore_result=True,
+        )  # fmt: skip
+    MessageQueue(redis_url, LIMITS).publish([a_dispatch(0)])
+
+    celerys, ours = messages(redis)
+
+    assert orjson.loads(b64decode(ours["body"])) == orjson.loads(b64decode(celerys["body"]))
+    del celerys["properties"]["argsrepr"]
+    assert _kinds(ours) == _kinds(celerys)
+    same = ("content-encoding", "content-type")
+    assert [ours[name] for name in same] == [celerys[name] for name in same]
+    for part, own in (
+        ("headers", {"id", "root_id", "origin", "argsrepr"}),
+        ("properties", {"correlation_id", "reply_to", "delivery_tag"}),
+    ):
+        assert {k: v for k, v in ours[part].items() if k not in own} == {
+            k: v for k, v in celerys[part].items() if k not in own
+        }
 
 
 def a_chunk(number: int) -> Dispatch:
@@ -199,7 +236,7 @@ def test_after_a_failure_nobody_waits_for_a_while(redis_server: RedisServer) -> 
             with pytest.raises(QueueDown):
                 queue.publish([a_dispatch()])
             with pytest.raises(QueueDown):
-                queue.tell([a_dispatch().ref.job])
+                queue.tell([a_dispatch().ref.job], ended=False)
         assert time.monotonic() - began < 0.1
     finally:
         redis_server.thaw()

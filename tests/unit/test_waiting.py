@@ -145,6 +145,44 @@ def test_a_job_that_is_told_of_is_looked_at_before_its_turn() -> None:
     assert all(TWO not in look for look in database.looks)
 
 
+def test_an_end_that_is_told_needs_no_look() -> None:
+    """Whoever waits reads the job next; a look before that would be a query for nothing."""
+    database = FakeDatabase()
+    waiter = a_waiter(database)
+    waiter.told = True
+    with ThreadPoolExecutor(1) as pool:
+        wait = pool.submit(waiter.wait, ONE, 10)
+        wait_for(wait.running)
+        waiter.hear_ends([TWO, ONE])
+
+        assert wait.result(timeout=5) is True
+    assert len(database.looks) <= 1
+
+
+def test_an_end_that_is_told_too_soon_is_remembered() -> None:
+    """A worker may be done before its job's client has begun to wait."""
+    database = FakeDatabase()
+    waiter = a_waiter(database)
+    waiter.told = True
+
+    waiter.hear_ends([ONE])
+
+    assert waiter.wait(ONE, 0.0) is True
+    assert list(waiter.changes(ONE, 5)) == [True]
+    assert not database.looks
+
+
+def test_only_so_many_ends_are_remembered() -> None:
+    """What is forgotten is found by a look."""
+    database = FakeDatabase()
+    waiter = a_waiter(database)
+    waiter.hear_ends([ONE])
+
+    waiter.hear_ends([JobId(str(n)) for n in range(5_000)])
+
+    assert waiter.wait(ONE, 0.01) is False
+
+
 def test_an_end_that_comes_while_its_job_is_looked_at_is_told() -> None:
     """Whoever follows a job sees it finished, however the two fall together."""
     database = FakeDatabase()

@@ -1,0 +1,111 @@
+"""Statements that travel to MySQL together: a round trip costs more than most statements.
+
+A statement that nobody waits for is held, and goes in one packet with the next one, or with the
+COMMIT. The server runs a packet in order and stops at the first statement that fails.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from pymysql.connections import Connection as DriverConnection
+from pymysql.constants import CLIENT
+from pymysql.cursors import Cursor
+from sqlalchemy import Connection, Engine, Executable, event
+
+# Far below the smallest limit of a server on a packet.
+_MOST_BYTES: Final = 1_000_000
+_BETWEEN: Final = b";\n"
+
+Statement = tuple[Executable, Any]
+"""A statement and its parameters."""
+
+
+class PacketCursor(Cursor):  # type: ignore[misc]
+    """Sends what is held with the next statement."""
+
+    def _query(self, query: str | bytes | bytearray) -> int:
+        driver = self.connection
+        text = query.encode(driver.encoding, "surrogateescape") if isinstance(query, str) else query
+        if driver.holding and sum(map(len, driver.held)) + len(text) < _MOST_BYTES:
+            driver.held.append(text)
+            return 0
+        held, driver.held = driver.held, []
+        driver.counts.append(super()._query(_BETWEEN.join([*held, text])))
+        for _ in held:
+            self.nextset()
+            driver.counts.append(self.rowcount)
+        return int(self.rowcount)
+
+
+class PacketConnection(DriverConnection):  # type: ignore[misc]
+    """A connection that can hold statements; `counts` are the rows that each touched of late."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - PyMySQL's own
+        """Connect."""
+        self.holding = False
+        self.held: list[bytes | bytearray] = []
+        self.counts: list[int] = []
+        super().__init__(*args, **options)
+
+    def commit(self) -> None:
+        """Commit, with what is still held."""
+        self.counts.clear()
+        held, self.held = self.held, []
+        if not held:
+            super().commit()
+            return
+        self.query(_BETWEEN.join([*held, b"COMMIT"]))
+        for _ in held:
+            self.next_result()
+
+    def rollback(self) -> None:
+        """Forget what is held, and roll back."""
+        self.held.clear()
+        self.counts.clear()
+        super().rollback()
+
+
+def send_packets(engine: Engine) -> None:
+    """Have connections of `engine`, which is for MySQL, send packets."""
+
+    @event.listens_for(engine, "do_connect")
+    def connect(
+        _dialect: object, _record: object, args: list[Any], options: dict[str, Any]
+    ) -> PacketConnection:
+        flags = options.pop("client_flag", 0) | CLIENT.MULTI_STATEMENTS
+        return PacketConnection(*args, client_flag=flags, cursorclass=PacketCursor, **options)
+
+
+def run_together(connection: Connection, statements: Sequence[Statement]) -> list[int]:
+    """Run `statements`, of which none gives rows, and tell how many rows each touched.
+
+    One with very many rows may be told of in pieces.
+    """
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, PacketConnection):
+        return [connection.execute(*statement).rowcount for statement in statements]
+    driver.counts.clear()
+    with held(connection):
+        for statement in statements[:-1]:
+            connection.execute(*statement)
+    connection.execute(*statements[-1])
+    return list(driver.counts)
+
+
+@contextmanager
+def held(connection: Connection) -> Iterator[None]:
+    """Hold the statements of the block, of which none gives rows, until the next one or COMMIT.
+
+    How many rows they touched is not known, and what they raise is raised by the one that they
+    go with. A database that knows no packets runs them at once.
+    """
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, PacketConnection):
+        yield
+        return
+    driver.holding = True
+    try:
+        yield
+    finally:
+        driver.holding = False

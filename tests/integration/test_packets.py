@@ -1,0 +1,115 @@
+"""Statements that travel to the database together, and are as good as if each had gone alone."""
+
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import Connection, func, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+
+from shared.db.engine import Database
+from shared.db.packets import held, run_together
+from shared.db.tables import idempotency_keys, inputs
+
+
+def a_key(number: int) -> dict[str, object]:
+    """Make a row of a small table."""
+    job = f"0190a0b0-0000-7000-8000-{number:012}"
+    return {
+        "owner": "", "key_hash": f"{number:064}", "fingerprint": None,
+        "job_id": job, "created_at": datetime.now(UTC),
+    }  # fmt: skip
+
+
+def keys(connection: Connection) -> int:
+    """Count the rows."""
+    return connection.execute(select(func.count()).select_from(idempotency_keys)).scalar_one()
+
+
+def test_what_is_held_is_done_before_the_next_statement(database: Database) -> None:
+    """Which sees it, as it would if nothing had been held."""
+
+    def work(connection: Connection) -> int:
+        with held(connection):
+            connection.execute(insert(idempotency_keys), [a_key(1)])
+            connection.execute(insert(idempotency_keys), [a_key(2), a_key(3)])
+        return keys(connection)
+
+    assert database.write(work) == 3
+
+
+def test_what_is_held_last_is_committed(database: Database) -> None:
+    """It goes with the COMMIT."""
+
+    def work(connection: Connection) -> None:
+        with held(connection):
+            connection.execute(insert(idempotency_keys), [a_key(1)])
+
+    database.write(work)
+
+    assert database.read(keys) == 1
+
+
+def test_a_held_statement_that_fails_undoes_all(database: Database) -> None:
+    """It is raised by the COMMIT that it went with, as it would be by itself."""
+
+    def work(connection: Connection) -> None:
+        with held(connection):
+            connection.execute(insert(idempotency_keys), [a_key(1)])
+            connection.execute(insert(idempotency_keys), [a_key(1)])
+            connection.execute(insert(idempotency_keys), [a_key(2)])
+
+    with pytest.raises(IntegrityError):
+        database.write(work)
+
+    assert database.read(keys) == 0
+
+
+def test_an_error_forgets_what_is_held(database: Database) -> None:
+    """The next user of the connection does not send it."""
+
+    def work(connection: Connection) -> None:
+        with held(connection):
+            connection.execute(insert(idempotency_keys), [a_key(1)])
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        database.write(work)
+    database.write(lambda connection: connection.execute(text("SELECT 1")))
+
+    assert database.read(keys) == 0
+
+
+@pytest.mark.parametrize("size", [100, 1_500_000])
+def test_bytes_of_any_kind_and_number_arrive(database: Database, size: int) -> None:
+    """Also those that would end a statement, and more than is held."""
+    body = b"';%s\x00\\--\n\xff" * (size // 10)
+    row = {"job_id": "one", "seq": 0, "encoding": "float64", "body": body, "errors": None}
+
+    def work(connection: Connection) -> None:
+        with held(connection):
+            for seq in range(3):
+                connection.execute(insert(inputs), [row | {"seq": seq}])
+
+    database.write(work)
+
+    found = database.read(lambda c: c.scalars(select(inputs.c.body)).all())
+    assert found == [body] * 3
+
+
+def test_each_of_several_statements_is_counted(database: Database) -> None:
+    """By the rows that it found, whether they changed or not."""
+    keep = update(idempotency_keys).values(owner=idempotency_keys.c.owner)
+
+    def work(connection: Connection) -> list[int]:
+        connection.execute(insert(idempotency_keys), [a_key(1), a_key(2)])
+        return run_together(
+            connection,
+            [
+                (keep, {}),
+                (insert(idempotency_keys), [a_key(3)]),
+                (keep.where(idempotency_keys.c.job_id == "none"), {}),
+                (keep, {}),
+            ],
+        )
+
+    assert database.write(work) == [2, 1, 0, 3]
