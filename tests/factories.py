@@ -76,4 +76,5 @@ def answered(claimed: Claimed, label: str | None = "SIRA") -> ChunkResult:
         model_version="drybeans@2",
         labels=[label] * claimed.row_count,
         summary={"counts": {label: claimed.row_count}, "out_of_range": {}},
+        sole=claimed.sole,
     )
