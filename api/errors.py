@@ -32,6 +32,7 @@ STATUS: Final[dict[type[DryBeansError], HTTPStatus]] = {
     errors.BodyMalformed: HTTPStatus.BAD_REQUEST,
     errors.BodyTypeUnsupported: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.BodyTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     errors.JobNotFound: HTTPStatus.NOT_FOUND,
     errors.JobDeleted: HTTPStatus.GONE,
     errors.JobFinished: HTTPStatus.CONFLICT,

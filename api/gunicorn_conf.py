@@ -3,6 +3,7 @@
 from itertools import count
 from typing import Any
 
+from api.pacing import PacedBody
 from shared.counting import Slots
 from shared.settings import read_settings
 
@@ -16,7 +17,8 @@ worker_connections = 4000
 # Longer than any request but a wait; gevent keeps answering meanwhile.
 timeout = 60
 graceful_timeout = 30
-keepalive = 75
+# For the next request on a connection, and its head.
+keepalive = _settings.head_seconds
 # Threads and connections belong to the process that uses them.
 preload_app = False
 accesslog = None
@@ -41,6 +43,16 @@ def post_fork(server: Any, worker: Any) -> None:  # noqa: ANN401
     """Count in the slot of `worker`."""
     if server.slots is not None:
         server.slots.take(worker.slot)
+
+
+def pre_request(_worker: Any, req: Any) -> None:  # noqa: ANN401
+    """Give up a body that trickles: the connection is closed with the answer."""
+    req.body = PacedBody(req.body, _settings.body_seconds, req.force_close)
+
+
+def post_request(_worker: Any, req: Any, _environ: Any, _resp: Any) -> None:  # noqa: ANN401
+    """Leave the rest of a body, which nobody wanted, to gunicorn."""
+    req.body = req.body.body
 
 
 def child_exit(server: Any, worker: Any) -> None:  # noqa: ANN401

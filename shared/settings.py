@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     api_keys: bool = False
     api_connections: Count = 8
     database_answer_seconds: Seconds = 2.0
+    # gunicorn takes whole seconds only.
+    head_seconds: Count = 75
+    body_seconds: Seconds = 60.0
 
     max_body_bytes: Count = 16 * 1024 * 1024
     max_upload_bytes: Count = 16 * 1024**3

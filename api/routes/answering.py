@@ -13,6 +13,7 @@ from api.services import Services
 from shared.domain.errors import (
     BodyMalformed,
     BodyTooLarge,
+    BodyTooSlow,
     BodyTypeUnsupported,
     DatabaseDown,
     Fault,
@@ -28,6 +29,7 @@ WAITED: Final[Errors] = (
     BodyMalformed,
     BadRequest,
     BodyTooLarge,
+    BodyTooSlow,
     BodyTypeUnsupported,
     RequestInvalid,
     Overloaded,

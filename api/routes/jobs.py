@@ -33,6 +33,7 @@ from shared.db.results import WholeJob
 from shared.domain.errors import (
     BodyMalformed,
     BodyTooLarge,
+    BodyTooSlow,
     BodyTypeUnsupported,
     DatabaseDown,
     IntakeFull,
@@ -86,6 +87,7 @@ _SUBMIT: Final = Operation(
         KeyTaken,
         UploadStopped,
         BodyTooLarge,
+        BodyTooSlow,
         BodyTypeUnsupported,
         RequestInvalid,
         KeyReused,

@@ -82,6 +82,12 @@ class BodyTooLarge(DryBeansError):
     code = "body_too_large"
 
 
+class BodyTooSlow(DryBeansError):
+    """The body came too slowly."""
+
+    code = "body_too_slow"
+
+
 class JobNotFound(DryBeansError):
     """No job has this id."""
 

@@ -1,0 +1,62 @@
+"""Bodies that come too slowly are given up, so that nobody holds a connection by trickling."""
+
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol
+
+import gevent
+
+from shared.domain.errors import BodyTooSlow
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+PIECE: Final = 1 << 16
+"""How many bytes must come within the time."""
+
+
+class Body(Protocol):
+    """A body as gunicorn gives it: it returns when it has all that it is asked for, or the end."""
+
+    failed: bool
+
+    def read(self, size: int, /) -> bytes:
+        """Give `size` bytes, fewer at the end."""
+        ...
+
+
+class PacedBody(io.RawIOBase):
+    """A body each piece of which must arrive within some seconds.
+
+    The clock runs only while somebody reads, and anew for each piece: however long an upload
+    takes, it goes on as long as it makes progress, and what came fast buys no right to trickle.
+    """
+
+    def __init__(self, body: Body, seconds: float, give_up: Callable[[], None]) -> None:
+        """Take gunicorn's `body`, and `give_up`, which says that the connection is to be closed."""
+        super().__init__()
+        self.body = body
+        self._seconds = seconds
+        self._give_up = give_up
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is unknown where the next request begins, as gunicorn asks."""
+        return self.body.failed
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        """Read up to one piece. Raises `BodyTooSlow` when it does not come in time."""
+        view = memoryview(buffer).cast("B")
+        late = BodyTooSlow(f"The body must bring {PIECE} bytes in each {self._seconds:g} seconds.")
+        try:
+            with gevent.Timeout(self._seconds, late):
+                piece = self.body.read(min(len(view), PIECE))
+        except BodyTooSlow:
+            self._give_up()
+            raise
+        view[: len(piece)] = piece
+        return len(piece)
