@@ -2,7 +2,8 @@
 
 A job that workers tell the end of on Redis needs no look: whoever waits for it reads it. The thread
 looks soon at jobs that are told to have changed, and where nobody tells, at those that somebody has
-just begun to wait for. At all others it looks in turn, since Redis may lose what it is told.
+just begun to wait for: at these alone, so that they need not wait for the rest to be looked through.
+At all others it looks in turn, since Redis may lose what it is told.
 """
 
 import logging
@@ -24,7 +25,7 @@ ReadVersions = Callable[[Iterable[JobId]], Mapping[JobId, Version]]
 
 # The most jobs of one look: what a look costs does not grow with the number of those who wait.
 _MOST: Final = 200
-# The pause between two looks in seconds, where workers tell of changes …
+# The pause between two turns in seconds, where workers tell of changes …
 _CALM: Final = 0.1
 # … and where nobody does: (seconds since somebody began to wait, pause)
 _PAUSES: Final = ((0.25, 0.004), (2.0, 0.02), (float("inf"), 0.1))
@@ -59,6 +60,7 @@ class Waiter:
         self._youngest = 0.0
         self._fresh: dict[JobId, None] = {}
         self._turn: deque[JobId] = deque()
+        self._due = 0.0
         self._ended: dict[JobId, None] = {}
         self.told = False
         """Whether workers' words are heard at present."""
@@ -135,30 +137,30 @@ class Waiter:
                     del self._watches[job]
 
     def _run(self) -> None:
-        pause = 0.0
         while True:
             with self._arrived:
                 self._arrived.wait_for(lambda: bool(self._watches))
-                self._arrived.wait_for(lambda: bool(self._fresh), pause)
+                self._arrived.wait_for(lambda: bool(self._fresh), self._due - time.monotonic())
                 jobs = self._next()
             if not jobs:
                 continue
             begun = time.monotonic()
             self._look(jobs)
-            took = time.monotonic() - begun
-            pause = self._pause(begun - self._youngest)
             # Looking must leave room for the rest.
-            time.sleep(max(0.002, took))
+            time.sleep(max(0.002, time.monotonic() - begun))
 
     def _next(self) -> list[JobId]:
-        """Choose what to look at: what is fresh, and then whose turn it is."""
+        """Choose what to look at: what is fresh, and when it is time those whose turn it is."""
         jobs = list(islice(self._fresh, _MOST))
         for job in jobs:
             del self._fresh[job]
-        if not self._turn:
-            self._turn.extend(self._watches)
-        while self._turn and len(jobs) < _MOST:
-            jobs.append(self._turn.popleft())
+        now = time.monotonic()
+        if now >= self._due:
+            self._due = now + self._pause(now - self._youngest)
+            if not self._turn:
+                self._turn.extend(self._watches)
+            while self._turn and len(jobs) < _MOST:
+                jobs.append(self._turn.popleft())
         # Some may have been given up since.
         return [job for job in dict.fromkeys(jobs) if job in self._watches]
 

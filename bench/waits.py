@@ -6,12 +6,12 @@ python -m bench.waits [--waits 2000] [--seconds 15]
 import argparse
 from dataclasses import dataclass, replace
 
-from bench.designs import drybeans
+from bench.designs import drybeans, server_roots
 from bench.parts import Service
 from bench.samples import Samples, read_samples
-from bench.servers import kinds, place
+from bench.servers import Place, kinds, place
 from bench.tables import markdown, milliseconds
-from bench.usage import CpuClock, memory_mb
+from bench.usage import memory_mb
 from bench.waits_load import Plan, Report, run_waits
 
 _SETTINGS = {
@@ -23,53 +23,55 @@ _SETTINGS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run: what the clients saw, and what the API process spent meanwhile."""
+    """One run: what the clients saw, and the API's memory at its end."""
 
     plan: Plan
     report: Report
-    cpu: float
     memory: float
 
 
 def take(service: Service, plan: Plan) -> Run:
-    """Run `plan` and measure the API beside it."""
-    api = {"api": service.roots["api"]}
-    clock = CpuClock(api)
+    """Run `plan` against `service`."""
     report = run_waits(plan)
-    return Run(
-        plan=plan,
-        report=report,
-        cpu=clock.read()["api"] / clock.wall,
-        memory=memory_mb(api)["api"],
-    )
+    return Run(plan=plan, report=report, memory=memory_mb({"api": service.roots["api"]})["api"])
 
 
 def table(runs: list[Run]) -> str:
-    """Write a line for each run."""
+    """Write a line for each run; parts of a core are CPU seconds in each second."""
+    parts = list(runs[0].report.cpu)
     head = (
-        "way", "open waits", "answers/s", "commit→answer p50 / p99 ms", "API's share of a core",
-        "API memory MB",
+        "way", "open waits", "answers/s", "commit→answer p50 / p99 ms", "statements/s",
+        *(f"core: {part}" for part in parts), "API MB",
     )  # fmt: skip
-    lines = [
-        (
-            run.plan.way, f"{run.report.open:,}",
-            f"{len(run.report.delays) / run.report.wall:.0f}", milliseconds(run.report.delays),
-            f"{run.cpu:.2f}", f"{run.memory:.0f}",
-        )
-        for run in runs
-    ]  # fmt: skip
-    return markdown(head, lines)
+    return markdown(head, [_line(run, parts) for run in runs])
 
 
-def plan_of(options: argparse.Namespace, port: int, samples: Samples, way: str, waits: int) -> Plan:
-    """Plan one run of `waits` open waits."""
+def _line(run: Run, parts: list[str]) -> list[str]:
+    report = run.report
+    asked = "–" if report.statements is None else f"{report.statements / report.wall:.0f}"
+    return [
+        run.plan.way,
+        f"{report.open:,}",
+        f"{len(report.delays) / report.wall:.0f}",
+        milliseconds(report.delays),
+        asked,
+        *(f"{report.cpu[part] / report.wall:.2f}" for part in parts),
+        f"{run.memory:.0f}",
+    ]
+
+
+def plan_of(options: argparse.Namespace, service: Service, where: Place, samples: Samples) -> Plan:
+    """Plan a run without open waits."""
+    roots = service.roots | server_roots(where)
     return Plan(
-        port=port,
-        way=way,
-        waits=waits,
+        port=service.port,
+        way="poll",
+        waits=0,
         clients=options.clients,
         seconds=options.seconds,
         rows=samples.rows[:2],
+        pids={name: root.pid for name, root in roots.items()},
+        server=where.server,
     )
 
 
@@ -77,7 +79,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kind", choices=("sqlite", "mysql"), default=kinds()[-1])
-    parser.add_argument("--ways", default="wait,events")
+    parser.add_argument("--ways", default="wait,poll,events")
     parser.add_argument("--waits", type=int, default=2000)
     parser.add_argument("--clients", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=15)
@@ -85,9 +87,10 @@ def main() -> None:
     samples = read_samples()
     with place(options.kind) as where, drybeans(where, workers=1, settings=_SETTINGS) as service:
         service.start()
-        take(service, replace(plan_of(options, service.port, samples, "wait", 0), clients=1))
+        plan = plan_of(options, service, where, samples)
+        take(service, replace(plan, clients=1, seconds=2))
         runs = [
-            take(service, plan_of(options, service.port, samples, way, waits))
+            take(service, replace(plan, way=way, waits=waits))
             for way in options.ways.split(",")
             for waits in (0, options.waits)
         ]
