@@ -23,6 +23,7 @@ from api.uploads import DatabaseUploads
 from api.validate import ValidateCsv, ValidateRows
 from api.waiting import Waiter
 from api.webhooks import ReadWebhook
+from shared.db.deliveries import read_due
 from shared.db.engine import Database, open_database
 from shared.db.jobs import read_jobs
 from shared.db.listing import backlog, running_rows, versions
@@ -150,6 +151,7 @@ def _standing(
         ping_redis=queue.ping,
         backlog=waiting.look,
         running=lambda: database.read(running_rows),
+        webhooks=lambda: database.read(read_due),
         messages=queue.waiting,
         beats=queue.beats,
         catalog=catalog,

@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from api.backlog import Counted
 from shared import metrics
 from shared.catalog import Catalog
+from shared.db.deliveries import Due
 from shared.domain.errors import DryBeansError
 from shared.domain.jobs import Queue
 
@@ -30,6 +31,7 @@ class Standing:
     ping_redis: Callable[[], None]
     backlog: Callable[[], Counted]
     running: Callable[[], Mapping[Queue, int]]
+    webhooks: Callable[[], Due]
     messages: Callable[[Queue], int]
     beats: Callable[[], Mapping[str, float]]
     catalog: Callable[[], Catalog]
@@ -48,7 +50,7 @@ class Standing:
     def _database(self) -> Iterator[GaugeMetricFamily]:
         try:
             self.ping_database()
-            counted, running = self.backlog(), self.running()
+            counted, running, due = self.backlog(), self.running(), self.webhooks()
         except DryBeansError:
             yield metrics.DATABASE_UP.family([((), 0)])
             return
@@ -57,6 +59,9 @@ class Standing:
             found for queue in Queue for found in _rows(queue, counted, running)
         )
         yield metrics.QUEUE_AGE.family(((queue,), _age(counted[queue])) for queue in Queue)
+        yield metrics.WEBHOOKS_DUE.family([((), due.count)])
+        late = max(0.0, time.time() - due.since.timestamp()) if due.since else 0.0
+        yield metrics.WEBHOOKS_LATE.family([((), late)])
 
     def _redis(self) -> Iterator[GaugeMetricFamily]:
         try:

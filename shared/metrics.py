@@ -158,17 +158,31 @@ SWEEP_LAST: Final = _gauge(
     "drybeans_sweep_last_pass_timestamp_seconds", "When a pass last came to its end."
 )
 
+WEBHOOK_ATTEMPTS: Final = _counter(
+    "drybeans_webhook_attempts_total",
+    "Attempts to deliver a webhook: delivered, to be tried again, given up, or no longer wanted.",
+    "outcome",
+)
+WEBHOOK_OUTCOMES: Final = ("delivered", "again", "failed", "gone")
+WEBHOOKS_DUE: Final = _gauge(
+    "drybeans_webhooks_due", "Webhooks whose next attempt is due, by the database."
+)
+WEBHOOKS_LATE: Final = _gauge(
+    "drybeans_webhooks_late_seconds",
+    "How long the longest of them has been due, 0 when there is none.",
+)
+
 ALL: Final[Mapping[str, tuple[Metric, ...]]] = {
     "API": (
         *(REQUESTS, REQUEST_SECONDS, IN_PROGRESS, GROUP_JOBS, COMMIT_SECONDS, ACCEPTED_ROWS),
         *(PUBLISH_FAILURES, QUEUE_ROWS, QUEUE_AGE, QUEUE_MESSAGES, DATABASE_UP, REDIS_UP),
-        *(WORKER_BEAT, MODEL_INFO),
+        *(WORKER_BEAT, MODEL_INFO, WEBHOOKS_DUE, WEBHOOKS_LATE),
     ),
     "worker": (
         *(STEP_SECONDS, ROWS, CHUNKS, CLAIMS, JOBS, DRIFT, MODEL_LOADED, PROCESS_STARTS),
         *(WORKER_INFO, PUBLISH_FAILURES),
     ),
-    "sweeper": (SWEEP_FINDINGS, SWEEP_SECONDS, SWEEP_LAST, PUBLISH_FAILURES),
+    "sweeper": (*(SWEEP_FINDINGS, SWEEP_SECONDS, SWEEP_LAST, WEBHOOK_ATTEMPTS, PUBLISH_FAILURES),),
 }
 """Each part's metrics."""
 
@@ -217,6 +231,9 @@ class SweepMetrics:
             self.findings.labels(finding)
         self.pass_seconds = SWEEP_SECONDS.histogram(self.registry)
         self.last_pass = SWEEP_LAST.gauge(self.registry)
+        self.webhook_attempts = WEBHOOK_ATTEMPTS.counter(self.registry)
+        for outcome in WEBHOOK_OUTCOMES:
+            self.webhook_attempts.labels(outcome)
         self.publish_failures = PUBLISH_FAILURES.counter(self.registry)
 
 

@@ -14,6 +14,7 @@ from shared.db.deliveries import claim_deliveries, settle
 from shared.db.engine import Database, open_database
 from shared.domain.errors import DatabaseDown
 from shared.domain.webhooks import DeliveryState, Parcel, Reply, judge
+from shared.metrics import SweepMetrics
 from shared.settings import Settings
 from worker.sending import Send
 
@@ -37,6 +38,7 @@ class Courier:
 
     database: Database
     send: Callable[[Parcel], Reply]
+    metrics: SweepMetrics = field(default_factory=SweepMetrics)
     pause: float = 1.0
     senders: int = _SENDERS
     chance: Callable[[], float] = random.random
@@ -91,6 +93,9 @@ class Courier:
         verdict = judge(reply, parcel.attempt, self.chance())
         if not self.database.write(lambda c: settle(c, parcel, reply, verdict)):
             return
+        pending = verdict.state is DeliveryState.PENDING
+        outcome = "again" if pending else verdict.state.value
+        self.metrics.webhook_attempts.labels(outcome).inc()
         told = {"job": parcel.job, "host": parcel.host, "attempt": parcel.attempt}
         told |= {"status": reply.status, "reason": reply.error, "state": verdict.state.value}
         level = logging.INFO if verdict.state is DeliveryState.DELIVERED else logging.WARNING
@@ -108,21 +113,24 @@ def _reply_of(future: Future[Reply]) -> Reply:
     return Reply(error=f"{type(error).__name__}")
 
 
-def new_courier(settings: Settings) -> Courier:
-    """Wire a courier from `settings`."""
+def new_courier(settings: Settings, metrics: SweepMetrics) -> Courier:
+    """Wire a courier from `settings`; what it does is counted in `metrics`."""
     return Courier(
         database=open_database(settings.database_url.get_secret_value(), connections=1),
         send=Send(masters=settings.webhook_masters, allowed=settings.webhook_allowed),
+        metrics=metrics,
         pause=settings.sweep_seconds,
     )
 
 
-def start_courier(settings: Settings, stop: threading.Event) -> threading.Thread | None:
+def start_courier(
+    settings: Settings, metrics: SweepMetrics, stop: threading.Event
+) -> threading.Thread | None:
     """Start delivering until `stop`; without a secret to sign with there is nothing to deliver."""
     if not settings.webhook_masters:
         return None
     courier = threading.Thread(
-        target=new_courier(settings).run, args=[stop], name="courier", daemon=True
+        target=new_courier(settings, metrics).run, args=[stop], name="courier", daemon=True
     )
     courier.start()
     return courier

@@ -22,7 +22,7 @@ from shared.domain.targets import (
     check_address,
     read_target,
 )
-from shared.domain.webhooks import Parcel, Reply, secret_of, sign
+from shared.domain.webhooks import Parcel, Reply, read_retry_after, secret_of, sign
 
 Resolve: TypeAlias = Callable[[str, int], Sequence[Address]]
 Connection: TypeAlias = HTTPConnection | HTTPSConnection
@@ -95,10 +95,10 @@ class Send:
             )
             # The body is never read: it may be endless, and nothing in it matters.
             with closing(connection.getresponse()) as answer:
-                status = answer.status
+                status, asked = answer.status, answer.headers.get("Retry-After")
         if limit.reached:
             return Reply(error=f"There was no whole answer within {self.seconds:g} s.")
-        return Reply(status=status)
+        return Reply(status=status, asked=read_retry_after(asked, parcel.sent_at))
 
     def _connect(self, target: Target, addresses: Sequence[Address], limit: "_Limit") -> Connection:
         failure: Exception = TargetRefused("The name has no address.")

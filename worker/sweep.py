@@ -238,7 +238,7 @@ def main() -> None:
     sweep = new_sweep(settings)
     if settings.metrics_port is not None:
         serve(settings.host, settings.metrics_port, sweep.metrics.registry)
-    courier = start_courier(settings, stop)
+    courier = start_courier(settings, sweep.metrics, stop)
     run(sweep, stop, Pace(calm=settings.sweep_seconds), alive)
     if courier is not None:
         courier.join()

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, insert, literal, select, update
+from sqlalchemy import Connection, func, insert, literal, select, update
 
 from shared.db.tables import deliveries, jobs
 from shared.db.types import AnyRow, now
@@ -156,6 +157,24 @@ def redeliver_failed(connection: Connection, since: timedelta) -> int:
         )
     )
     return again.rowcount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """How many deliveries wait for a sweeper, and since when the first of them does."""
+
+    count: int
+    since: datetime | None
+
+
+def read_due(connection: Connection) -> Due:
+    """Count the deliveries whose next attempt is due."""
+    row = connection.execute(
+        select(func.count(), func.min(deliveries.c.next_attempt_at)).where(
+            deliveries.c.state == DeliveryState.PENDING, deliveries.c.next_attempt_at <= now()
+        )
+    ).one()
+    return Due(count=row[0], since=row[1])
 
 
 def read_deliveries(connection: Connection, ids: Sequence[JobId]) -> dict[JobId, Delivery]:

@@ -4,9 +4,11 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Final
@@ -21,6 +23,11 @@ DELAYS: Final = tuple(
     for seconds in (5, 30, 300, 1800, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600)
 )
 """How long after each failed attempt the next one follows, before jitter; then it is given up."""
+
+
+MOST_ASKED: Final = timedelta(days=1)
+"""The longest that a receiver can put the next attempt off with `Retry-After`."""
+_SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
 
 class DeliveryState(StrEnum):
@@ -78,12 +85,14 @@ class Parcel:
 class Reply:
     """What became of an attempt: the receiver's status, or else why there is none.
 
-    One that was `refused` was never sent, and trying again will not help.
+    One that was `refused` was never sent, and trying again will not help. `asked` is how long the
+    receiver wants to be left alone.
     """
 
     status: int | None = None
     error: str | None = None
     refused: bool = False
+    asked: timedelta = timedelta()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +107,8 @@ def judge(reply: Reply, attempt: int, chance: float) -> Verdict:
     """Decide how a delivery goes on after attempt number `attempt` (1 is the first).
 
     `chance`, from 0 to 1, spreads the next attempts over half to one and a half of their delay,
-    so that a receiver that was down is not met by all of them at once.
+    so that a receiver that was down is not met by all of them at once. A receiver that asks for
+    more gets it, up to a day and a tenth of it by chance.
     """
     status = reply.status or 0
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
@@ -107,7 +117,22 @@ def judge(reply: Reply, attempt: int, chance: float) -> Verdict:
         return Verdict(state=DeliveryState.GONE)
     if reply.refused or attempt > len(DELAYS):
         return Verdict(state=DeliveryState.FAILED)
-    return Verdict(state=DeliveryState.PENDING, after=DELAYS[attempt - 1] * (0.5 + chance))
+    asked = min(reply.asked, MOST_ASKED) * (1 + chance / 10)
+    after = max(DELAYS[attempt - 1] * (0.5 + chance), asked)
+    return Verdict(state=DeliveryState.PENDING, after=after)
+
+
+def read_retry_after(text: str | None, now: datetime) -> timedelta:
+    """Read `Retry-After` (RFC 9110: seconds, or a date); nothing when it says nothing sensible."""
+    words = (text or "").strip()
+    if _SECONDS.fullmatch(words):
+        return timedelta(seconds=int(words))
+    try:
+        moment = parsedate_to_datetime(words)
+        return max(moment - now, timedelta())
+    except (ValueError, TypeError, OverflowError):
+        # No date, or one without a zone.
+        return timedelta()
 
 
 def read_secrets(text: str) -> tuple[bytes, ...]:

@@ -2,8 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from io import BytesIO
 from typing import Any
@@ -13,17 +12,10 @@ from pydantic import SecretStr
 from sqlalchemy import select, update
 from standardwebhooks.webhooks import Webhook
 
-from shared.db.deliveries import claim_deliveries
-from shared.db.engine import Database
-from shared.db.finishes import finish
-from shared.db.stops import stop_job
-from shared.db.sweeps import erase_expired, expire_jobs, return_expired_leases
 from shared.db.tables import deliveries, jobs
 from shared.db.types import now
-from shared.domain import chunks as values
-from shared.domain.jobs import JobState, RetryPolicy
 from shared.domain.webhooks import DELAYS, show_secret
-from tests.factories import OUTBOX, a_submission, answered, submit, take
+from shared.metrics import SweepMetrics
 from tests.receiver import Receiver, receiving
 from tests.service import Service
 from tests.waiting import wait_for
@@ -31,106 +23,6 @@ from tests.working import BEAN
 from worker.courier import Courier, new_courier
 
 SECRET = show_secret(b"s" * 32)
-HOOK = values.Webhook(url="https://example.com/hook", host="example.com")
-LEASE = timedelta(seconds=60)
-
-
-def with_webhook(**options: Any) -> values.Submission:
-    """Make a job that has a webhook."""
-    return replace(a_submission(**options), webhook=HOOK)
-
-
-def finish_it(database: Database, job: values.Submission) -> None:
-    """Run all of a job that was submitted."""
-    outcomes = [answered(claimed) for claimed in take(database, *submit(database, job))]
-    database.write(lambda c: finish(c, outcomes, OUTBOX))
-
-
-def cancel_it(database: Database, job: values.Submission) -> None:
-    """Submit a job and stop it."""
-    submit(database, job)
-    database.write(lambda c: stop_job(c, job.id, JobState.CANCELED))
-
-
-def expire_it(database: Database, job: values.Submission) -> None:
-    """Submit a job and let its deadline pass."""
-    submit(database, job)
-    late = update(jobs).where(jobs.c.id == job.id).values(deadline_at=now(-1))
-    database.write(lambda c: c.execute(late))
-    database.write(lambda c: expire_jobs(c, 10))
-
-
-def kill_it(database: Database, job: values.Submission) -> None:
-    """Submit a job and let it kill every worker."""
-    take(database, *submit(database, job), lease=-1.0)
-    once = RetryPolicy(max_attempts=1)
-    database.write(lambda c: return_expired_leases(c, once, OUTBOX, 10))
-
-
-@pytest.mark.parametrize("end", [finish_it, cancel_it, expire_it, kill_it])
-def test_however_a_job_ends_its_webhook_is_due(
-    database: Database, end: Callable[[Database, values.Submission], None]
-) -> None:
-    """The transaction that ends it writes the delivery; a job without a webhook has none."""
-    told, silent = with_webhook(), a_submission()
-
-    end(database, told)
-    end(database, silent)
-
-    rows = database.read(lambda c: c.execute(select(deliveries)).all())
-    assert [(row.job_id, row.state, row.attempts) for row in rows] == [(told.id, "pending", 0)]
-
-
-def test_an_end_that_is_not_committed_leaves_no_delivery(database: Database) -> None:
-    """Both or neither: nobody is told of what did not happen."""
-    job = with_webhook()
-    outcomes = [answered(claimed) for claimed in take(database, *submit(database, job))]
-
-    def fail_late(connection: Any) -> None:
-        finish(connection, outcomes, OUTBOX)
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        database.write(fail_late)
-
-    assert database.read(lambda c: c.execute(select(deliveries)).all()) == []
-
-
-def test_what_one_sweeper_has_claimed_no_other_sends(database: Database) -> None:
-    """Until its lease is over, as after a crash."""
-    job = with_webhook()
-    finish_it(database, job)
-
-    first = database.write(lambda c: claim_deliveries(c, 9, timedelta(seconds=-1), {}, 9))
-    second = database.write(lambda c: claim_deliveries(c, 9, LEASE, {}, 9))
-    third = database.write(lambda c: claim_deliveries(c, 9, LEASE, {}, 9))
-
-    assert [p.job for p in first] == [p.job for p in second] == [job.id]
-    assert third == []
-    assert (second[0].attempt, second[0].id) == (2, first[0].id)
-
-
-def test_one_host_gets_no_more_than_its_share(database: Database) -> None:
-    """A receiver that is slow leaves senders to the others."""
-    elsewhere = values.Webhook(url="https://other.example/", host="other.example")
-    for _ in range(5):
-        finish_it(database, with_webhook())
-    other = replace(a_submission(), webhook=elsewhere)
-    finish_it(database, other)
-
-    some = database.write(lambda c: claim_deliveries(c, 9, LEASE, {"example.com": 1}, 3))
-    full = database.write(lambda c: claim_deliveries(c, 9, LEASE, {"example.com": 3}, 3))
-
-    assert sorted(p.host for p in some) == ["example.com"] * 2 + ["other.example"]
-    assert full == []
-
-
-def test_an_erased_job_leaves_no_delivery(database: Database) -> None:
-    """Retention takes everything."""
-    finish_it(database, with_webhook(retention=timedelta(seconds=0)))
-    wait_for(lambda: database.write(lambda c: erase_expired(c, 10)) == 1)
-
-    assert database.read(lambda c: c.execute(select(deliveries)).all()) == []
 
 
 @pytest.fixture
@@ -151,7 +43,7 @@ def service(start: Callable[..., Service]) -> Service:
 @pytest.fixture
 def courier(service: Service) -> Iterator[Courier]:
     """A courier at work, as in the sweeper."""
-    made = new_courier(service.settings)
+    made = new_courier(service.settings, SweepMetrics())
     stop = threading.Event()
     thread = threading.Thread(target=made.run, args=[stop])
     thread.start()
@@ -187,12 +79,23 @@ def failed_with(service: Service, job: str, status: int) -> bool:
     return bool(webhook_of(service, job)["last_status"] == status)
 
 
+def delivered(service: Service, job: str) -> bool:
+    """Say whether the receiver has taken it."""
+    return bool(webhook_of(service, job)["state"] == "delivered")
+
+
+def counted(courier: Courier, outcome: str) -> float | None:
+    """Give how many attempts came to `outcome`."""
+    name = "drybeans_webhook_attempts_total"
+    return courier.metrics.registry.get_sample_value(name, {"outcome": outcome})
+
+
 @pytest.mark.usefixtures("courier")
 def test_a_receiver_is_told_that_a_job_has_finished(service: Service, receiver: Receiver) -> None:
     """Signed, thin and once; the job's document says that it was delivered."""
     job = submit_to(service, receiver.url)
 
-    wait_for(lambda: webhook_of(service, job)["state"] == "delivered", 10)
+    wait_for(partial(delivered, service, job), 10)
 
     (got,) = receiver.got
     document = Webhook(SECRET).verify(got.body, got.headers)
@@ -212,7 +115,7 @@ def test_an_attempt_that_fails_is_made_again_under_the_same_id(
     for status in (500, 503):
         wait_for(partial(failed_with, service, job, status), 10)
         hurry(service)
-    wait_for(lambda: webhook_of(service, job)["state"] == "delivered", 10)
+    wait_for(partial(delivered, service, job), 10)
 
     assert len({got.headers["webhook-id"] for got in receiver.got}) == 1
     assert len(receiver.got) == 3
@@ -232,6 +135,24 @@ def test_what_the_receiver_answers_decides(
     assert webhook_of(service, job)["state"] == state
 
 
+def test_a_receiver_that_asks_for_peace_gets_it(
+    service: Service, receiver: Receiver, courier: Courier
+) -> None:
+    """`Retry-After` puts the next attempt off; what attempts came to is counted."""
+    receiver.statuses, receiver.headers = [503], {"Retry-After": "3600"}
+    job = submit_to(service, receiver.url)
+
+    wait_for(lambda: webhook_of(service, job)["last_status"] == 503, 10)
+
+    seen = webhook_of(service, job)
+    last, following = (
+        datetime.fromisoformat(seen[f"{which}_attempt_at"]) for which in ("last", "next")
+    )
+    assert timedelta(hours=1) <= following - last < timedelta(hours=1.2)
+    wait_for(lambda: counted(courier, "again") == 1)
+    assert counted(courier, "delivered") == 0
+
+
 @pytest.mark.usefixtures("courier")
 def test_a_delivery_that_was_given_up_can_be_asked_for_again(
     service: Service, receiver: Receiver
@@ -247,7 +168,7 @@ def test_a_delivery_that_was_given_up_can_be_asked_for_again(
     answer = service.client.post(f"/jobs/{job}/webhook/redeliver")
 
     assert answer.status_code == 202
-    wait_for(lambda: webhook_of(service, job)["state"] == "delivered", 10)
+    wait_for(partial(delivered, service, job), 10)
     assert webhook_of(service, job)["attempts"] == 1
 
 
@@ -272,11 +193,13 @@ def test_a_slow_receiver_holds_up_no_other(service: Service, receiver: Receiver)
     slow = [submit_to(service, receiver.url) for _ in range(6)]
     with receiving(host="127.0.0.2") as quick:
         job = submit_to(service, quick.url.replace("127.0.0.1", "127.0.0.2"))
-        wait_for(lambda: webhook_of(service, job)["state"] == "delivered", 10)
+        wait_for(partial(delivered, service, job), 10)
 
     assert {webhook_of(service, each)["state"] for each in slow} == {"pending"}
     assert len(receiver.got) <= 4
     receiver.hold.set()
+    for each in slow:
+        wait_for(partial(delivered, service, each), 10)
 
 
 def test_a_deleted_job_forgets_its_webhook(service: Service, receiver: Receiver) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from prometheus_client import generate_latest
@@ -13,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.standing import Standing
 from shared.catalog import Catalog
 from shared.counting import Slots, counted_by_all, exposition
+from shared.db.deliveries import Due
 from shared.domain.errors import DatabaseDown, QueueDown
 from shared.domain.jobs import Queue
 from shared.metrics import ALL, ApiMetrics, LooksAtScrape, Metric, SweepMetrics, WorkerMetrics
@@ -132,6 +134,7 @@ class FakeWorld:
         self.database_down = False
         self.redis_down = False
         self.looks = 0
+        self.due = Due(count=0, since=None)
 
     def ping_database(self) -> None:
         self.looks += 1
@@ -150,6 +153,7 @@ class FakeWorld:
             ping_redis=self.ping_redis,
             backlog=lambda: {Queue.INTERACTIVE: {}, Queue.BULK: {aged: 70}},
             running=lambda: {Queue.INTERACTIVE: 0, Queue.BULK: 30},
+            webhooks=lambda: self.due,
             messages=lambda _: 4,
             beats=lambda: {"host:7 interactive,bulk": 12.0},
             catalog=lambda: Catalog.read(MODEL_ROOT),
@@ -181,6 +185,19 @@ def test_queues_and_workers_are_told_as_they_stand() -> None:
     assert found["queue_oldest_age_seconds interactive"] == 0
     assert found["worker_last_beat_timestamp_seconds host:7 interactive,bulk"] == 12
     assert (found["database_up"], found["redis_up"]) == (1, 1)
+
+
+def test_webhooks_that_are_due_are_told_with_how_late_they_are() -> None:
+    """None is no lateness."""
+    world = FakeWorld()
+    nothing = told(world.standing())
+    world.due = Due(count=3, since=datetime.now(UTC) - timedelta(seconds=90))
+
+    late = told(world.standing())
+
+    assert (nothing["webhooks_due"], nothing["webhooks_late_seconds"]) == (0, 0)
+    assert late["webhooks_due"] == 3
+    assert late["webhooks_late_seconds"] == pytest.approx(90, abs=30)
 
 
 def test_what_does_not_answer_is_told_as_down() -> None:

@@ -11,6 +11,7 @@ from shared.domain.webhooks import (
     DeliveryState,
     Reply,
     judge,
+    read_retry_after,
     read_secrets,
     secret_of,
     show_secret,
@@ -56,6 +57,45 @@ def test_attempts_spread_over_hours_and_never_at_once() -> None:
     assert waits == list(DELAYS) == sorted(DELAYS)
     assert timedelta(hours=24) < sum(DELAYS, timedelta()) < timedelta(hours=72)
     assert (low, high) == (DELAYS[2] * 0.5, DELAYS[2] * 1.5)
+
+
+@pytest.mark.parametrize(
+    "asked, low, high",
+    [
+        (timedelta(seconds=1), DELAYS[1] * 0.5, DELAYS[1] * 1.5),
+        (timedelta(hours=1), timedelta(hours=1), timedelta(hours=1.1)),
+        (timedelta(days=9000), timedelta(days=1), timedelta(days=1.1)),
+    ],
+    ids=["sooner", "later", "never"],
+)
+def test_a_receiver_may_ask_for_a_longer_wait(
+    asked: timedelta, low: timedelta, high: timedelta
+) -> None:
+    """Never for a shorter one, and for a day at most."""
+    reply = Reply(status=503, asked=asked)
+
+    assert judge(reply, 2, 0.0).after == low
+    assert judge(reply, 2, 1.0).after == high
+
+
+@pytest.mark.parametrize(
+    "text, seconds",
+    [
+        ("120", 120),
+        (" 7 ", 7),
+        ("Wed, 25 Nov 2026 12:00:30 GMT", 30),
+        ("Wed, 25 Nov 2026 11:00:00 GMT", 0),
+        *((text, 0) for text in (None, "", "soon", "-5", "1.5", "\u0663", "9" * 400)),
+        *((text, 0) for text in ("Wed, 25 Nov 2026 12:00:30", "Wed, 99 Nov 9999999 12:00:00 GMT")),
+    ],
+)
+def test_what_a_receiver_asks_for_is_read_as_seconds_or_a_date(
+    text: str | None, seconds: int
+) -> None:
+    """What is neither asks for nothing, whatever it is."""
+    assert read_retry_after(text, datetime(2026, 11, 25, 12, tzinfo=UTC)) == timedelta(
+        seconds=seconds
+    )
 
 
 @pytest.mark.parametrize("secret", [NEW, OLD])
