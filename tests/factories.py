@@ -4,12 +4,15 @@ from array import array
 from datetime import UTC, datetime, timedelta
 
 import uuid_utils
+from sqlalchemy import select
 
 from shared.db.claims import Claimant, claim
 from shared.db.engine import Database
+from shared.db.jobs import read_job
 from shared.db.submissions import insert_group
+from shared.db.tables import chunks as chunk_table
 from shared.domain.chunks import ChunkResult, Claimed, Encoding, NewChunk, Outbox, Submission
-from shared.domain.jobs import ChunkRef, JobId, Queue
+from shared.domain.jobs import ChunkRef, Job, JobId, Queue
 
 OUTBOX = Outbox(window=2, republish_after=timedelta(seconds=5))
 
@@ -78,3 +81,17 @@ def answered(claimed: Claimed, label: str | None = "SIRA") -> ChunkResult:
         summary={"counts": {label: claimed.row_count}, "out_of_range": {}},
         sole=claimed.sole,
     )
+
+
+def job_of(database: Database, job: JobId) -> Job:
+    """Read a job that must be there."""
+    found = database.read(lambda c: read_job(c, job))
+    assert found is not None
+    return found
+
+
+def chunk_states(database: Database, job: JobId) -> list[str]:
+    """Give the states of a job's chunks in order."""
+    columns = chunk_table.c
+    query = select(columns.state).where(columns.job_id == job).order_by(columns.seq)
+    return list(database.read(lambda c: c.scalars(query).all()))

@@ -1,6 +1,5 @@
-"""Jobs over HTTP: submitted as JSON, polled, waited for, and their results read in pages."""
+"""Jobs over HTTP: submitted as JSON, polled, and their results read in pages."""
 
-import time
 from collections.abc import Mapping
 from itertools import chain
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from tests.service import Service
-from tests.working import BEAN, working
+from tests.working import BEAN
 from worker.models import Models
 
 
@@ -217,63 +216,6 @@ def test_a_large_job_is_cut_into_chunks_and_comes_back_whole(
     assert job["rows"] == {"total": 35, "succeeded": 30, "failed": 5}
     assert [r["row"] for r in results(service, job, "?offset=8&limit=4")] == [8, 9, 10, 11]
     service.stop()
-
-
-def test_a_client_may_wait_for_its_results(service: Service) -> None:
-    """With Prefer: wait the answer is the finished job, results and all."""
-    with working(service):
-        answer = submit(service, BEAN, [], headers={"Prefer": "wait=10"})
-
-    job = answer.get_json()
-    assert answer.status_code == 200
-    assert answer.headers["Preference-Applied"] == "wait=10"
-    assert "Retry-After" not in answer.headers
-    assert job["state"] == "partial"
-    assert job["results"][0] == {"row": 0, "label": "DERMASON"}
-    assert job["results"][1]["error"]["code"] == "empty"
-
-
-def test_a_wait_that_was_too_short_gives_the_job_as_it_is(service: Service) -> None:
-    """202 as without it; the job goes on."""
-    began = time.monotonic()
-    answer = submit(service, headers={"Prefer": "respond-async, wait=1"})
-
-    assert 0.9 < time.monotonic() - began < 3
-    assert (answer.status_code, answer.get_json()["state"]) == (202, "queued")
-    assert answer.headers["Preference-Applied"] == "wait=1"
-
-
-def test_a_client_may_wait_when_it_looks(service: Service) -> None:
-    """GET with Prefer: wait answers when the job is done, or 200 with the unfinished job."""
-    job = accepted(service)
-    path = job["links"]["self"]
-
-    early = service.client.get(path, headers={"Prefer": "wait=0"})
-    with working(service):
-        late = service.client.get(path, headers={"Prefer": "wait=10"})
-
-    assert (early.status_code, early.get_json()["state"]) == (200, "queued")
-    assert (late.status_code, late.get_json()["state"]) == (200, "succeeded")
-    assert late.get_json()["results"] == [{"row": 0, "label": "DERMASON"}]
-
-
-def test_a_wait_is_never_longer_than_thirty_seconds(service: Service) -> None:
-    """What is asked for beyond that is not applied."""
-    with working(service):
-        answer = submit(service, headers={"Prefer": "wait=86400"})
-
-    assert answer.headers["Preference-Applied"] == "wait=30"
-
-
-def test_many_results_are_not_inlined(service: Service) -> None:
-    """Over a thousand rows the job comes alone; its results have an address."""
-    with working(service):
-        few = submit(service, *([BEAN] * 1000), headers={"Prefer": "wait=30"}).get_json()
-        many = submit(service, *([BEAN] * 1001), headers={"Prefer": "wait=30"}).get_json()
-
-    assert few["state"] == many["state"] == "succeeded"
-    assert len(few["results"]) == 1000
-    assert "results" not in many
 
 
 @pytest.mark.parametrize(

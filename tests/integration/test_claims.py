@@ -1,40 +1,29 @@
 """Claims and finishes on real databases: exactly one result, whatever workers do."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 
-import pytest
-from sqlalchemy import Column, Connection, func, select, text
+from sqlalchemy import func, select, text
 
-from shared.db.claims import Claimant, extend, give_back
+from shared.db.claims import Claimant, extend
 from shared.db.engine import Database
 from shared.db.finishes import Finished, finish
-from shared.db.jobs import read_job
 from shared.db.results import read_results
 from shared.db.stops import stop_job
 from shared.db.sweeps import (
-    erase_expired,
-    expire_jobs,
-    make_all_due,
     return_expired_leases,
-    take_due,
 )
-from shared.db.tables import chunks, inputs, jobs, results
-from shared.domain.chunks import ChunkResult, Dispatch
+from shared.db.tables import jobs
+from shared.domain.chunks import ChunkResult
 from shared.domain.jobs import (
-    TERMINAL,
     ChunkState,
-    Job,
     JobFailure,
     JobId,
     JobState,
-    Queue,
     RetryPolicy,
 )
 from shared.domain.rows import RowError
-from tests.factories import OUTBOX, a_submission, answered, submit, take
+from tests.factories import OUTBOX, a_submission, answered, chunk_states, job_of, submit, take
 
 RETRY = RetryPolicy(max_attempts=2)
 
@@ -42,24 +31,6 @@ RETRY = RetryPolicy(max_attempts=2)
 def end(database: Database, *outcomes: ChunkResult) -> Finished:
     """Finish `outcomes`."""
     return database.write(lambda c: finish(c, outcomes, OUTBOX))
-
-
-def job_of(database: Database, job: JobId) -> Job:
-    """Read a job that must be there."""
-    found = database.read(lambda c: read_job(c, job))
-    assert found is not None
-    return found
-
-
-def ids_in(connection: Connection, key: Column[str]) -> Sequence[str]:
-    """Give all values of a column."""
-    return connection.scalars(select(key)).all()
-
-
-def chunk_states(database: Database, job: JobId) -> list[str]:
-    """Give the states of a job's chunks in order."""
-    query = select(chunks.c.state).where(chunks.c.job_id == job).order_by(chunks.c.seq)
-    return list(database.read(lambda c: c.scalars(query).all()))
 
 
 def labels_of(database: Database, job: JobId) -> list[str | None]:
@@ -234,94 +205,6 @@ def test_a_heartbeat_renews_the_lease(database: Database) -> None:
 
     assert database.write(lambda c: extend(c, claimed, slow)) == 1
     assert database.write(lambda c: return_expired_leases(c, RETRY, OUTBOX, 10)).returned == ()
-
-
-def test_a_claim_given_back_waits_for_its_next_attempt(database: Database) -> None:
-    """What a worker could not do is published again later, and the attempt stays counted."""
-    job = a_submission()
-    (claimed,) = take(database, *submit(database, job))
-
-    assert database.write(
-        lambda c: give_back(c, claimed, reason="no memory", after=timedelta(hours=1))
-    )
-
-    assert due(database) == []
-    database.write(make_all_due)
-    assert [dispatch.alone for dispatch in due_dispatches(database)] == [True]
-    assert take(database, claimed.ref)[0].attempt == 2
-
-
-def due_dispatches(database: Database, queue: Queue = Queue.INTERACTIVE) -> Sequence[Dispatch]:
-    """Take what is due."""
-    return database.write(lambda c: take_due(c, queue, 10, timedelta(seconds=5)))
-
-
-def due(database: Database, queue: Queue = Queue.INTERACTIVE) -> list[JobId]:
-    """Take what is due and name the jobs."""
-    return [dispatch.ref.job for dispatch in due_dispatches(database, queue)]
-
-
-def test_what_nobody_claims_is_published_again_and_then_more_rarely(database: Database) -> None:
-    """A pending chunk becomes due after a while; taking it puts the next time further off."""
-    job = a_submission()
-    submit(database, job)
-    assert due(database) == []
-
-    database.write(make_all_due)
-    assert due(database, Queue.BULK) == []
-    assert due(database) == [job.id]
-    assert due(database) == []
-
-
-def test_chunks_outside_the_window_are_never_due(database: Database) -> None:
-    """Redis learns of a job's later chunks only as the earlier ones finish."""
-    submit(database, a_submission(chunks=5))
-    database.write(make_all_due)
-
-    assert len(due(database)) == OUTBOX.window
-
-
-@pytest.mark.parametrize("state", [JobState.CANCELED, JobState.EXPIRED])
-@pytest.mark.parametrize("source", sorted(TERMINAL))
-def test_a_finished_job_cannot_be_stopped(
-    database: Database, source: JobState, state: JobState
-) -> None:
-    """Every forbidden move to canceled or expired is refused by the row itself."""
-    job = a_submission()
-    submit(database, job)
-    database.write(lambda c: c.execute(jobs.update().values(state=source)))
-
-    assert not database.write(lambda c: stop_job(c, job.id, state))
-    assert job_of(database, job.id).state is source
-    assert chunk_states(database, job.id) == ["pending"]
-
-
-def test_a_job_past_its_deadline_expires(database: Database) -> None:
-    """Its open chunks are canceled, so no worker claims them any more."""
-    late, early = a_submission(deadline=timedelta(seconds=-1)), a_submission()
-    refs = submit(database, late, early)
-
-    assert database.write(lambda c: expire_jobs(c, 10)) == [late.id]
-    assert job_of(database, late.id).state is JobState.EXPIRED
-    assert [c.ref.job for c in take(database, *refs)] == [early.id]
-
-
-def test_a_job_is_erased_when_its_retention_is_over(database: Database) -> None:
-    """Nothing of an old job stays in any table; younger and unfinished ones stay."""
-    old, young, waiting = a_submission(retention=timedelta(0)), a_submission(), a_submission()
-    refs = submit(database, old, young, waiting)
-    end(database, *map(answered, take(database, *refs[:2])))
-    database.write(
-        lambda c: c.execute(
-            text("UPDATE jobs SET expires_at = '2020-01-01' WHERE retention_seconds = 0")
-        )
-    )
-
-    assert database.write(lambda c: erase_expired(c, 10)) == 1
-    for table, key in ((jobs, jobs.c.id), (chunks, chunks.c.job_id), (inputs, inputs.c.job_id)):
-        left = set(database.read(partial(ids_in, key=key)))
-        assert left == {young.id, waiting.id}, table.name
-    assert set(database.read(lambda c: c.scalars(select(results.c.job_id)).all())) == {young.id}
 
 
 def test_the_view_shows_a_row_for_each_label(database: Database) -> None:
