@@ -61,7 +61,10 @@ def blueprint(services: Services) -> Blueprint:
     @routes.post("/jobs/<job_id>/retry")
     @_RETRY
     def retry(job_id: str) -> Response:
-        """Run again what was not run, as a new job."""
+        """Run again what was not run, as a new job.
+
+        Sent twice it makes two jobs: if no answer comes, look for `retry_of` in the list first.
+        """
         return _retry(services, job_id)
 
     @routes.delete("/jobs/<job_id>")

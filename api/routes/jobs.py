@@ -143,7 +143,6 @@ def blueprint(services: Services) -> Blueprint:
 
         Options stand in the query, in JSON beside the rows, or in a form before its file.
         """
-        check_room(services)
         key = read_key(request)
         origin = replace(
             read_origin(), key_hash=key, fingerprint=Fingerprint(request) if key else None
@@ -192,8 +191,10 @@ def _submit(services: Services, origin: Origin) -> Job | ValidationReport:
     if request.is_json:
         options = options_of(request.args.to_dict(flat=False)) if request.query_string else {}
         asked = {**options, **read_json(request, origin.fingerprint)}
-        only_look = asked.get("validate_only") is True
-        return services.validate_rows(asked) if only_look else services.submit(asked, origin)
+        if asked.get("validate_only") is True:
+            return services.validate_rows(asked)
+        check_room(services)
+        return services.submit(asked, origin)
     if request.mimetype in {"text/csv", "multipart/form-data"}:
         # Streamed: the limit on bodies that are held in memory does not apply.
         most = services.settings.max_upload_bytes
@@ -201,6 +202,7 @@ def _submit(services: Services, origin: Origin) -> Job | ValidationReport:
         document, stream = read_body(request, most, origin.fingerprint)
         if document.get("validate_only") is True:
             return services.validate_csv(document, stream)
+        check_room(services)
         return services.receive(document, stream, origin)
     given = request.mimetype or "no content type"
     raise BodyTypeUnsupported(

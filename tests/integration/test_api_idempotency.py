@@ -2,14 +2,23 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from werkzeug.test import TestResponse
 
-from shared.db.tables import jobs
+from shared.db.engine import Database
+from shared.db.idempotency import forget_old_keys
+from shared.db.tables import idempotency_keys, jobs
+from shared.db.types import now
+from shared.domain.chunks import Idempotency
+from shared.domain.errors import KeyTaken
 from tests.beans import a_csv
+from tests.factories import a_submission, submit
 from tests.service import Body, Service
 from tests.working import BEAN
 
@@ -88,6 +97,51 @@ def test_a_first_request_still_in_flight_is_to_be_waited_for(start: Start) -> No
 
     assert (second.status_code, second.get_json()["code"]) == (409, "idempotency_key_in_flight")
     assert second.headers["Retry-After"] == "1"
+
+
+def test_of_requests_that_come_at_once_one_makes_the_job(service: Service) -> None:
+    """The others are given it, or told to come again; the database lets no second one in."""
+    ready = threading.Barrier(6)
+
+    def send() -> TestResponse:
+        client = service.client.application.test_client()
+        ready.wait(30)
+        return client.post("/jobs", json={"instances": [BEAN]}, headers=KEY)
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = [sent.result() for sent in [pool.submit(send) for _ in range(6)]]
+
+    accepted = {a.get_json()["id"] for a in answers if a.status_code == 202}
+    refused = [answer for answer in answers if answer.status_code != 202]
+    assert len(accepted) == count_jobs(service) == 1
+    assert {(a.status_code, a.headers["Retry-After"]) for a in refused} <= {(409, "1")}
+
+
+def test_a_group_with_a_key_twice_is_not_stored(database: Database) -> None:
+    """By a unique index: neither a process nor a group of its own makes the second job."""
+    key = Idempotency(key_hash="a" * 64, fingerprint="b" * 64)
+    group = [replace(a_submission(), idempotency=key) for _ in range(2)]
+
+    with pytest.raises(KeyTaken):
+        submit(database, *group)
+
+    assert database.read(lambda c: c.scalar(select(func.count()).select_from(jobs))) == 0
+
+
+def test_a_key_is_kept_for_a_day(service: Service) -> None:
+    """Then it may be used for another request."""
+    day = timedelta(hours=24)
+    first = post(service).get_json()["id"]
+
+    def age(hours: float) -> int:
+        old = update(idempotency_keys).values(created_at=now(-hours * 3600))
+        service.database.write(lambda c: c.execute(old))
+        return int(service.database.write(lambda c: forget_old_keys(c, day, 10)))
+
+    assert age(23.9) == 0
+    assert post(service).get_json()["id"] == first
+    assert age(24.1) == 1
+    assert post(service).get_json()["id"] != first
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "é"])

@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 from shared.db.tables import chunks, idempotency_keys, inputs, jobs, results
 from shared.db.types import now
 from shared.domain.jobs import JobId
+from tests.beans import a_csv
 from tests.service import Service
 from tests.waiting import wait_for
 from tests.working import BEAN
@@ -120,6 +121,19 @@ def test_a_retry_runs_what_a_canceled_job_did_not(small: Service) -> None:
     assert (refused.status_code, refused.get_json()["code"]) == (409, "nothing_to_retry")
 
 
+def test_a_retry_sent_twice_is_two_jobs_that_name_the_old_one(small: Service) -> None:
+    """It takes no Idempotency-Key: whoever is unsure looks for `retry_of` first."""
+    job = submit(small, 1)
+    small.client.post(f"/jobs/{job}/cancel")
+
+    headers = {"Idempotency-Key": "again"}
+    made = [small.client.post(f"/jobs/{job}/retry", headers=headers).get_json() for _ in "ab"]
+
+    listed = small.client.get("/jobs").get_json()["jobs"]
+    assert made[0]["id"] != made[1]["id"]
+    assert [each["retry_of"] for each in listed] == [job, job, None]
+
+
 def test_an_unfinished_job_cannot_be_retried_or_deleted(small: Service) -> None:
     """409 for both, and it runs on."""
     job = submit(small)
@@ -207,6 +221,24 @@ def test_work_is_refused_over_the_high_water_mark_until_under_the_low_one(small:
     small.finish(third)
 
     wait_for(lambda: status() == 422)
+
+
+def test_what_queues_nothing_is_answered_while_work_is_refused(small: Service) -> None:
+    """A report on rows, and a request that comes again."""
+    again = {"json": {"instances": [BEAN] * 11}, "headers": {"Idempotency-Key": "again"}}
+    first = small.client.post("/jobs", **again)
+
+    def refused() -> bool:
+        return small.client.post("/jobs", json={"instances": []}).status_code == 503
+
+    wait_for(refused)
+
+    report = small.client.post("/jobs?validate_only=true", json={"instances": [BEAN]})
+    csv = small.post("/jobs?validate_only=true", a_csv(2))
+    second = small.client.post("/jobs", **again)
+    assert (report.status_code, csv.status_code) == (200, 200)
+    assert second.get_json()["id"] == first.get_json()["id"]
+    assert small.post("/jobs", a_csv(2)).status_code == 503
 
 
 def test_a_full_intake_is_told_to_come_back(

@@ -56,6 +56,19 @@ def test_the_client_finds_server_and_model_ready(triton: InferenceServerClient) 
     assert metadata["inputs"][0]["shape"] == [-1, len(BEAN)]
 
 
+def test_a_version_tells_of_itself_and_says_what_there_is_not(
+    triton: InferenceServerClient,
+) -> None:
+    """Each has its own metadata; one that is not there is 404."""
+    metadata = [triton.get_model_metadata(_NAME, version) for version in ("1", "2")]
+
+    assert [each["parameters"]["version"] for each in metadata] == ["1", "2"]
+    assert not triton.is_model_ready(_NAME, "99")
+    with pytest.raises(InferenceServerException) as wrong:
+        triton.get_model_metadata(_NAME, "99")
+    assert "404" in str(wrong.value.status())
+
+
 @pytest.mark.parametrize("datatype", ["FP64", "FP32"])
 @pytest.mark.parametrize("version", ["", "1", "2"])
 def test_the_client_gets_a_label_for_each_row(
