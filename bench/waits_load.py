@@ -28,7 +28,8 @@ _PAUSE: Final = 0.25
 _OPEN_SECONDS: Final = 60.0
 # What opening the waits has cost shall not be measured.
 _SETTLE: Final = 2.0
-_PREFER: Final = "Prefer: wait=30\r\n"
+_WAIT: Final = 30
+_PREFER: Final = f"Prefer: wait={_WAIT}\r\n"
 _ASKED: Final = text("SHOW GLOBAL STATUS LIKE 'Questions'")
 
 
@@ -80,7 +81,9 @@ class _Clients:
 
     def run(self) -> None:
         """Open the waits, then measure."""
-        holders = [gevent.spawn_later(n / 200, self._hold) for n in range(self._plan.waits)]
+        # One after another over as long as a wait lasts, so that they do not begin anew together.
+        pace = _WAIT / max(self._plan.waits, 1)
+        holders = [gevent.spawn_later(n * pace, self._hold) for n in range(self._plan.waits)]
         with gevent.Timeout(_OPEN_SECONDS):
             while self._open < self._plan.waits:
                 gevent.sleep(0.1)
