@@ -2,14 +2,11 @@
 
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 import gevent
 
 from shared.domain.errors import BodyTooSlow
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 PIECE: Final = 1 << 16
 """How many bytes must come within the time."""
@@ -48,15 +45,21 @@ class PacedBody(io.RawIOBase):
         """Say that it can be read."""
         return True
 
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        """Read up to one piece. Raises `BodyTooSlow` when it does not come in time."""
-        view = memoryview(buffer).cast("B")
+    def read(self, size: int = -1, /) -> bytes:
+        """Give `size` bytes, fewer at the end. Raises `BodyTooSlow` when a piece is late."""
+        if size < 0:
+            return self.readall() or b""
+        pieces = []
+        while piece := self._next(min(size, PIECE)):
+            pieces.append(piece)
+            size -= len(piece)
+        return b"".join(pieces)
+
+    def _next(self, size: int) -> bytes:
         late = BodyTooSlow(f"The body must bring {PIECE} bytes in each {self._seconds:g} seconds.")
         try:
             with gevent.Timeout(self._seconds, late):
-                piece = self.body.read(min(len(view), PIECE))
+                return self.body.read(size)
         except BodyTooSlow:
             self._give_up()
             raise
-        view[: len(piece)] = piece
-        return len(piece)
