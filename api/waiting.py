@@ -155,8 +155,12 @@ class Waiter:
         for job in jobs:
             del self._fresh[job]
         now = time.monotonic()
-        if now >= self._due:
-            self._due = now + self._pause(now - self._youngest)
+        again = now + self._pause(now - self._youngest)
+        if now < self._due:
+            # Who has just come may want it sooner.
+            self._due = min(self._due, again)
+        else:
+            self._due = again
             if not self._turn:
                 self._turn.extend(self._watches)
             while self._turn and len(jobs) < _MOST:
