@@ -2,8 +2,8 @@
 
 A job that workers tell the end of on Redis needs no look: whoever waits for it reads it. The thread
 looks soon at jobs that are told to have changed, and where nobody tells, at those that somebody has
-just begun to wait for: at these alone, so that they need not wait for the rest to be looked through.
-At all others it looks in turn, since Redis may lose what it is told.
+just begun to wait for: at these alone, so that they need not wait for a look at all the others. At
+those it looks in turn, since Redis may lose what it is told.
 """
 
 import logging
