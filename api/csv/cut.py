@@ -96,10 +96,9 @@ def cut_lines(
     """
     line = first_line
     whole = _whole_lines(stream, limits)
-    for data in chain.from_iterable(_halved(data, limits.piece_lines) for data in whole):
+    for data, lines in chain.from_iterable(_halved(data, limits.piece_lines) for data in whole):
         _refuse_long_lines(data, limits.line_bytes)
         refuse_broken_quotes(data, delimiter, line)
-        lines = data.count(b"\n")
         rows = count_rows(data) if _may_have_blanks(data) else lines
         yield Piece(data=data, first_line=line, line_count=lines, row_count=rows)
         line += lines
@@ -126,10 +125,14 @@ def _whole_lines(stream: Iterable[bytes], limits: CutLimits) -> Iterator[bytes]:
         yield rest if rest.endswith(b"\n") else rest + b"\n"
 
 
-def _halved(data: bytes, most: int) -> Iterator[bytes]:
-    """Cut `data`, whole lines, in halves of halves until none has more than `most` lines."""
-    if data.count(b"\n") <= most:
-        yield data
+def _halved(data: bytes, most: int) -> Iterator[tuple[bytes, int]]:
+    """Cut `data`, whole lines, in halves of halves until none has more than `most` lines.
+
+    Gives each with the number of its lines.
+    """
+    lines = data.count(b"\n")
+    if lines <= most:
+        yield data, lines
         return
     middle = data.find(b"\n", len(data) // 2) + 1
     if middle == len(data):
