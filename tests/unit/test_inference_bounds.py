@@ -193,10 +193,12 @@ def test_the_highest_score_is_sure_when_its_lead_exceeds_both_errors(
     assert not certain or labels.tolist() == [1]
 
 
-def test_tanh_of_a_doubtful_margin_is_bounded_at_both_ends() -> None:
+def test_tanh_of_a_doubtful_margin_is_bounded_by_its_steepest_slope() -> None:
     """The score of two thirds of tanh of 0.5, with a margin that may be wrong by 0.4."""
     decision = Squashed(tangents=np.array([[2.0 / 3.0]]), scores=Positive())
-    lowest = 2.0 / 3.0 * np.tanh(0.1)
+    middle = np.tanh(0.5)
+    lowest = 2.0 / 3.0 * (middle - 0.4 * (1.0 - (middle - 0.4) ** 2))
+    assert lowest < 2.0 / 3.0 * np.tanh(0.1)
     for score, certain in ((-lowest + 1e-6, True), (-lowest - 1e-6, False)):
         values, errors = np.array([[score, 0.5]]), np.array([[0.0, 0.4]])
         assert decision.decide(values, errors)[1].tolist() == [certain]

@@ -77,7 +77,7 @@ def test_the_bound_is_the_length_of_what_is_left() -> None:
     whole, _ = read_margins(svc)
     approximation = reduced(whole)
     assert approximation
-    part, distance = approximation
+    part, distance = approximation.expansion, approximation.distance
     kernel = [
         rbf_kernel(*pair, gamma=0.05) for pair in product((whole.points, part.points), repeat=2)
     ]
@@ -96,7 +96,7 @@ def test_the_bound_covers_what_scikit_learn_rounds() -> None:
 
     assert few
     assert many
-    assert (many[1] > few[1] + 1.0).all()
+    assert (many.distance > few.distance + 1.0).all()
 
 
 def test_the_approximation_settles_most_rows() -> None:
@@ -135,8 +135,8 @@ def test_points_that_are_all_alike_are_approximated_by_one() -> None:
     approximation = reduced(many, fewest=1)
 
     assert approximation is not None
-    assert len(approximation[0].points) == 1
-    assert approximation[1].max() < 1e-4
+    assert len(approximation.expansion.points) == 1
+    assert approximation.distance.max() < 1e-4
 
 
 @pytest.mark.parametrize("kernel", ["linear", "poly", "sigmoid"])

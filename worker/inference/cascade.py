@@ -23,15 +23,19 @@ _CLOSE: Final = 1e-7
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Stage:
-    """One way to compute the outputs: machines, each with the steps its rows go through."""
+    """One way to compute the outputs: machines, each with the steps its rows go through.
+
+    `decision` makes labels of its outputs.
+    """
 
     machines: tuple[tuple[Steps, Machine], ...]
     bias: Floats
     slack: Floats
+    decision: Decision
     lift: Lift | None = None
 
     def evaluate(self, rows: Floats) -> tuple[Floats, Floats]:
-        """Give values and error bounds, (n, outputs) each, lifted."""
+        """Give values, (n, outputs), and error bounds, (n, outputs or 1), lifted."""
         values, errors = self.bias, self.slack
         for steps, machine in self.machines:
             more, wrong = machine.evaluate(transform(steps, rows))
@@ -62,7 +66,6 @@ class Cascade:
 
     stock: StockPredictor
     stages: tuple[Stage, ...]
-    decision: Decision
     caution: float
 
     @property
@@ -89,16 +92,17 @@ class Cascade:
 
     def predict_proba(self, rows: Floats) -> Floats:
         """Give each row's probability of each class, shape (n, classes), within 1e-6."""
-        if not self.decision.gives_probabilities:
+        if not self.stages[-1].decision.gives_probabilities:
             return self.stock.predict_proba(rows)
         self._check_width(rows)
         answer = np.empty((len(rows), len(self.classes)))
         unsure = np.empty(len(rows), np.bool_)
+        stage = self.stages[-1]
         with np.errstate(all="ignore"):
             for start in range(0, len(rows), _BLOCK):
                 part = slice(start, start + _BLOCK)
-                values, errors = self.stages[-1].evaluate(rows[part])
-                answer[part] = self.decision.probabilities(values)
+                values, errors = stage.evaluate(rows[part])
+                answer[part] = stage.decision.probabilities(values)
                 unsure[part] = ~(self.caution * errors.max(axis=1) < _CLOSE)
         self._ask(self.stock.predict_proba, rows, np.flatnonzero(unsure), answer)
         return answer
@@ -130,7 +134,7 @@ class Cascade:
                 break
             part = chosen[start : start + _BLOCK]
             values, errors = stage.evaluate(rows[part])
-            labels[part], sure = self.decision.decide(values, self.caution * errors)
+            labels[part], sure = stage.decision.decide(values, self.caution * errors)
             unsure.append(part[~sure])
             left += len(unsure[-1])
         return np.concatenate(unsure)

@@ -7,11 +7,13 @@ import numpy as np
 from sklearn.ensemble import StackingClassifier
 
 from worker.inference.cascade import Cascade, Stage
+from worker.inference.decisions import Decision, Highest, Squashed
 from worker.inference.dots import dot_machine
-from worker.inference.expansion import Expansion, Machine
+from worker.inference.expansion import UNIT, Expansion, Machine
 from worker.inference.predictor import Floats, Predictor, StockPredictor
 from worker.inference.radial import Precision, radial_machine
-from worker.inference.reduced import reduced
+from worker.inference.reduced import Reduction, reduced
+from worker.inference.rivals import rivals
 from worker.inference.stacking import read_stack
 from worker.inference.svc import Model, has_known_margins, open_pipeline, read_votes
 
@@ -29,10 +31,8 @@ def compile_predictor(estimator: Any, *, caution: float = 1.0) -> Predictor:  # 
     """
     stock = StockPredictor(estimator=estimator)
     model = _read(estimator)
-    stages = _stages(model) if model else ()
-    if not model or not stages:
-        return stock
-    return Cascade(stock=stock, stages=stages, decision=model.decision, caution=caution)
+    stages = _stages(model, caution) if model else ()
+    return Cascade(stock=stock, stages=stages, caution=caution) if stages else stock
 
 
 def _read(estimator: Any) -> Model | None:  # noqa: ANN401 - as above
@@ -47,15 +47,15 @@ def _read(estimator: Any) -> Model | None:  # noqa: ANN401 - as above
     return None
 
 
-def _stages(model: Model) -> tuple[Stage, ...]:
+def _stages(model: Model, caution: float) -> tuple[Stage, ...]:
     """Prepare the stages that are possible and pay, ending with float64; none without that."""
     exact = _stage(model, np.float64)
     if exact is None:
         return ()
     if all(source.expansion.kernel != "rbf" for source in model.sources):
         return (exact,)
-    stages = (_brief(model), _stage(model, np.float32), exact)
-    return tuple(stage for stage in stages if stage is not None)
+    quick = _stage(model, np.float32)
+    return tuple(stage for stage in (_brief(model, caution), quick, exact) if stage is not None)
 
 
 def _stage(model: Model, precision: Precision) -> Stage | None:
@@ -65,24 +65,40 @@ def _stage(model: Model, precision: Precision) -> Stage | None:
         if machine is None:
             return None
         machines.append((source.steps, machine))
-    return Stage(machines=tuple(machines), bias=model.bias, slack=model.slack, lift=model.lift)
+    return Stage(
+        machines=tuple(machines),
+        bias=model.bias,
+        slack=model.slack,
+        decision=model.decision,
+        lift=model.lift,
+    )
 
 
-def _brief(model: Model) -> Stage | None:
+def _brief(model: Model, caution: float) -> Stage | None:
     """Prepare an approximation, if it settles enough of the hardest rows: the support vectors."""
-    model = model.folded()
+    squashed = isinstance(model.decision, Squashed) and isinstance(model.decision.scores, Highest)
+    model = model if squashed else model.folded()
     source, *others = model.sources
-    approximation = None if others else reduced(source.expansion)
-    if approximation is None:
+    reduction = None if others else reduced(source.expansion)
+    machine = _machine(reduction.expansion, np.float32) if reduction else None
+    if reduction is None or machine is None:
         return None
-    expansion, distance = approximation
-    machine = _machine(expansion, np.float32)
-    if machine is None:
-        return None
-    trial = Stage(machines=(((), machine),), bias=model.bias, slack=model.slack + distance)
+    decision, slack = _judged(model, reduction, caution)
+    trial = Stage(machines=(((), machine),), bias=model.bias, slack=slack, decision=decision)
     with np.errstate(all="ignore"):
-        _, sure = model.decision.decide(*trial.evaluate(source.expansion.points))
+        _, sure = decision.decide(*trial.evaluate(source.expansion.points))
     return replace(trial, machines=((source.steps, machine),)) if sure.mean() > _WORTH else None
+
+
+def _judged(model: Model, reduction: Reduction, caution: float) -> tuple[Decision, Floats]:
+    """Give the decision about approximate outputs, and by how much those may be wrong."""
+    decision, lift = model.decision, model.lift
+    if lift is None or not isinstance(decision, Squashed):
+        return decision, model.slack + reduction.distance
+    # What any margin may be wrong by besides its residual, and what weighing it rounds, twice.
+    most = reduction.sizes + np.abs(model.bias)
+    wrong = model.slack + reduction.rounding + reduction.doubts + 2.0 * UNIT * lift.depth * most
+    return rivals(decision, lift, reduction.gram, caution), wrong.max(keepdims=True)
 
 
 def _machine(expansion: Expansion, precision: Precision) -> Machine | None:

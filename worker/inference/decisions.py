@@ -135,11 +135,15 @@ class Squashed:
         return self.scores.gives_probabilities
 
     def decide(self, values: Floats, errors: Floats) -> tuple[Indices, Flags]:
-        """Bound each tanh by its values at both ends: it only ever grows."""
+        """Bound each tanh by the steepest that it can be within the error.
+
+        Its slope is 1 - tanh^2, and tanh itself is off by no more than the margin.
+        """
         count = self.tangents.shape[1]
         margins, wrong = values[:, count:], errors[:, count:]
         middle = np.tanh(margins)
-        spread = np.maximum(np.tanh(margins + wrong) - middle, middle - np.tanh(margins - wrong))
+        nearest = np.maximum(np.abs(middle) - wrong, 0.0)
+        spread = wrong * (1.0 - nearest * nearest)
         return self.scores.decide(
             values[:, :count] + middle @ self.tangents,
             errors[:, :count] + spread @ np.abs(self.tangents),

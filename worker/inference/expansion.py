@@ -97,7 +97,7 @@ class Machine(Protocol):
     """Evaluates an expansion."""
 
     def evaluate(self, rows: Floats) -> tuple[Floats, Floats]:
-        """Give values and error bounds, each (n, outputs), of rows (n, features).
+        """Give values, (n, outputs), and error bounds, (n, outputs or 1), of rows (n, features).
 
         A bound that cannot be given is infinite or NaN.
         """

@@ -66,7 +66,7 @@ class RadialMachine:
     bounds: Indices
 
     def evaluate(self, rows: Floats) -> tuple[Floats, Floats]:
-        """Give values and error bounds, each (n, outputs), of rows (n, features)."""
+        """Give values, (n, outputs), and error bounds, (n, outputs or 1), of rows (n, features)."""
         moved, squares = self._augment(rows)
         sums = self.tiles.sums(moved, lambda kernel: self.power(kernel, out=kernel))
         factor = _SLACK * (1.0 + self.growth / self.depth * squares)
@@ -158,7 +158,7 @@ def radial_machine(
         reach=reach,
         tiny=_UNDERFLOW * (1.0 + len(points) + weight),
         tiles=tiles,
-        # Behind its sums, each group has one more column: its bound.
+        # Behind its sums, each group has one more column: its bound. One group has one for all.
         picks=owner * (sums + 1) + column,
-        bounds=owner * (sums + 1) + sums,
+        bounds=(owner * (sums + 1) + sums)[:, : None if len(groups) > 1 else 1],
     )

@@ -13,9 +13,9 @@ from worker.inference.predictor import Floats, Indices
 Matrix: TypeAlias = NDArray[Any]
 """Of float32 or float64."""
 
-ROWS: Final = 384
-POINTS: Final = 224
-"""A tile of float32 takes 344 kB, a part of a usual second-level cache; measured in ADR 0030."""
+ROWS: Final = 512
+POINTS: Final = 128
+"""A tile of float32 takes 256 kB, a part of a usual second-level cache; measured in ADR 0030."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
