@@ -1,6 +1,6 @@
 """Measures a large CSV against the script that an analyst would write instead.
 
-    python -m bench.bulk [--kind mysql] [--rows 1000000] [--rounds 3] [--data beans.csv]
+    python -m bench.bulk [--kind mysql] [--rows 1000000] [--rounds 3] [--data FILE] [--jitter 0]
 
 Rows a second count from the first byte sent to the last result committed. The offline script and
 drybeans take turns on the same file; a figure is the median of its runs, and the labels must be the
@@ -22,7 +22,7 @@ from typing import Any, Final
 import orjson
 
 from bench.designs import drybeans, server_roots
-from bench.generate import read_examples, write_csv
+from bench.generate import JITTER, read_examples, write_csv
 from bench.parts import ROOT, Service, clean_environment
 from bench.servers import kinds, place
 from bench.tables import markdown, middle, milliseconds
@@ -46,6 +46,16 @@ class Upload:
     small: list[float]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is measured: `rounds` uploads of `rows` rows drawn from `data`, changed by `jitter`."""
+
+    rows: int
+    rounds: int
+    data: Path | None
+    jitter: float
+
+
 @dataclass(slots=True, kw_only=True)
 class Runs:
     """All runs on one kind of database."""
@@ -66,14 +76,20 @@ def upload(service: Service, source: Path, roots: Roots, row: Sequence[float]) -
         begun = time.monotonic()
         job = _send(service.port, source)
         sent = time.monotonic() - begun
-        while job["state"] not in _DONE:
-            time.sleep(_PAUSE)
-            job = ask(service.port, f"/jobs/{job['id']}")
+        job = finished(service.port, job)
         seconds = time.monotonic() - begun
         cpu = clock.read()
-    assert job["state"] == "succeeded", job
     grown = {name: memory.peaks[name] - idle[name] for name in own}
     return Upload(job=job["id"], seconds=seconds, sent=sent, cpu=cpu, grown=grown, small=small)
+
+
+def finished(port: int, job: dict[str, Any]) -> dict[str, Any]:
+    """Wait until all rows of `job` have their labels."""
+    while job["state"] not in _DONE:
+        time.sleep(_PAUSE)
+        job = ask(port, f"/jobs/{job['id']}")
+    assert job["state"] == "succeeded", job
+    return job
 
 
 def _send(port: int, source: Path) -> dict[str, Any]:
@@ -160,19 +176,19 @@ def same_labels(results: Path, labels: Path) -> bool:
         )
 
 
-def measure(kind: str, rows: int, rounds: int, data: Path | None) -> Runs:
+def measure(kind: str, plan: Plan) -> Runs:
     """Take turns."""
-    runs = Runs(rows=rows)
-    examples = read_examples(data)
+    runs = Runs(rows=plan.rows)
+    examples = read_examples(plan.data)
     with place(kind) as where, drybeans(where) as service:
         service.start()
         source = where.folder / "beans.csv"
         with source.open("wb") as file:
-            write_csv(file, examples, rows)
+            write_csv(file, examples, plan.rows, jitter=plan.jitter)
         roots = service.roots | server_roots(where)
         labels, results = where.folder / "labels.csv", where.folder / "results.csv"
         ask(service.port, "/jobs", orjson.dumps({"instances": [examples.rows[0].tolist()]}))
-        for _ in range(rounds):
+        for _ in range(plan.rounds):
             runs.offline.append(offline(source, labels, 1))
             done = upload(service, source, roots, examples.rows[0].tolist())
             runs.uploads.append(done)
@@ -217,9 +233,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--data", type=Path, help="a CSV with the model's columns first")
+    parser.add_argument("--jitter", type=float, default=JITTER, help="0 repeats rows as they are")
     options = parser.parse_args()
+    plan = Plan(rows=options.rows, rounds=options.rounds, data=options.data, jitter=options.jitter)
     for kind in [options.kind] if options.kind else kinds():
-        runs = measure(kind, options.rows, options.rounds, options.data)
+        runs = measure(kind, plan)
         print(table(kind, runs), flush=True)
 
 

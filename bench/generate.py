@@ -1,6 +1,6 @@
 """Makes rows like real ones: drawn from examples, each number changed by about a percent.
 
-    python -m bench.generate ROWS FILE [--seed 0] [--data beans.csv]
+    python -m bench.generate ROWS FILE [--seed 0] [--data beans.csv] [--jitter 0.01]
 
 The examples are the default model's golden rows, or those of --data. Writes CSV in steps, so that
 memory stays flat whatever ROWS is.
@@ -21,6 +21,7 @@ from bench.parts import MODELS
 from shared.catalog import Catalog
 
 Floats = NDArray[np.float64]
+JITTER: Final = 0.01
 _STEP: Final = 50_000
 _DIGITS: Final = 9
 
@@ -42,20 +43,25 @@ def read_examples(data: Path | None = None) -> Examples:
     return Examples(names=names, rows=np.array(rows, dtype=np.float64))
 
 
-def draw(examples: Examples, count: int, seed: int = 0) -> Iterator[Floats]:
-    """Draw `count` rows in steps; numbers have nine digits, as those of real beans do."""
+def draw(examples: Examples, count: int, seed: int = 0, jitter: float = JITTER) -> Iterator[Floats]:
+    """Draw `count` rows in steps, each number changed by about `jitter` of itself.
+
+    Numbers have nine digits, as those of real beans do.
+    """
     chance = np.random.default_rng(seed)
     for first in range(0, count, _STEP):
         size = min(_STEP, count - first)
         rows = examples.rows[chance.integers(len(examples.rows), size=size)]
-        rows = rows * (1.0 + 0.01 * chance.standard_normal(rows.shape))
+        rows = rows * (1.0 + jitter * chance.standard_normal(rows.shape))
         yield _rounded(rows)
 
 
-def write_csv(file: IO[bytes], examples: Examples, count: int, seed: int = 0) -> None:
+def write_csv(
+    file: IO[bytes], examples: Examples, count: int, seed: int = 0, jitter: float = JITTER
+) -> None:
     """Write a CSV of `count` rows with a header."""
     file.write(",".join(examples.names).encode() + b"\n")
-    for rows in draw(examples, count, seed):
+    for rows in draw(examples, count, seed, jitter):
         # The fastest writer of shortest round-trip decimals at hand is the one for JSON.
         text = orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY)
         file.write(text[2:-2].replace(b"],[", b"\n") + b"\n")
@@ -76,9 +82,11 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", type=Path, help="a CSV with the model's columns first")
+    parser.add_argument("--jitter", type=float, default=JITTER, help="0 repeats rows as they are")
     options = parser.parse_args()
     with options.file.open("wb") as file:
-        write_csv(file, read_examples(options.data), options.rows, options.seed)
+        examples = read_examples(options.data)
+        write_csv(file, examples, options.rows, options.seed, options.jitter)
 
 
 if __name__ == "__main__":
