@@ -2,11 +2,14 @@
 
 import io
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import gevent
 
 from shared.domain.errors import BodyTooSlow
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 PIECE: Final = 1 << 16
 """How many bytes must come within the time."""
@@ -45,15 +48,14 @@ class PacedBody(io.RawIOBase):
         """Say that it can be read."""
         return True
 
-    def read(self, size: int = -1, /) -> bytes:
-        """Give `size` bytes, fewer at the end. Raises `BodyTooSlow` when a piece is late."""
-        if size < 0:
-            return self.readall() or b""
-        pieces = []
-        while piece := self._next(min(size, PIECE)):
-            pieces.append(piece)
-            size -= len(piece)
-        return b"".join(pieces)
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        """Fill `buffer`, or what the body has left. Raises `BodyTooSlow` when a piece is late."""
+        view = memoryview(buffer).cast("B")
+        filled = 0
+        while piece := self._next(min(len(view) - filled, PIECE)):
+            view[filled : filled + len(piece)] = piece
+            filled += len(piece)
+        return filled
 
     def _next(self, size: int) -> bytes:
         late = BodyTooSlow(f"The body must bring {PIECE} bytes in each {self._seconds:g} seconds.")
