@@ -75,6 +75,26 @@ def test_who_trickles_is_cut_off(api: ApiProcess) -> None:
     assert b"Traceback" not in api.log.read_bytes()
 
 
+@pytest.mark.parametrize("form", ["known length", "chunked"])
+def test_a_document_in_two_parts_is_read_whole(api: ApiProcess, form: str) -> None:
+    """With its length told before, or with that of each part."""
+    chunked = form == "chunked"
+    parts = (b'{"instances": [[1, ', b"2]]}")
+    sent = [b"%x\r\n%s\r\n" % (len(part), part) for part in parts] if chunked else [*parts]
+    length = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 23"
+    head = (
+        b"POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%s\r\n\r\n" % length
+    )
+    with api.connect() as connection:
+        connection.sendall(head + sent[0])
+        time.sleep(0.1)
+        connection.sendall(sent[1] + (b"0\r\n\r\n" if chunked else b""))
+        answer = answer_on(connection)
+
+    assert answer.startswith(b"HTTP/1.1 422 "), answer
+    assert b"The row has 2 values" in answer
+
+
 def test_an_upload_that_makes_progress_may_take_long(api: ApiProcess) -> None:
     """Longer than the limit as a whole, and each piece of it sooner: that is a slow line."""
     parts = in_parts(a_csv(6_000), each=1 << 17)
