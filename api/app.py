@@ -67,7 +67,7 @@ def create_app(services: Services) -> Flask:
     for part in _PARTS:
         app.register_blueprint(part.blueprint(services))
     app.register_blueprint(documents.blueprint(services, PUBLIC))
-    watch_requests(app, services.metrics)
+    watch_requests(app, services.metrics, services.traces)
     app.before_request(lambda: _admit(services))
     app.after_request(_harden)
     return app

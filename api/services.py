@@ -10,9 +10,9 @@ from api.access import Access, KeyAccess, OpenAccess
 from api.backlog import Backlog, WaterMarks
 from api.catalog import LiveCatalog
 from api.csv.cut import CutLimits
-from api.csv.receive import CsvLimits, ReceiveCsv
+from api.csv.receive import CsvLimits, ReceiveCsv, UploadStore
 from api.intake import Intake, IntakeLimits
-from api.measures import counted_publish, counted_store
+from api.measures import Accept, counted_publish, counted_store, traced_accept, traced_publish
 from api.news import Listener
 from api.options import ReadOptions
 from api.publisher import Publisher
@@ -34,6 +34,7 @@ from shared.metrics import ApiMetrics
 from shared.news import News
 from shared.queue import MessageQueue
 from shared.settings import Settings
+from shared.tracing import Traces, open_traces
 
 MOST_INLINE: Final = 1000
 """The most rows whose results are told with their job."""
@@ -57,6 +58,7 @@ class Services:
     backlog: Backlog
     standing: Standing
     metrics: ApiMetrics
+    traces: Traces
     access: Access
     submit: SubmitJob
     receive: ReceiveCsv
@@ -76,6 +78,7 @@ class Services:
         self.intake.close()
         self.publisher.close()
         self.database.close()
+        self.traces.close()
 
 
 def new_job_id() -> JobId:
@@ -97,8 +100,17 @@ def build_services(settings: Settings) -> Services:
     )
     queue = MessageQueue(settings.redis_url.get_secret_value(), settings.message_limits)
     metrics = ApiMetrics()
-    publisher = Publisher(counted_publish(queue.publish, metrics))
+    traces = open_traces(settings, "drybeans-api")
+    publisher = Publisher(traced_publish(counted_publish(queue.publish, metrics), traces))
     intake = _intake(settings, database, publisher, metrics)
+    accept = traced_accept(intake.submit, traces)
+    uploads = DatabaseUploads(
+        database=database,
+        publish=publisher.offer,
+        outbox=settings.outbox,
+        patience=timedelta(seconds=settings.upload_patience_seconds),
+        traces=traces,
+    )
     catalog = LiveCatalog(settings.model_root)
     read_options = _read_options(settings, catalog)
     waiting = Backlog(
@@ -123,11 +135,12 @@ def build_services(settings: Settings) -> Services:
         access=KeyAccess(database) if settings.api_keys else OpenAccess(),
         backlog=waiting,
         metrics=metrics,
+        traces=traces,
         standing=_standing(database, queue, waiting, catalog),
         validate_rows=ValidateRows(read_options=read_options, instances=settings.max_instances),
         validate_csv=ValidateCsv(read_options=read_options, line_bytes=settings.max_line_bytes),
-        submit=_submit(settings, read_options, intake),
-        receive=_receive(settings, read_options, intake, database, publisher),
+        submit=_submit(settings, read_options, accept),
+        receive=_receive(settings, read_options, accept, uploads),
     )
 
 
@@ -174,7 +187,7 @@ def _intake(
     )
 
 
-def _submit(settings: Settings, read_options: ReadOptions, intake: Intake) -> SubmitJob:
+def _submit(settings: Settings, read_options: ReadOptions, accept: Accept) -> SubmitJob:
     limits = SubmitLimits(
         instances=settings.max_instances,
         chunk_rows=settings.chunk_rows,
@@ -183,7 +196,7 @@ def _submit(settings: Settings, read_options: ReadOptions, intake: Intake) -> Su
     )
     return SubmitJob(
         read_options=read_options,
-        accept=intake.submit,
+        accept=accept,
         limits=limits,
         now=utc_now,
         new_id=new_job_id,
@@ -191,25 +204,15 @@ def _submit(settings: Settings, read_options: ReadOptions, intake: Intake) -> Su
 
 
 def _receive(
-    settings: Settings,
-    read_options: ReadOptions,
-    intake: Intake,
-    database: Database,
-    publisher: Publisher,
+    settings: Settings, read_options: ReadOptions, accept: Accept, store: UploadStore
 ) -> ReceiveCsv:
-    store = DatabaseUploads(
-        database=database,
-        publish=publisher.offer,
-        outbox=settings.outbox,
-        patience=timedelta(seconds=settings.upload_patience_seconds),
-    )
     cut = CutLimits(piece_bytes=settings.chunk_bytes, line_bytes=settings.max_line_bytes)
     limits = CsvLimits(
         cut=cut, interactive_rows=settings.interactive_max_rows, deadline=settings.deadline
     )
     return ReceiveCsv(
         read_options=read_options,
-        accept=intake.submit,
+        accept=accept,
         store=store,
         limits=limits,
         now=utc_now,

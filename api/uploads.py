@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from shared.db.engine import Database
@@ -10,6 +11,7 @@ from shared.db.uploads import add_chunk, begin_upload, complete_upload, fail_upl
 from shared.domain.chunks import Dispatch, NewChunk, Outbox, Submission
 from shared.domain.errors import DatabaseDown
 from shared.domain.jobs import JobFailure, JobId
+from shared.tracing import NoTraces, Span, Traces, below
 
 log = logging.getLogger(__name__)
 
@@ -25,22 +27,26 @@ class DatabaseUploads:
     publish: Callable[[Sequence[Dispatch]], None]
     outbox: Outbox
     patience: timedelta
+    traces: Traces = field(default_factory=NoTraces)
 
     def begin(self, submission: Submission, /) -> None:
         """Store the job without chunks."""
-        self.database.write(lambda c: begin_upload(c, submission, self.outbox, self.patience))
+        with self._span(submission):
+            self.database.write(lambda c: begin_upload(c, submission, self.outbox, self.patience))
         log.info("upload_begins", extra={"job": submission.id})
 
     def add(self, submission: Submission, chunk: NewChunk, /) -> None:
         """Store the next chunk. Raises `UploadStopped` when the job has ended meanwhile."""
-        released = self.database.write(
-            lambda c: add_chunk(c, submission, chunk, self.outbox, self.patience)
-        )
+        with self._span(submission):
+            released = self.database.write(
+                lambda c: add_chunk(c, submission, chunk, self.outbox, self.patience)
+            )
         self.publish(released)
 
     def complete(self, submission: Submission, /) -> None:
         """Close the upload. Raises `UploadStopped` when the job has ended meanwhile."""
-        released = self.database.write(lambda c: complete_upload(c, submission, self.outbox))
+        with self._span(submission):
+            released = self.database.write(lambda c: complete_upload(c, submission, self.outbox))
         self.publish([replace(dispatch, trail=submission.trail) for dispatch in released])
 
     def fail(self, job: JobId, failure: JobFailure, /) -> None:
@@ -49,3 +55,7 @@ class DatabaseUploads:
             self.database.write(lambda c: fail_upload(c, job, failure))
         except DatabaseDown as error:
             log.warning("upload_left_to_sweep", extra={"job": job, "reason": error.detail})
+
+    def _span(self, submission: Submission) -> AbstractContextManager[Span]:
+        facts = {"drybeans.job": submission.id}
+        return below(self.traces, submission.trail.traceparent, "commit", facts=facts)

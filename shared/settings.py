@@ -81,6 +81,7 @@ class Settings(BaseSettings):
     window_chunks: Count = 4
 
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    traces: bool = False
 
     workers: Count = os.cpu_count() or 1
     queues: str = "interactive,bulk"

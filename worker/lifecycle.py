@@ -22,6 +22,7 @@ from shared.domain.manifest import Feature, Manifest
 from shared.metrics import WORKER_INFO, WorkerMetrics
 from shared.queue import MessageQueue
 from shared.settings import Settings
+from shared.tracing import open_traces
 from worker.models import Models
 from worker.run import RunBatch
 from worker.watching import BatchWatch
@@ -47,7 +48,11 @@ def new_runner(settings: Settings) -> RunBatch:
     return RunBatch(
         database=open_database(settings.database_url.get_secret_value(), connections=2),
         models=Models(settings.model_root, note=loaded),
-        watch=BatchWatch(metrics, lambda model: features.get(model, ())),
+        watch=BatchWatch(
+            metrics,
+            lambda model: features.get(model, ()),
+            open_traces(settings, "drybeans-worker"),
+        ),
         queue=message_queue(settings),
         new_token=lambda: uuid4().hex,
         lease=settings.lease,
@@ -78,6 +83,11 @@ class PoolProcess:
         self._runner = self._build()
         self._runner.models.warm()
 
+    def end(self, **_: object) -> None:
+        """Hand over what the process has to tell, before it ends."""
+        if self._runner is not None:
+            self._runner.watch.traces.close()
+
     def __call__(self) -> RunBatch:
         """Give the batch run, building it when the pool did not."""
         if self._runner is None:
@@ -89,6 +99,7 @@ class PoolProcess:
 def connect_signals(process: PoolProcess) -> None:
     """Build `process` in each child, and share the parent's memory with all of them."""
     signals.worker_process_init.connect(process.start, weak=False)
+    signals.worker_process_shutdown.connect(process.end, weak=False)
     signals.worker_before_create_process.connect(_freeze, weak=False)
 
 

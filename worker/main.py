@@ -11,6 +11,7 @@ from shared.domain.jobs import Queue
 from shared.logs import start_logging
 from shared.metrics import LooksAtScrape
 from shared.settings import read_settings
+from shared.tracing import prepare_traces
 from worker.lifecycle import (
     Beat,
     PoolProcess,
@@ -79,6 +80,7 @@ def _logging(**_: object) -> None:
 def main() -> None:
     """Run the worker until it is told to stop."""
     _logging()
+    prepare_traces(settings)
     logging.getLogger(__name__).info("worker_starts", extra={"processes": settings.workers})
     if _slots is not None and settings.metrics_port is not None:
         # This process serves and its children count.

@@ -19,7 +19,8 @@ from shared.queue import MessageQueue
 from worker.leases import Leases
 from worker.models import Models
 from worker.predict import predict_chunks
-from worker.watching import BatchWatch, Trails
+from worker.traces import Trails
+from worker.watching import BatchWatch
 
 log = logging.getLogger(__name__)
 

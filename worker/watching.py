@@ -8,15 +8,16 @@ from contextlib import contextmanager
 from typing import Final, Literal
 
 from shared.db.finishes import Finished
-from shared.domain.chunks import NO_TRAIL, ChunkResult, Claimed, Trail
+from shared.domain.chunks import NO_TRAIL, ChunkResult, Claimed
 from shared.domain.jobs import JobId
 from shared.domain.manifest import Feature
 from shared.domain.summaries import drift, merge_summaries
 from shared.metrics import WorkerMetrics
+from shared.tracing import NoTraces, Traces, below
+from worker.traces import BatchSpans, Trails
 
 log = logging.getLogger(__name__)
 
-Trails = Mapping[JobId, Trail]
 Step = Literal["claim", "predict", "finish"]
 
 # A line that names more chunks would be cut apart by what collects logs.
@@ -32,8 +33,11 @@ class SeenBatch:
         trails: Trails,
         metrics: WorkerMetrics,
         features_of: Callable[[str], Sequence[Feature]],
+        traces: Traces,
     ) -> None:
-        """Take the `trails` of the message, and where to count."""
+        """Take the `trails` of the message, where to count, and where spans go."""
+        self._traces = traces
+        self._spans = BatchSpans(traces, trails)
         self._features = features_of
         self._trails = trails
         self._metrics = metrics
@@ -43,8 +47,14 @@ class SeenBatch:
     @contextmanager
     def step(self, name: Step) -> Iterator[None]:
         """Watch one step."""
-        with self._metrics.step_seconds.labels(name).time():
+        parent = self._spans.run.traceparent
+        with self._metrics.step_seconds.labels(name).time(), below(self._traces, parent, name):
             yield
+
+    def end(self, failure: str = "") -> None:
+        """End its spans, with what went wrong if something did."""
+        rows = sum(chunk.row_count for chunk in self._claimed)
+        self._spans.end({"drybeans.chunks": len(self._claimed), "drybeans.rows": rows}, failure)
 
     def claimed(self, claimed: Sequence[Claimed]) -> None:
         """Take note of what was claimed."""
@@ -103,12 +113,15 @@ class SeenBatch:
         """Say which chunks were run and for which requests: a search for either finds them."""
         refs = [chunk.ref for chunk in chunks]
         requests = {self._trails.get(ref.job, NO_TRAIL).request_id for ref in refs} - {""}
+        traces = {self._trails.get(ref.job, NO_TRAIL).trace_id for ref in refs} - {""}
         shown = [f"{ref.job}/{ref.seq}" for ref in refs]
-        log.info("chunks_run", extra={"chunks": shown, "requests": sorted(requests)})
+        told = {"chunks": shown, "requests": sorted(requests)}
+        log.info("chunks_run", extra=told | ({"traces": sorted(traces)} if traces else {}))
 
     def _origin(self, job: JobId) -> dict[str, object]:
-        request_id = self._trails.get(job, NO_TRAIL).request_id
-        return {"request_id": request_id} if request_id else {}
+        trail = self._trails.get(job, NO_TRAIL)
+        named = {"request_id": trail.request_id, "trace_id": trail.trace_id}
+        return {name: value for name, value in named.items() if value}
 
 
 def _no_features(_model: str) -> Sequence[Feature]:
@@ -122,15 +135,23 @@ class BatchWatch:
         self,
         metrics: WorkerMetrics | None = None,
         features_of: Callable[[str], Sequence[Feature]] = _no_features,
+        traces: Traces | None = None,
     ) -> None:
         """Count in `metrics`; `features_of` a model version are those that drift is told of."""
         self.metrics = metrics or WorkerMetrics()
+        self.traces = traces or NoTraces()
         self._features_of = features_of
 
     @contextmanager
     def batch(self, trails: Trails) -> Iterator[SeenBatch]:
         """Watch one batch, whose jobs came by `trails`."""
-        yield SeenBatch(trails, self.metrics, self._features_of)
+        seen = SeenBatch(trails, self.metrics, self._features_of, self.traces)
+        try:
+            yield seen
+        except BaseException as error:
+            seen.end(type(error).__name__)
+            raise
+        seen.end()
 
     def queue_down(self) -> None:
         """Take note that Redis did not take the messages of chunks that were released."""

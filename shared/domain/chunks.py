@@ -57,6 +57,11 @@ class Trail:
     request_id: str = ""
     traceparent: str = ""
 
+    @property
+    def trace_id(self) -> str:
+        """Name the trace, as its log lines do; empty where none is kept."""
+        return self.traceparent[3:35]
+
 
 NO_TRAIL: Final = Trail()
 

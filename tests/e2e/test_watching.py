@@ -15,6 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from shared.metrics import ALL
+from tests.collector import Collector, collecting
 from tests.e2e.service import Service
 from tests.servers import RedisServer, free_port
 from tests.waiting import wait_for
@@ -41,7 +42,7 @@ def free_ports() -> int:
 class Watched(Service):
     """A service that tells Prometheus, with Flower."""
 
-    def __init__(self, folder: Path, redis_url: str) -> None:
+    def __init__(self, folder: Path, redis_url: str, collector: str) -> None:
         self.metrics_port = free_ports()
         self.flower_port = free_port()
         self.database_url = f"sqlite:///{folder}/drybeans.db"
@@ -52,6 +53,10 @@ class Watched(Service):
             "DRYBEANS_METRICS_PORT": str(self.metrics_port),
             "FLOWER_PORT": str(self.flower_port),
             "FLOWER_PASSWORD": _PASSWORD,
+            "DRYBEANS_TRACES": "true",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector,
+            "OTEL_BSP_SCHEDULE_DELAY": "200",
+            "OTEL_TRACES_SAMPLER": "parentbased_always_off",
         }
         super().__init__(folder, settings)
 
@@ -78,11 +83,18 @@ class Watched(Service):
 
 
 @pytest.fixture(scope="module")
-def watched(server_folder: Path) -> Iterator[Watched]:
+def collector() -> Iterator[Collector]:
+    """What the parts send their spans to."""
+    with collecting() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def watched(server_folder: Path, collector: Collector) -> Iterator[Watched]:
     """All parts, with a job of many rows and a small one done."""
     folder = server_folder / "watched"
     with RedisServer(folder / "redis") as redis:
-        service = Watched(folder, redis.url)
+        service = Watched(folder, redis.url, collector.address)
         service.start()
         with service.client() as client:
             body = {"instances": [BEAN] * 200}
@@ -155,6 +167,29 @@ def test_a_worker_that_ended_in_good_order_is_not(watched: Watched) -> None:
     worker.wait(60)
 
     wait_for(lambda: name not in watched.beats(), seconds=10, every=0.2)
+
+
+def test_a_job_is_one_trace_from_request_to_result(watched: Watched, collector: Collector) -> None:
+    """API and worker send their spans with the client's trace id, and each is below another."""
+    trace, above = os.urandom(16).hex(), os.urandom(8).hex()
+    headers = {"traceparent": f"00-{trace}-{above}-01", "Prefer": "wait=30"}
+    with watched.client() as client:
+        job = client.post("/jobs", json={"instances": [BEAN]}, headers=headers).json()["id"]
+
+    wait_for(lambda: len(collector.spans(trace)) >= 7, seconds=30, every=0.2)
+
+    spans = {told.span: told for told in collector.spans(trace)}
+    names = {told.span: told.name for told in spans.values()} | {above: "client"}
+    assert {(told.part, told.name, names[told.parent]) for told in spans.values()} == {
+        ("drybeans-api", "POST /jobs", "client"),
+        ("drybeans-api", "commit", "POST /jobs"),
+        ("drybeans-api", "publish", "POST /jobs"),
+        ("drybeans-worker", "run", "POST /jobs"),
+        *(("drybeans-worker", step, "run") for step in ("claim", "predict", "finish")),
+    }
+    for told in spans.values():
+        if told.name in {"POST /jobs", "commit", "publish", "run"}:
+            assert told.facts["drybeans.job"] == job, told.name
 
 
 def submit(watched: Watched) -> str:

@@ -117,6 +117,7 @@ def test_every_variable_means_something(services: dict[str, dict[str, Any]]) -> 
     """A setting, one of the walkthrough's four, or an option of the part that reads it."""
     ours = {f"DRYBEANS_{name.upper()}" for name in Settings.model_fields}
     ours |= {"MYSQL_HOST", "MYSQL_USER", "MYSQL_PASSWORD", "MYSQL_DB"}
+    ours |= {"OTEL_EXPORTER_OTLP_ENDPOINT"}
     flowers = {f"FLOWER_{name.upper().replace('-', '_')}" for name in flower_options}
     known = _SERVERS | {"flower": flowers | {"CELERY_BROKER_URL"}}
 

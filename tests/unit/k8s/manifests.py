@@ -20,6 +20,7 @@ K8S: Final = ROOT / "k8s"
 COMPONENTS: Final = (
     *("network-policies", "keda", "external-mysql", "external-redis", "ingress"),
     "monitoring",
+    "traces",
 )
 PODS_OF: Final = ("Deployment", "StatefulSet", "Job")
 OWN_IMAGES: Final = ("drybeans-api", "drybeans-worker")

@@ -1,4 +1,6 @@
-"""The component that has Prometheus scrape the pods."""
+"""The components that have Prometheus scrape the pods, and pods send traces."""
+
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -43,6 +45,23 @@ def test_only_prometheus_is_let_in(added: list[Document]) -> None:
     assert source == {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}
     }
+
+
+def test_traces_are_let_out_to_where_they_are_sent() -> None:
+    """The address and the policy name the same namespace and port, and the setting exists."""
+    sending = manifests.read("components/traces")
+    told = manifests.config_maps(sending)["drybeans"]
+    (policy,) = of_kind(sending, "NetworkPolicy")
+    (rule,) = policy["spec"]["egress"]
+    address = urlsplit(told["OTEL_EXPORTER_OTLP_ENDPOINT"])
+
+    assert Settings(traces=told["DRYBEANS_TRACES"]).traces
+    assert rule["ports"] == [{"protocol": "TCP", "port": address.port}]
+    (target,) = rule["to"]
+    namespace = target["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+    assert str(address.hostname).split(".")[1] == namespace
+    (chosen,) = policy["spec"]["podSelector"]["matchExpressions"]
+    assert set(chosen["values"]) == _PARTS - {"sweeper"}
 
 
 @pytest.mark.slow
