@@ -95,7 +95,8 @@ def _context(traceparent: str) -> SpanContext:
 
 def open_telemetry(part: str) -> Telemetry:
     """Send spans by OTLP over HTTP as `OTEL_…` say, by default to a collector on this machine."""
-    named = {"service.name": part, "service.instance.id": f"{socket.gethostname()}:{os.getpid()}"}
+    instance = f"{os.getpid()}@{socket.gethostname()}"
+    named = {"service.name": part, "service.instance.id": instance}
     # What the environment says of this service comes after ours, and wins.
     resource = Resource.create(named).merge(OTELResourceDetector().detect())
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)

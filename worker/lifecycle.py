@@ -103,12 +103,18 @@ def connect_signals(process: PoolProcess) -> None:
     signals.worker_before_create_process.connect(_freeze, weak=False)
 
 
+def node_name() -> str:
+    """Name this worker: no two of a host have the same name, in Flower, metrics and the doctor."""
+    return f"worker-{os.getpid()}@{socket.gethostname()}"
+
+
 class Beat:
     """Shows that this worker takes messages: in a file for probes, on Redis for whoever looks."""
 
     def __init__(self, alive: Alive, queue: MessageQueue, queues: str) -> None:
         """Beat on `alive` and on `queue`, as the worker that serves `queues`."""
-        self.name = f"{socket.gethostname()}:{os.getpid()} {queues}"
+        self.node = node_name()
+        self.name = f"{self.node} {queues}"
         self._alive = alive
         self._queue = queue
 

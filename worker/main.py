@@ -92,6 +92,7 @@ def main() -> None:
             # Its banner is no log line.
             "--quiet",
             "worker",
+            f"--hostname={_beat.node}",
             "--pool=prefork",
             f"--concurrency={settings.workers}",
             f"--queues={settings.queues}",

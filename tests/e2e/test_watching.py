@@ -139,7 +139,7 @@ def a_second_worker(watched: Watched) -> subprocess.Popen[bytes]:
 def test_a_worker_that_died_is_named(watched: Watched) -> None:
     """By host and process, with its last beat standing still while the others' move on."""
     worker = a_second_worker(watched)
-    name = f"{socket.gethostname()}:{worker.pid}"
+    name = f"worker-{worker.pid}@{socket.gethostname()}"
     wait_for(lambda: name in watched.beats(), seconds=60, every=0.2)
     main = psutil.Process(worker.pid)
     # The main process first: it ends in good order when it finds its children dead.
@@ -160,7 +160,7 @@ def test_a_worker_that_died_is_named(watched: Watched) -> None:
 def test_a_worker_that_ended_in_good_order_is_not(watched: Watched) -> None:
     """Who was told to go is not missed."""
     worker = a_second_worker(watched)
-    name = f"{socket.gethostname()}:{worker.pid}"
+    name = f"worker-{worker.pid}@{socket.gethostname()}"
     wait_for(lambda: name in watched.beats(), seconds=60, every=0.2)
 
     worker.send_signal(signal.SIGTERM)
@@ -216,6 +216,8 @@ def test_a_job_is_found_in_flower_by_its_id(watched: Watched) -> None:
     job, task = found.popitem()
     assert task["name"] == "drybeans.run.1"
     assert task["args"] == f"{job}/0"
+    # By the name that the metrics and the doctor have for it too.
+    assert task["worker"] in watched.beats()
 
 
 @pytest.mark.parametrize("path", ["/api/tasks", "/api/workers", "/tasks"])
