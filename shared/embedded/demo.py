@@ -1,5 +1,6 @@
-"""`make demo`: sends the default model's sample rows to a service and shows what it answers."""
+"""`make demo`: sends the sample beans to a service and shows what it answers."""
 
+import csv
 import json
 import os
 import subprocess
@@ -20,6 +21,7 @@ _START_SECONDS: Final = 120.0
 _DONE_SECONDS: Final = 60.0
 _WAIT: Final = {"Prefer": "wait=20"}
 _FIRST_ERROR: Final = 400
+_SAMPLE: Final = Path(__file__).parents[2] / "docs/samples/beans.csv"
 
 
 def demo(url: str) -> int:
@@ -41,7 +43,7 @@ def demo(url: str) -> int:
 
 
 def show(url: str) -> str:
-    """Submit the sample of the default model to `url`, wait, and print a table.
+    """Submit sample rows for the default model to `url`, wait, and print a table.
 
     Returns the path of the job.
     Raises LaunchFailed when the service refuses or does not finish.
@@ -49,7 +51,8 @@ def show(url: str) -> str:
     models = call(url, "GET", "/models")["models"]
     short = next(model for model in models if model["default"])
     model = call(url, "GET", short["links"]["self"])
-    rows, classes = model["sample"], model["classes"]
+    names, classes = [feature["name"] for feature in model["features"]], model["classes"]
+    rows = sample_beans(names) or model["sample"]
     print(f"{len(rows)} rows for {model['name']}@{model['version']}: {model['description']}\n")
     body = {"model": model["name"], "instances": rows, "outputs": model["outputs"]}
     job = call(url, "POST", "/jobs", body, _WAIT)
@@ -64,6 +67,15 @@ def show(url: str) -> str:
     print()
     path: str = job["links"]["self"]
     return path
+
+
+def sample_beans(columns: list[str]) -> list[list[float]]:
+    """Read the sample file's rows; none when it is not there, or of other columns than these."""
+    if not _SAMPLE.is_file():
+        return []
+    with _SAMPLE.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    return [[float(cell) for cell in row] for row in rows] if header == columns else []
 
 
 def table(results: list[dict[str, Any]], classes: list[str]) -> Iterator[str]:

@@ -134,7 +134,7 @@ def test_a_taken_port_is_told(embedded: Service, tmp_path: Path) -> None:
 
 
 def test_the_demo_shows_a_table_of_a_running_service(service: Service) -> None:
-    """One line for each sample row, with the probability of each class."""
+    """One line for each row of the sample file, with the probability of each class."""
     shown = subprocess.run(
         [sys.executable, "-m", "shared.embedded", "demo"],
         env=os.environ | {"DRYBEANS_URL": service.url},
@@ -147,7 +147,11 @@ def test_the_demo_shows_a_table_of_a_running_service(service: Service) -> None:
     assert head.split() == [
         *("row", "label", "BARBUNYA", "BOMBAY", "CALI", "DERMASON", "HOROZ", "SEKER", "SIRA")
     ]
-    assert len(shown[shown.index(head) + 1].split()) == 9
+    lines = shown[shown.index(head) + 1 :]
+    assert len(lines[0].split()) == 9
+    sample = Path("docs/samples/beans.csv").read_text().splitlines()
+    assert lines[len(sample) - 1] == ""
+    assert lines[len(sample) - 2].startswith(f"{len(sample) - 2:3} ")
 
 
 def test_the_demo_starts_a_service_when_there_is_none() -> None:
