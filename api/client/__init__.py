@@ -16,10 +16,10 @@ from api.client.errors import (
 )
 from api.client.patience import Patience
 from api.client.sync import Client
-from api.client.values import FailedRow, Job, Model, Reason, Row, Rows
+from api.client.values import FailedRow, Job, Model, Reason, Report, Row, Rows
 
 __all__ = [
     "AnswerInvalid", "AsyncClient", "Busy", "Client", "ClientError", "Conflict", "FailedRow",
     "Fault", "InputInvalid", "Job", "Model", "NotAllowed", "NotFound", "Patience", "Reason",
-    "Refused", "Row", "Rows", "Unreachable", "WaitTimedOut",
+    "Refused", "Report", "Row", "Rows", "Unreachable", "WaitTimedOut",
 ]  # fmt: skip

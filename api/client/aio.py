@@ -37,7 +37,7 @@ from api.client.http import (
 from api.client.patience import Patience
 from api.client.saving import format_of, results_request, saving
 from api.client.sources import Source
-from api.client.values import FailedRow, Job, Model, Row
+from api.client.values import FailedRow, Job, Model, Report, Row
 
 T = TypeVar("T")
 
@@ -168,6 +168,10 @@ class AsyncClient:
     async def submit(self, source: Source, **options: Unpack[calls.SubmitOptions]) -> Job:
         """Submit a file, a stream or rows, and give the job; it makes one, however often sent."""
         return await self._run(scripts.submit(self._ask, source, options))
+
+    async def check(self, source: Source, **options: Unpack[calls.SubmitOptions]) -> Report:
+        """Learn what is wrong with the rows of a file, a stream or a list; it makes no job."""
+        return await self._run(scripts.check(self._ask, source, options))
 
     async def predict(self, source: Source, **options: Unpack[calls.SubmitOptions]) -> list[Row]:
         """Submit a few rows, wait, and give each row with its label or its error."""

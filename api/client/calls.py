@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, Literal, TypedDict
 
@@ -51,6 +52,13 @@ def submit(
         body=source.body,
         read_seconds=120.0,
     )
+
+
+def check(source: Upload | Document, options: SubmitOptions) -> Request:
+    """Make the request that has the rows of `source` looked at; it makes no job."""
+    request = submit(source, options, "")
+    headers = {name: text for name, text in request.headers.items() if name != "Idempotency-Key"}
+    return replace(request, headers=headers, params=(*request.params, ("validate_only", "true")))
 
 
 def _submit_document(

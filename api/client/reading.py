@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from api.client.effects import Answer
 from api.client.errors import AnswerInvalid, Fault, Refused, kind_of
-from api.client.values import FailedRow, Job, Model, Reason, Row, Rows
+from api.client.values import FailedRow, Job, Model, Reason, Report, Row, Rows
 
 T = TypeVar("T")
 
@@ -118,6 +118,25 @@ def row_of(document: Mapping[str, Any]) -> Row:
         input=document.get("input"),
         document=document,
     )
+
+
+def report_of(document: Mapping[str, Any]) -> Report:
+    """Read a report on rows."""
+    model = document["model"]
+    return Report(
+        model=f"{model['name']}@{model['version']}",
+        rows=document["rows"],
+        usable=document["usable_rows"],
+        errors=tuple(_failed_row(error) for error in document["errors"]),
+        warnings=tuple(document["warnings"]),
+        document=document,
+    )
+
+
+def _failed_row(flaw: Mapping[str, Any]) -> FailedRow:
+    line = flaw.get("line")
+    error = Reason(code=flaw["code"], detail=flaw["detail"], field=flaw["field"])
+    return FailedRow(line=line, row=flaw["row"] if line is None else None, error=error)
 
 
 def page_of(document: Mapping[str, Any]) -> tuple[list[Job], str | None]:

@@ -7,10 +7,18 @@ from api.client import calls
 from api.client.effects import Emit, Pause, Script
 from api.client.errors import Conflict, NotFound, WaitTimedOut
 from api.client.exchanges import Exchanges
-from api.client.reading import job_of, model_of, models_of, page_of, read_document, row_of
+from api.client.reading import (
+    job_of,
+    model_of,
+    models_of,
+    page_of,
+    read_document,
+    report_of,
+    row_of,
+)
 from api.client.sources import Source, no_progress, open_source
 from api.client.streams import emit_lines
-from api.client.values import Job, Model, Row
+from api.client.values import Job, Model, Report, Row
 
 _PAGE: Final = 200
 
@@ -28,6 +36,13 @@ def submit(
     with open_source(source, options.get("progress", no_progress)) as opened:
         answer = yield from ask(calls.submit(opened, options, key, wait))
     return read_document(answer.body, job_of)
+
+
+def check(ask: Exchanges, source: Source, options: calls.SubmitOptions) -> Script[Report]:
+    """Have the rows of `source` looked at, and give what is wrong with them."""
+    with open_source(source, options.get("progress", no_progress)) as opened:
+        answer = yield from ask(calls.check(opened, options))
+    return read_document(answer.body, report_of)
 
 
 def predict(ask: Exchanges, source: Source, options: calls.SubmitOptions) -> Script[list[Row]]:

@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api.client.errors import ClientError
-from api.client.values import FailedRow, Job
+from api.client.values import FailedRow, Job, Report
 
 _SHOWN: Final = 10
 """So many failed rows, or faults, are told one by one."""
@@ -119,6 +119,15 @@ class Terminal:
             more = job.rows.failed - len(shown)
             lines += [f"  … and {more:,} more: drybeans errors {job.id}"] if more > 0 else []
         self.note("\n".join(lines))
+
+    def report(self, report: Report) -> None:
+        """Tell what is wrong with rows that were only looked at."""
+        failed = report.rows - report.usable
+        lines = [f"{report.usable:,} of {report.rows:,} rows can be used by {report.model}."]
+        lines += [f"  warning: {warning}" for warning in report.warnings]
+        lines += [f"  {_told(row)}" for row in report.errors[:_SHOWN]]
+        lines += [f"  … and {failed - _SHOWN:,} more"] if failed > _SHOWN else []
+        self.answer(report.document, "\n".join(lines))
 
 
 def ordered(counts: Mapping[str, int]) -> list[tuple[str, int]]:

@@ -86,6 +86,21 @@ class FailedRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What would become of rows as a job: how many could be used, and why others could not.
+
+    `errors` are the first 100 of them.
+    """
+
+    model: str
+    rows: int
+    usable: int
+    errors: tuple[FailedRow, ...]
+    warnings: tuple[str, ...]
+    document: Mapping[str, Any] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """A version of a model. A list of models leaves `features` and `metrics` empty."""
 

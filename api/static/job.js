@@ -1,6 +1,6 @@
 // One job: its progress live, then what came of it. Its id is in the address, so a reload goes on.
 
-import { json } from "./api.js";
+import { call, json } from "./api.js";
 import { follow } from "./events.js";
 import { badge, duration, el, find, left, percent, problem, rows, time, whole } from "./dom.js";
 import { showOutcome } from "./outcome.js";
@@ -55,6 +55,7 @@ function show(job) {
   find("notices").replaceChildren(...notices(job));
   find("cancel").hidden = Boolean(job.finished_at);
   find("retry").hidden = !job.finished_at || !UNRUN.includes(job.state) || job.rows.succeeded + job.rows.failed >= job.rows.total;
+  find("delete").hidden = !job.finished_at;
   if (job.finished_at && !finished) {
     finished = true;
     showOutcome(job);
@@ -81,16 +82,27 @@ async function start() {
   }
 }
 
-async function change(verb, then) {
+async function attempt(work) {
   find("problem").replaceChildren();
   try {
-    then(await json(`${path}/${verb}`, { method: "POST" }));
+    await work();
   } catch (error) {
-    // It may have finished in the meantime; the events say so.
+    // It may have changed in the meantime; the events say so.
     find("problem").replaceChildren(problem(error));
   }
 }
 
-find("cancel").addEventListener("click", () => change("cancel", show));
-find("retry").addEventListener("click", () => change("retry", (job) => location.assign(`/ui/jobs/${job.id}`)));
+const post = (verb) => json(`${path}/${verb}`, { method: "POST" });
+
+async function erase() {
+  await call(path, { method: "DELETE" });
+  // Going back must not lead to what is no longer there.
+  location.replace("/ui/jobs");
+}
+
+const asked = find("delete-dialog");
+find("cancel").addEventListener("click", () => attempt(async () => show(await post("cancel"))));
+find("retry").addEventListener("click", () => attempt(async () => location.assign(`/ui/jobs/${(await post("retry")).id}`)));
+find("delete").addEventListener("click", () => { asked.returnValue = ""; asked.showModal(); });
+asked.addEventListener("close", () => asked.returnValue === "delete" && attempt(erase));
 start();

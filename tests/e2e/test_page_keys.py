@@ -37,10 +37,23 @@ def new_key(settings: dict[str, str]) -> str:
     return next(word for word in said.split() if word.startswith("dbk_"))
 
 
+def delete_by_keyboard(page: Page) -> None:
+    """Delete the job that the page shows, which is not done without being asked again."""
+    delete = page.get_by_role("button", name="Delete the job")
+    delete.press("Enter")
+    expect(page.get_by_role("button", name="Keep it")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(delete).to_be_focused()
+    delete.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/ui/jobs")
+
+
 def test_a_key_is_asked_for_and_opens_all(
     guarded: str, settings: dict[str, str], open_at: Callable[..., Page]
 ) -> None:
-    """A wrong one is asked for again; the right one uploads, follows, lists and downloads."""
+    """A wrong one is asked for again; the right one uploads, follows, downloads and deletes."""
     page = open_at(guarded)
     page.goto("/ui/jobs")
     field = page.get_by_label("API key", exact=True)
@@ -60,6 +73,9 @@ def test_a_key_is_asked_for_and_opens_all(
     path, shown = f"{guarded}/jobs/{job}/results?format=csv", {"Authorization": f"Bearer {key}"}
     expected = httpx.get(path, headers=shown, trust_env=False).content
     assert Path(waiting.value.path()).read_bytes() == expected
+    delete_by_keyboard(page)
+    expect(page.get_by_text("No jobs yet")).to_be_visible()
+    assert httpx.get(path, headers=shown, trust_env=False).status_code == 410
     kept = page.evaluate("[document.cookie, JSON.stringify(localStorage), {...sessionStorage}]")
     assert kept == ["", "{}", {"drybeans.key": key}]
     assert key not in json.dumps(page.url)

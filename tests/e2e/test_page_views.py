@@ -36,20 +36,9 @@ def too_wide(page: Page) -> int:
     return int(page.evaluate(script))
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_view_has_an_accessibility_violation(
-    embedded: Service, open_at: Callable[..., Page], scheme: str
-) -> None:
-    """Axe-core finds nothing in any view, nor in the answers and errors that they show."""
-    look = partial(violations, colours_only=scheme == "dark")
-    phone = {"width": 390, "height": 800}
-    page = open_at(embedded.url, color_scheme=scheme, reduced_motion="reduce", viewport=phone)
+def violations_in_use(page: Page, look: Callable[[Page], list[str]]) -> dict[str, list[str]]:
+    """Look at answers, errors, a job and a question, as they come up."""
     found = {}
-    for path in _PATHS:
-        page.goto("about:blank")
-        page.goto(path)
-        found[path] = look(page)
-        assert too_wide(page) == 0, path
     page.goto("/")
     page.get_by_role("button", name="Predict", exact=True).click()
     page.get_by_role("button", name="Fill in a sample").click()
@@ -65,6 +54,26 @@ def test_no_view_has_an_accessibility_violation(
     cells(page, "First rows")
     found["job"] = look(page)
     assert too_wide(page) == 0
+    page.get_by_role("button", name="Delete the job").click()
+    found["asked"] = look(page)
+    return found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_view_has_an_accessibility_violation(
+    embedded: Service, open_at: Callable[..., Page], scheme: str
+) -> None:
+    """Axe-core finds nothing in any view, nor in the answers and errors that they show."""
+    look = partial(violations, colours_only=scheme == "dark")
+    phone = {"width": 390, "height": 800}
+    page = open_at(embedded.url, color_scheme=scheme, reduced_motion="reduce", viewport=phone)
+    found = {}
+    for path in _PATHS:
+        page.goto("about:blank")
+        page.goto(path)
+        found[path] = look(page)
+        assert too_wide(page) == 0, path
+    found |= violations_in_use(page, look)
 
     assert {where: wrong for where, wrong in found.items() if wrong} == {}
 

@@ -91,6 +91,23 @@ def test_a_file_with_bad_rows_comes_back_with_labels_and_reasons(stage: Stage) -
     assert stage.jobs()[0]["labels"] == {"batch": "7"}
 
 
+def test_rows_can_be_checked_without_a_job(stage: Stage) -> None:
+    """Told as they would fail, by exit code too; for machines as the service says it."""
+    name = stage.file("beans.csv", MIXED)
+    before = len(stage.jobs())
+
+    run = stage.run("submit", name, "--check")
+    told = stage.run("submit", "-", "--check", "--json", given=json.dumps([BEAN, []]).encode())
+
+    assert run.code == told.code == 1
+    assert run.out.startswith("2 of 5 rows can be used by drybeans@2.\n")
+    assert "line 3, Perimeter: The value is missing. (missing)" in run.out
+    assert [error["row"] for error in json.loads(told.out)["errors"]] == [1]
+    assert stage.run("submit", stage.file("good.csv", f"{HEADER}\n{GOOD}"), "--check").code == 0
+    assert stage.run("submit", name, "--check", "-o", "out.csv").code == 64
+    assert len(stage.jobs()) == before
+
+
 def test_the_failed_rows_can_be_mended_and_sent_again(stage: Stage) -> None:
     """`errors` writes them with their own columns, `results` all in three formats."""
     with working(stage.behind):

@@ -10,7 +10,7 @@ from api.client.calls import SubmitOptions
 from api.client.commands import options as given
 from api.client.commands.options import Target
 from api.client.scripts import new_key
-from api.client.session import Session, connected, exit_code
+from api.client.session import FAILED, OK, PARTIAL, Session, connected, exit_code
 from api.client.sources import Source
 from api.client.terminal import describe
 from api.client.values import Job
@@ -20,6 +20,7 @@ from api.client.values import Job
 @click.argument("file", metavar="FILE")
 @given.about_the_job
 @given.about_the_rows
+@click.option("--check", is_flag=True, help="Tell what is wrong with the rows; make no job.")
 @click.option("--wait", is_flag=True, help="Wait until the job has finished; -o does too.")
 @given.with_target
 @click.option(
@@ -31,7 +32,12 @@ def submit(session: Session, file: str, target: Target, **options: Any) -> int:
 
     Prints the job's id. With --wait or -o it stays to the end and shows what failed.
     """
-    wait, key = options.pop("wait"), options.pop("idempotency_key") or new_key()
+    check, wait, key = (options.pop(name) for name in ("check", "wait", "idempotency_key"))
+    if check and (wait or key or target.output):
+        raise click.UsageError("--check makes no job: there is nothing to wait for or to save.")
+    if check:
+        return _check(session, file, given.submit_options(**options))
+    key = key or new_key()
     after = [*target.words(), *(["--wait"] if wait else []), "--idempotency-key", key]
     job = _send(session, file, given.submit_options(**options, idempotency_key=key), after)
     if not (wait or target.output):
@@ -41,13 +47,25 @@ def submit(session: Session, file: str, target: Target, **options: Any) -> int:
     return follow(session, job, target)
 
 
+def _source(file: str) -> Source:
+    return sys.stdin.buffer if file == "-" else file
+
+
 def _send(session: Session, file: str, options: SubmitOptions, after: Sequence[str]) -> Job:
-    source: Source = sys.stdin.buffer if file == "-" else file
     again = session.command("submit", file, *given.words_of(options), *after)
     what = "The upload was not finished; sent again like this it makes one job."
     with session.resumable(again, what), session.terminal.uploading() as progress:
         shown: SubmitOptions = {**options, "progress": progress}
-        return session.client.submit(source, **shown)
+        return session.client.submit(_source(file), **shown)
+
+
+def _check(session: Session, file: str, options: SubmitOptions) -> int:
+    """Tell what a job of these rows would say of them; 1 when it could not use some."""
+    with session.terminal.uploading() as progress:
+        shown: SubmitOptions = {**options, "progress": progress}
+        report = session.client.check(_source(file), **shown)
+    session.terminal.report(report)
+    return OK if report.usable == report.rows else PARTIAL if report.usable else FAILED
 
 
 @click.command()
