@@ -1,7 +1,7 @@
 // The list of jobs: filters and pages stand in the address, so they survive a reload and a link.
 
 import { json } from "./api.js";
-import { badge, el, find, percent, problem, time, whole } from "./dom.js";
+import { badge, el, find, percent, problem, rows, time, whole } from "./dom.js";
 
 const list = find("jobs");
 const paging = find("paging");
@@ -23,8 +23,8 @@ function line(job) {
     el("span", { class: "job-main" }, el("code", {}, job.id), labels),
     el("span", { class: "soft" }, `${job.model.name}@${job.model.version}`),
     el("span", { class: "number" }, job.finished_at
-      ? [whole(succeeded), failed ? el("span", { class: "error-text" }, ` + ${whole(failed)} failed`) : "", succeeded === 1 && !failed ? " row" : " rows"]
-      : `${percent(job.progress)} of ${whole(total)}`),
+      ? [succeeded + failed < total ? `${whole(succeeded)} of ` : "", rows(total), failed ? el("span", { class: "error-text" }, `, ${whole(failed)} failed`) : ""]
+      : `${percent(job.progress)} of ${rows(total)}`),
     el("span", { class: "soft when" }, time(job.created_at))));
 }
 

@@ -21,7 +21,10 @@ def cancel(session: Session, job: str) -> int:
 @given.job_id
 @connected
 def retry(session: Session, job: str) -> int:
-    """Run again what a finished job did not run: a new job, whose id is printed."""
+    """Run again what a finished job did not run, as a new job.
+
+    Prints its id.
+    """
     again = session.client.retry(job)
     session.terminal.answer(again.document, again.id)
     return OK

@@ -10,7 +10,10 @@ from api.client.session import OK
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> int:
-    """Print what the shell must read: source <(drybeans completion bash)."""
+    """Print what has a shell complete the commands.
+
+    In bash: source <(drybeans completion bash)
+    """
     found = get_completion_class(shell)
     assert found is not None  # noqa: S101 - click knows all three
     group = context.find_root().command

@@ -16,7 +16,7 @@ from api.client.terminal import as_document
 @given.with_target
 @connected
 def results(session: Session, job: str, target: Target) -> int:
-    """Write the results of a finished job, to standard output or a file."""
+    """Write the results of a finished job."""
     if session.terminal.machine and not (target.output or target.format):
         target = replace(target, format="ndjson")
     save(session, job, target)
@@ -28,7 +28,7 @@ def results(session: Session, job: str, target: Target) -> int:
 @click.option("-o", "--output", metavar="FILE", help="Save them; - is standard output.")
 @connected
 def errors(session: Session, job: str, output: str | None) -> int:
-    """Write the failed rows of a finished job as a CSV, to be mended and submitted again."""
+    """Write the failed rows of a finished job, as a CSV to mend."""
     if session.terminal.machine and not output:
         for row in session.client.errors(job):
             session.terminal.answer(as_document(row), "")

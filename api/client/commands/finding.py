@@ -58,7 +58,10 @@ def list_(session: Session, limit: int, **wanted: Any) -> int:
 @click.argument("name", required=False)
 @connected
 def models(session: Session, name: str | None) -> int:
-    """List the models, or show all about one: its columns and how good it is."""
+    """List the models, or show all about one.
+
+    That is its columns, and how good it is.
+    """
     if name is not None:
         _show(session, session.client.model(name))
         return OK

@@ -16,9 +16,9 @@ from api.client.values import Row
 @given.about_the_job
 @connected
 def predict(session: Session, values: tuple[str, ...], **options: Any) -> int:
-    """Label one row of numbers, or the rows of a small file; - is standard input.
+    """Label one row of numbers, or the rows of a small file.
 
-    Prints a label for each row, or what is wrong with it.
+    The file - is standard input. Prints a label for each row, or what is wrong with it.
     """
     rows = session.client.predict(_source(values), **given.submit_options(**options))
     if session.terminal.machine:

@@ -28,9 +28,10 @@ from api.client.values import Job
 )
 @connected
 def submit(session: Session, file: str, target: Target, **options: Any) -> int:
-    """Submit a CSV (of any size, plain, gzip or zstd) or JSON; - is standard input.
+    """Submit a CSV of any size, or JSON.
 
-    Prints the job's id. With --wait or -o it stays to the end and shows what failed.
+    A CSV may be compressed by gzip or zstd; - is standard input. Prints the job's id. With --wait
+    or -o it stays to the end and shows what failed.
     """
     check, wait, key = (options.pop(name) for name in ("check", "wait", "idempotency_key"))
     if check and (wait or key or target.output):
