@@ -26,6 +26,7 @@ from tests.unit.k8s.manifests import (
 
 _SETTINGS: Final = {f"DRYBEANS_{name.upper()}" for name in Settings.model_fields}
 _WALKTHROUGH: Final = {"MYSQL_HOST", "MYSQL_USER", "MYSQL_PASSWORD", "MYSQL_DB"}
+_COLLECTOR: Final = {"OTEL_EXPORTER_OTLP_ENDPOINT"}
 # Stated so that other variables can be made of them.
 _MATERIAL: Final = {"REDIS_HOST", "REDIS_PASSWORD", "FLOWER_PASSWORD", "WEBHOOK_SECRET"}
 _FOREIGN: Final = {
@@ -52,7 +53,7 @@ def test_every_variable_means_something(documents: list[Document]) -> None:
                 option = variable.removeprefix("FLOWER_").lower()
                 known = option in flower_options or variable in _MATERIAL | {"CELERY_BROKER_URL"}
             elif is_own(container):
-                known = variable in _SETTINGS | _WALKTHROUGH | _MATERIAL
+                known = variable in _SETTINGS | _WALKTHROUGH | _MATERIAL | _COLLECTOR
             else:
                 known = variable in _FOREIGN[container["name"]]
             assert known, f"{name}: {variable}"
