@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import groupby
 from types import MappingProxyType
+from typing import Final
 
 from shared.db.claims import Claimant, claim, extend, give_back
 from shared.db.engine import Database
 from shared.db.finishes import Finished, finish
 from shared.domain.chunks import NO_TRAIL, ChunkResult, Claimed, Dispatch, Outbox
-from shared.domain.errors import DatabaseDown, QueueDown
+from shared.domain.errors import DatabaseDown, ModelUnknown, QueueDown
 from shared.domain.jobs import ChunkRef, JobFailure, RetryPolicy
 from shared.queue import MessageQueue
 from worker.leases import Leases
@@ -23,6 +24,10 @@ from worker.traces import Trails
 from worker.watching import BatchWatch
 
 log = logging.getLogger(__name__)
+
+# For some ten minutes, as an upgrade takes, a chunk waits for a worker that has its model.
+_MODEL_PAUSE: Final = timedelta(seconds=5)
+_MODEL_CLAIMS: Final = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +69,32 @@ class RunBatch:
         for chunks in _by_model(claimed):
             try:
                 outcomes += self._predict(chunks)
+            except ModelUnknown as error:
+                outcomes += self._leave_to_others(chunks, error)
             except Exception:
                 log.exception("batch_failed", extra={"chunks": len(chunks)})
                 # One bad chunk must not take the others with it: find it by trying each alone.
                 outcomes += [result for chunk in chunks if (result := self._try_alone(chunk))]
         return outcomes
+
+    def _leave_to_others(
+        self, chunks: Sequence[Claimed], error: ModelUnknown
+    ) -> Iterator[ChunkResult]:
+        """Give back chunks of a model that this worker does not have, while others may have it."""
+        reason = error.detail
+        log.warning("model_missing", extra={"chunks": len(chunks), "reason": reason})
+        for chunk in chunks:
+            if chunk.fence > _MODEL_CLAIMS:
+                yield _given_up(chunk, f"Nobody has its model. {reason}")
+            else:
+                self._give_back(chunk, reason, _MODEL_PAUSE, counted=False)
+
+    def _give_back(
+        self, chunk: Claimed, reason: str, after: timedelta, *, counted: bool = True
+    ) -> None:
+        self.database.write(
+            lambda c: give_back(c, chunk, reason=reason, after=after, counted=counted)
+        )
 
     def _predict(self, chunks: Sequence[Claimed]) -> list[ChunkResult]:
         return predict_chunks(self.models(chunks[0].model_name, chunks[0].model_version), chunks)
@@ -80,11 +106,9 @@ class RunBatch:
             reason = f"{type(error).__name__}: {error}"
             log.exception("chunk_failed", extra=_fields(chunk) | {"attempt": chunk.attempt})
             if self.retry.exhausted(chunk.attempt):
-                return _given_up(chunk, reason)
-            delay = self.retry.delay(chunk.attempt)
-            self.database.write(
-                lambda connection: give_back(connection, chunk, reason=reason, after=delay)
-            )
+                detail = f"Every one of {chunk.attempt} attempts failed; the last with {reason}"
+                return _given_up(chunk, detail)
+            self._give_back(chunk, reason, self.retry.delay(chunk.attempt))
             return None
 
     def _finish(self, outcomes: Sequence[ChunkResult], trails: Trails) -> Finished:
@@ -143,8 +167,7 @@ def _fields(chunk: Claimed) -> dict[str, object]:
     return {"job": chunk.ref.job, "chunk": chunk.ref.seq}
 
 
-def _given_up(chunk: Claimed, reason: str) -> ChunkResult:
-    detail = f"Every one of {chunk.attempt} attempts failed; the last with {reason}"
+def _given_up(chunk: Claimed, detail: str) -> ChunkResult:
     return ChunkResult(
         ref=chunk.ref,
         fence=chunk.fence,

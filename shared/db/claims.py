@@ -132,10 +132,17 @@ def extend(connection: Connection, claimed: Sequence[Claimed], claimant: Claiman
     ).rowcount
 
 
-def give_back(connection: Connection, claimed: Claimed, *, reason: str, after: timedelta) -> bool:
+def give_back(
+    connection: Connection,
+    claimed: Claimed,
+    *,
+    reason: str,
+    after: timedelta,
+    counted: bool = True,
+) -> bool:
     """Return a claim whose attempt came to nothing, to be published again `after` a while.
 
-    Gives False when the claim was lost before. The attempt stays counted.
+    Gives False when the claim was lost before. Unless it is `counted`, the attempt is none.
     """
     returned = connection.execute(
         update(chunks)
@@ -147,6 +154,7 @@ def give_back(connection: Connection, claimed: Claimed, *, reason: str, after: t
         )
         .values(
             state=ChunkState.PENDING,
+            attempt=claimed.attempt if counted else claimed.attempt - 1,
             claimed_by=None,
             lease_until=None,
             next_publish_at=now(after.total_seconds()),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from shared.db.engine import Database
 from shared.db.jobs import read_job
@@ -18,7 +18,8 @@ from shared.db.stops import stop_job
 from shared.db.sweeps import return_expired_leases
 from shared.db.tables import chunks
 from shared.domain.chunks import Submission
-from shared.domain.jobs import ChunkRef, Job, JobState, RetryPolicy
+from shared.domain.errors import ModelUnknown
+from shared.domain.jobs import ChunkRef, ChunkState, Job, JobState, RetryPolicy
 from tests.factories import OUTBOX, a_submission, submit
 from tests.fakes import FakePredictor, FakeQueue, a_loaded_model
 from worker.models import Model
@@ -124,6 +125,43 @@ def test_a_chunk_on_which_the_model_breaks_does_not_take_its_batch_with_it(
     assert failed.failure is not None
     assert failed.failure.code == "prediction_failed"
     assert "the model has a bug" in failed.failure.detail
+
+
+def no_model(*_: object) -> Model:
+    """Stand for the models of a worker that has none."""
+    raise ModelUnknown("There is no model 'toy@9'.")
+
+
+def test_a_chunk_whose_model_is_missing_waits_for_another_worker(database: Database) -> None:
+    """The attempt is not counted: while workers are upgraded, old and new ones take messages."""
+    (ref,) = submit(database, of_numbers(1))
+    new = a_run(database, FakePredictor())
+    old: Any = replace(new, models=no_model)
+
+    for _ in range(POLICY.max_attempts + 1):
+        old([ref])
+    row = database.read(lambda c: c.execute(select(chunks).where(chunks.c.job_id == ref.job)).one())
+    assert (row.state, row.attempt) == (ChunkState.PENDING, 0)
+    assert row.next_publish_at is not None
+    assert "no model 'toy@9'" in row.error_detail
+
+    new([ref])
+    job = the_job(database, ref)
+    assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
+
+
+def test_a_chunk_whose_model_nobody_has_fails_in_the_end(database: Database) -> None:
+    """After more tries than an upgrade takes, with a reason."""
+    (ref,) = submit(database, of_numbers(1))
+    old: Any = replace(a_run(database, FakePredictor()), models=no_model)
+    database.write(lambda c: c.execute(update(chunks).values(fence=120)))
+
+    old([ref])
+
+    job = the_job(database, ref)
+    assert job.state is JobState.FAILED
+    assert job.failure is not None
+    assert job.failure.detail == "Nobody has its model. There is no model 'toy@9'."
 
 
 @pytest.mark.parametrize("times", [2, 3])
