@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
 from typing import Any, Final
 from uuid import uuid4
 
@@ -31,7 +30,7 @@ from shared.catalog import Catalog
 from shared.db.claims import Claimant, claim
 from shared.db.engine import Database, open_database
 from shared.db.finishes import finish
-from shared.db.submissions import insert_group
+from shared.db.submissions import store_group
 from shared.domain.chunks import Outbox, Submission
 from worker.models import Models
 from worker.predict import predict_chunks
@@ -76,8 +75,7 @@ class Stages:
             self._submit({"instances": [row]})
         group = list(self._taken)
         dispatches: list[Any] = []
-        insert = partial(insert_group, group=group, outbox=_OUTBOX)
-        commit = self._time(lambda: dispatches.extend(self._database.write(insert)))
+        commit = self._time(lambda: dispatches.extend(store_group(self._database, group, _OUTBOX)))
         refs = [dispatch.ref for dispatch in dispatches]
         return commit, self._time(lambda: self._run(refs))
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from shared.db.claims import Claimant, claim
 from shared.db.engine import Database
 from shared.db.jobs import read_job
-from shared.db.submissions import insert_group
+from shared.db.submissions import store_group
 from shared.db.tables import chunks as chunk_table
 from shared.domain.chunks import ChunkResult, Claimed, Encoding, NewChunk, Outbox, Submission
 from shared.domain.jobs import ChunkRef, Job, JobId, Queue
@@ -56,8 +56,7 @@ def a_submission(
 
 def submit(database: Database, *submissions: Submission) -> list[ChunkRef]:
     """Store `submissions` and name the chunks that were released."""
-    dispatches = database.write(lambda c: insert_group(c, submissions, OUTBOX))
-    return [dispatch.ref for dispatch in dispatches]
+    return [dispatch.ref for dispatch in store_group(database, submissions, OUTBOX)]
 
 
 def take(
