@@ -2,14 +2,11 @@
 
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Any, Final, Protocol
 
 import gevent
 
 from shared.domain.errors import BodyTooSlow
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 PIECE: Final = 1 << 16
 """How many bytes must come within the time."""
@@ -48,7 +45,7 @@ class PacedBody(io.RawIOBase):
         """Say that it can be read."""
         return True
 
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 - a buffer of any kind
         """Fill `buffer`, or what the body has left. Raises `BodyTooSlow` when a piece is late."""
         view = memoryview(buffer).cast("B")
         filled = 0

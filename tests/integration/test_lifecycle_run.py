@@ -127,16 +127,21 @@ def test_a_chunk_on_which_the_model_breaks_does_not_take_its_batch_with_it(
     assert "the model has a bug" in failed.failure.detail
 
 
-def no_model(*_: object) -> Model:
-    """Stand for the models of a worker that has none."""
-    raise ModelUnknown("There is no model 'toy@9'.")
+def without_models(run: RunBatch) -> RunBatch:
+    """Make the batch run of a worker that has no model."""
+
+    def models(*_: object) -> Model:
+        raise ModelUnknown("There is no model 'toy@9'.")
+
+    parts: Any = {"models": models}
+    return replace(run, **parts)
 
 
 def test_a_chunk_whose_model_is_missing_waits_for_another_worker(database: Database) -> None:
     """The attempt is not counted: while workers are upgraded, old and new ones take messages."""
     (ref,) = submit(database, of_numbers(1))
     new = a_run(database, FakePredictor())
-    old: Any = replace(new, models=no_model)
+    old = without_models(new)
 
     for _ in range(POLICY.max_attempts + 1):
         old([ref])
@@ -153,7 +158,7 @@ def test_a_chunk_whose_model_is_missing_waits_for_another_worker(database: Datab
 def test_a_chunk_whose_model_nobody_has_fails_in_the_end(database: Database) -> None:
     """After more tries than an upgrade takes, with a reason."""
     (ref,) = submit(database, of_numbers(1))
-    old: Any = replace(a_run(database, FakePredictor()), models=no_model)
+    old = without_models(a_run(database, FakePredictor()))
     database.write(lambda c: c.execute(update(chunks).values(fence=120)))
 
     old([ref])
