@@ -1,11 +1,13 @@
 """Receives a CSV: checks its header at once, then stores its lines chunk by chunk."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any, Protocol
 
+from api.csv.ahead import one_ahead
 from api.csv.cut import CutLimits, Piece, cut_lines, refuse_broken_quotes, take_first_line
 from api.idempotency import NOBODY, Origin
 from api.options import CsvOptions, ReadOptions
@@ -120,9 +122,10 @@ class ReceiveCsv:
         self.store.begin(submission)
         received = []
         try:
-            for chunk in chunks:
-                self.store.add(submission, chunk)
-                received.append(replace(chunk, body=b""))
+            with closing(one_ahead(iter(chunks))) as ahead:
+                for chunk in ahead:
+                    self.store.add(submission, chunk)
+                    received.append(replace(chunk, body=b""))
             self.store.complete(replace(submission, idempotency=origin.key(complete=True)))
         except DryBeansError as error:
             self.store.fail(submission.id, JobFailure(code=error.code, detail=error.detail))
