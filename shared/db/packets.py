@@ -5,12 +5,13 @@ COMMIT. The server runs a packet in order and stops at the first statement that 
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from pymysql.connections import Connection as DriverConnection
 from pymysql.constants import CLIENT
 from pymysql.cursors import Cursor
+from pymysql.err import Error
 from sqlalchemy import Connection, Engine, Executable, event
 
 # Far below the smallest limit of a server on a packet.
@@ -49,15 +50,22 @@ class PacketConnection(DriverConnection):  # type: ignore[misc]
         super().__init__(*args, **options)
 
     def commit(self) -> None:
-        """Commit, with what is still held."""
+        """Commit, with what is still held; roll back when one of it fails."""
         self.counts.clear()
         held, self.held = self.held, []
         if not held:
             super().commit()
             return
-        self.query(_BETWEEN.join([*held, b"COMMIT"]))
-        for _ in held:
-            self.next_result()
+        try:
+            self.query(_BETWEEN.join([*held, b"COMMIT"]))
+            for _ in held:
+                self.next_result()
+        except Error:
+            # The server has not come to COMMIT. SQLAlchemy takes a commit that failed for the end
+            # of the transaction, so the next one on this connection would go on with it.
+            with suppress(Error):
+                super().rollback()
+            raise
 
     def rollback(self) -> None:
         """Forget what is held, and roll back."""
