@@ -42,8 +42,15 @@ class Database:
             with self._reader.connect() as connection:
                 yield connection
             return
-        with self.engine.connect() as connection, connection.begin():
-            yield connection
+        with self.engine.connect() as connection:
+            try:
+                with connection.begin():
+                    yield connection
+            except DBAPIError:
+                # SQLAlchemy takes a COMMIT that failed for the end of its transaction; the database
+                # may not, and the next one on this connection would go on with it.
+                _roll_back(connection)
+                raise
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work`, which only reads; each of its statements sees what is committed by then.
@@ -90,6 +97,15 @@ class Database:
         self._reader.dispose()
 
 
+def _roll_back(connection: Connection) -> None:
+    if connection.invalidated:
+        return
+    try:
+        connection.connection.rollback()
+    except connection.dialect.loaded_dbapi.Error:
+        connection.invalidate()
+
+
 def _touch(connection: Connection) -> None:
     # Matches no row, but needs the same right and the same lock as a real write.
     connection.execute(text("UPDATE jobs SET attempts = attempts WHERE id = ''"))
@@ -130,7 +146,7 @@ def open_database(url: str, *, connections: int = 5, answer_seconds: float = 15.
         "pool_size": connections,
         "max_overflow": 0,
         "pool_timeout": 2,
-        # Every use ends its own transaction, so there is nothing left to roll back.
+        # Every use ends its own transaction (`_begin`), so there is nothing left to roll back.
         "pool_reset_on_return": None,
     }
     if location.get_backend_name() == "sqlite":

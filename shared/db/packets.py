@@ -5,13 +5,12 @@ COMMIT. The server runs a packet in order and stops at the first statement that 
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Final
 
 from pymysql.connections import Connection as DriverConnection
 from pymysql.constants import CLIENT
 from pymysql.cursors import Cursor
-from pymysql.err import Error
 from sqlalchemy import Connection, Engine, Executable, event
 
 # Far below the smallest limit of a server on a packet.
@@ -50,22 +49,15 @@ class PacketConnection(DriverConnection):  # type: ignore[misc]
         super().__init__(*args, **options)
 
     def commit(self) -> None:
-        """Commit, with what is still held; roll back when one of it fails."""
+        """Commit, with what is still held."""
         self.counts.clear()
         held, self.held = self.held, []
         if not held:
             super().commit()
             return
-        try:
-            self.query(_BETWEEN.join([*held, b"COMMIT"]))
-            for _ in held:
-                self.next_result()
-        except Error:
-            # The server has not come to COMMIT. SQLAlchemy takes a commit that failed for the end
-            # of the transaction, so the next one on this connection would go on with it.
-            with suppress(Error):
-                super().rollback()
-            raise
+        self.query(_BETWEEN.join([*held, b"COMMIT"]))
+        for _ in held:
+            self.next_result()
 
     def rollback(self) -> None:
         """Forget what is held, and roll back."""

@@ -61,6 +61,8 @@ def test_a_held_statement_that_fails_undoes_all(database: Database) -> None:
     with pytest.raises(IntegrityError):
         database.write(work)
 
+    # Nor is it left for the next transaction on the same connection.
+    assert database.write(keys) == 0
     assert database.read(keys) == 0
 
 
