@@ -60,21 +60,32 @@ def _without_fence() -> None:
         moves = finishes.advance_jobs(connection, _private("_by_job")(outcomes), _OUTBOX)
         return {move.id: move.after.state for move in moves}
 
+    _without_shortcut()
     _replace("close_held", all_that_exist)
     _replace("end_jobs", count_again)
     _replace("_insert_results", overwrite)
 
 
 def _without_one_transaction() -> None:
-    """Commit results and chunks first, and the jobs' counters afterwards."""
-    advance = finishes.advance_jobs
+    """Commit results and chunks first, and the jobs' counters and ends afterwards."""
 
-    def late(connection: Connection, by_job: Any, outbox: Outbox) -> Any:
-        connection.connection.commit()
-        time.sleep(0.7)
-        return advance(connection, by_job, outbox)
+    def late(count: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(connection: Connection, finished: Any, *others: Any) -> Any:
+            if finished:
+                connection.connection.commit()
+                time.sleep(0.7)
+            return count(connection, finished, *others)
 
-    _replace("advance_jobs", late)
+        return counted
+
+    _without_shortcut()
+    for name in ("advance_jobs", "end_jobs"):
+        _replace(name, late(_private(name)))
+
+
+def _without_shortcut() -> None:
+    """Finish jobs of one chunk step by step too: a safeguard is taken out of steps."""
+    _replace("finish_alike", lambda *_: None)
 
 
 def _private(name: str) -> Callable[..., Any]:
