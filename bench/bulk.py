@@ -12,9 +12,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
@@ -74,7 +75,9 @@ def upload(service: Service, source: Path, roots: Roots, row: Sequence[float]) -
         idle = dict(memory.peaks)
         clock = CpuClock(roots)
         begun = time.monotonic()
-        job = _send(service.port, source)
+        with source.open("rb") as file:
+            pieces = iter(partial(file.read, _STEP), b"")
+            job = send(service.port, source.stat().st_size, pieces)
         sent = time.monotonic() - begun
         job = finished(service.port, job)
         seconds = time.monotonic() - begun
@@ -92,20 +95,15 @@ def finished(port: int, job: dict[str, Any]) -> dict[str, Any]:
     return job
 
 
-def _send(port: int, source: Path) -> dict[str, Any]:
+def send(port: int, size: int, pieces: Iterable[bytes]) -> dict[str, Any]:
+    """Upload a CSV of `size` bytes."""
     connection = HTTPConnection("127.0.0.1", port, timeout=600)
-    connection.putrequest("POST", "/jobs")
-    connection.putheader("Content-Type", "text/csv")
-    connection.putheader("Content-Length", str(source.stat().st_size))
-    connection.endheaders()
-    with source.open("rb") as file:
-        while piece := file.read(_STEP):
-            connection.send(piece)
+    headers = {"Content-Type": "text/csv", "Content-Length": str(size)}
+    connection.request("POST", "/jobs", body=pieces, headers=headers)
     answer = connection.getresponse()
-    body = orjson.loads(answer.read())
+    body: dict[str, Any] = orjson.loads(answer.read())
     assert answer.status == 202, body
-    document: dict[str, Any] = body
-    return document
+    return body
 
 
 def ask(port: int, path: str, body: bytes | None = None) -> Any:  # noqa: ANN401 - JSON

@@ -10,14 +10,13 @@ import argparse
 import random
 import time
 from collections.abc import Callable, Iterator
-from http.client import HTTPConnection
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
-from bench.bulk import ask, finished
+from bench.bulk import ask, finished, send
 from bench.designs import drybeans, server_roots
 from bench.generate import Examples, read_examples, write_csv
 from bench.parts import Service
@@ -50,17 +49,6 @@ def a_body(examples: Examples, rows: int) -> tuple[int, Iterator[bytes]]:
             yield text[start:]
 
     return start + times * (len(text) - start), pieces()
-
-
-def send(port: int, size: int, pieces: Iterator[bytes]) -> dict[str, Any]:
-    """Upload a CSV."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=600)
-    headers = {"Content-Type": "text/csv", "Content-Length": str(size)}
-    connection.request("POST", "/jobs", body=pieces, headers=headers)
-    answer = connection.getresponse()
-    body: dict[str, Any] = orjson.loads(answer.read())
-    assert answer.status == 202, body
-    return body
 
 
 def timed(call: Callable[[], object]) -> list[float]:

@@ -5,7 +5,7 @@ to the worker, and from each span to those below it.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
@@ -103,12 +103,19 @@ def below(
     """Make a span of what is done inside, with `facts`; an error that leaves it is told by name."""
     span = traces.begin(name, kind, parent)
     span.note(facts or {})
-    try:
+    with ending(span.end):
         yield span
+
+
+@contextmanager
+def ending(end: Callable[[str], None]) -> Iterator[None]:
+    """Call `end` after what is done inside, with the name of an error that leaves it, or ""."""
+    try:
+        yield
     except BaseException as error:
-        span.end(type(error).__name__)
+        end(type(error).__name__)
         raise
-    span.end()
+    end("")
 
 
 def read_traceparent(text: str) -> str:

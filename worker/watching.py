@@ -13,7 +13,7 @@ from shared.domain.jobs import JobId
 from shared.domain.manifest import Feature
 from shared.domain.summaries import drift, merge_summaries
 from shared.metrics import WorkerMetrics
-from shared.tracing import NoTraces, Traces, below
+from shared.tracing import NoTraces, Traces, below, ending
 from worker.traces import BatchSpans, Trails
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class SeenBatch:
         with self._metrics.step_seconds.labels(name).time(), below(self._traces, parent, name):
             yield
 
-    def end(self, failure: str = "") -> None:
+    def end(self, failure: str) -> None:
         """End its spans, with what went wrong if something did."""
         rows = sum(chunk.row_count for chunk in self._claimed)
         self._spans.end({"drybeans.chunks": len(self._claimed), "drybeans.rows": rows}, failure)
@@ -146,12 +146,8 @@ class BatchWatch:
     def batch(self, trails: Trails) -> Iterator[SeenBatch]:
         """Watch one batch, whose jobs came by `trails`."""
         seen = SeenBatch(trails, self.metrics, self._features_of, self.traces)
-        try:
+        with ending(seen.end):
             yield seen
-        except BaseException as error:
-            seen.end(type(error).__name__)
-            raise
-        seen.end()
 
     def queue_down(self) -> None:
         """Take note that Redis did not take the messages of chunks that were released."""

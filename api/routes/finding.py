@@ -46,8 +46,9 @@ def find_whole(services: Services, job: JobId) -> WholeJob:
     Raises `JobNotFound` and `JobDeleted`.
     """
     whole = services.look_up_whole(job)
-    _visible(whole.job if whole else None)
-    assert whole is not None  # noqa: S101 - or it would not be visible
+    if whole is None:
+        raise JobNotFound
+    _visible(whole.job)
     return whole
 
 
