@@ -93,30 +93,18 @@ def utc_now() -> datetime:
 
 def build_services(settings: Settings) -> Services:
     """Wire the real parts; connections open at first use."""
-    database = open_database(
-        settings.database_url.get_secret_value(),
-        connections=settings.api_connections,
-        answer_seconds=settings.database_answer_seconds,
-    )
+    database = _database(settings)
     queue = MessageQueue(settings.redis_url.get_secret_value(), settings.message_limits)
     metrics = ApiMetrics()
     traces = open_traces(settings, "drybeans-api")
     publisher = Publisher(traced_publish(counted_publish(queue.publish, metrics), traces))
     intake = _intake(settings, database, publisher, metrics)
     accept = traced_accept(intake.submit, traces)
-    uploads = DatabaseUploads(
-        database=database,
-        publish=publisher.offer,
-        outbox=settings.outbox,
-        patience=timedelta(seconds=settings.upload_patience_seconds),
-        traces=traces,
-    )
+    uploads = _uploads(settings, database, publisher, traces)
     catalog = LiveCatalog(settings.model_root)
     read_options = _read_options(settings, catalog)
-    waiting = Backlog(
-        lambda: database.read(backlog),
-        WaterMarks(high=settings.high_water_rows, low=settings.low_water_rows),
-    )
+    marks = WaterMarks(high=settings.high_water_rows, low=settings.low_water_rows)
+    waiting = Backlog(lambda: database.read(backlog), marks)
     waiter = Waiter(lambda ids: database.read(lambda c: versions(c, ids)))
     return Services(
         settings=settings,
@@ -141,6 +129,26 @@ def build_services(settings: Settings) -> Services:
         validate_csv=ValidateCsv(read_options=read_options, line_bytes=settings.max_line_bytes),
         submit=_submit(settings, read_options, accept),
         receive=_receive(settings, read_options, accept, uploads),
+    )
+
+
+def _database(settings: Settings) -> Database:
+    return open_database(
+        settings.database_url.get_secret_value(),
+        connections=settings.api_connections,
+        answer_seconds=settings.database_answer_seconds,
+    )
+
+
+def _uploads(
+    settings: Settings, database: Database, publisher: Publisher, traces: Traces
+) -> DatabaseUploads:
+    return DatabaseUploads(
+        database=database,
+        publish=publisher.offer,
+        outbox=settings.outbox,
+        patience=timedelta(seconds=settings.upload_patience_seconds),
+        traces=traces,
     )
 
 

@@ -27,31 +27,15 @@ def write_message(queue: Queue, chunks: Sequence[tuple[ChunkRef, Trail]]) -> byt
     In Celery's protocol 2, inside of kombu's envelope for Redis: what Celery's own client writes
     at five times the price (docs/adr/0064).
     """
-    refs = [ref for ref, _ in chunks]
-    shown = _shown(refs)
     task_id = str(uuid4())
-    body = orjson.dumps((([(ref.job, ref.seq) for ref in refs],), {}, _NO_CALLBACKS))
+    arguments = ([(ref.job, ref.seq) for ref, _ in chunks],)
+    body = orjson.dumps((arguments, {}, _NO_CALLBACKS))
     return orjson.dumps(
         {
             "body": b64encode(body).decode(),
             "content-encoding": "utf-8",
             "content-type": "application/json",
-            "headers": {
-                **_NOTHING,
-                "lang": "py",
-                "task": RUN_TASK,
-                "id": task_id,
-                "root_id": task_id,
-                "retries": 0,
-                "timelimit": (None, None),
-                "argsrepr": shown,
-                "kwargsrepr": "{}",
-                "origin": "drybeans",
-                "ignore_result": True,
-                "replaced_task_nesting": 0,
-                "stamps": {},
-                **_trail_headers(chunks),
-            },
+            "headers": _headers(task_id, chunks),
             "properties": {
                 "correlation_id": task_id,
                 "reply_to": "",
@@ -63,6 +47,25 @@ def write_message(queue: Queue, chunks: Sequence[tuple[ChunkRef, Trail]]) -> byt
             },
         }
     )
+
+
+def _headers(task_id: str, chunks: Sequence[tuple[ChunkRef, Trail]]) -> dict[str, Any]:
+    return {
+        **_NOTHING,
+        "lang": "py",
+        "task": RUN_TASK,
+        "id": task_id,
+        "root_id": task_id,
+        "retries": 0,
+        "timelimit": (None, None),
+        "argsrepr": _shown([ref for ref, _ in chunks]),
+        "kwargsrepr": "{}",
+        "origin": "drybeans",
+        "ignore_result": True,
+        "replaced_task_nesting": 0,
+        "stamps": {},
+        **_trail_headers(chunks),
+    }
 
 
 def _trail_headers(chunks: Sequence[tuple[ChunkRef, Trail]]) -> dict[str, list[str]]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import e, log2
 from timeit import repeat
-from typing import Final, TypeAlias
+from typing import Final, Self, TypeAlias
 
 import numpy as np
 
@@ -108,6 +108,17 @@ class _Depths:
     own: float
     theirs: float
 
+    @classmethod
+    def of(cls, expansion: Expansion, precision: Precision) -> Self:
+        """Count the roundings of a term of `expansion`."""
+        count = len(expansion.points)
+        return cls(
+            unit=_UNITS[precision],
+            growth=growth_of(expansion),
+            own=POINTS + count / POINTS + len(expansion.groups) + 16.0,
+            theirs=count + expansion.depth + 16.0,
+        )
+
     def weights(self, group: Group, squares: Floats) -> Floats:
         """Give the w_i of a group whose points have these |s_i|^2, (n,)."""
         most = np.abs(group.coefs).max(axis=1), group.sizes.max(axis=1)
@@ -127,12 +138,7 @@ def radial_machine(
     points = expansion.points
     centre = points.mean(axis=0)
     scale = expansion.gamma * (1.0 if power is np.exp else log2(e))
-    depths = _Depths(
-        unit=_UNITS[precision],
-        growth=growth_of(expansion),
-        own=POINTS + len(points) / POINTS + len(expansion.groups) + 16.0,
-        theirs=len(points) + expansion.depth + 16.0,
-    )
+    depths = _Depths.of(expansion, precision)
     groups: list[tuple[Matrix, Matrix]] = []
     reach = 0.0
     for group in expansion.groups:
