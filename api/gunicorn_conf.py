@@ -5,6 +5,7 @@ from typing import Any
 
 from api.pacing import PacedBody
 from shared.counting import Slots
+from shared.memory import keep_freed_memory
 from shared.settings import read_settings
 
 _settings = read_settings()
@@ -30,6 +31,7 @@ control_socket_disable = True
 
 def on_starting(server: Any) -> None:  # noqa: ANN401 - as below: gunicorn's own
     """Have several processes count together; one that is alone counts in its memory."""
+    keep_freed_memory()
     server.slots = Slots() if workers > 1 else None
 
 

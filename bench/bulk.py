@@ -31,7 +31,6 @@ from bench.usage import CpuClock, MemoryWatch, Roots
 
 _DONE: Final = frozenset({"succeeded", "partial", "failed", "canceled", "expired"})
 _STEP: Final = 1 << 20
-_PAUSE: Final = 0.02
 _TURN: Final = 0.1
 
 
@@ -87,9 +86,8 @@ def upload(service: Service, source: Path, roots: Roots, row: Sequence[float]) -
 
 
 def finished(port: int, job: dict[str, Any]) -> dict[str, Any]:
-    """Wait until all rows of `job` have their labels."""
+    """Wait until all rows of `job` have their labels, as a client would: by asking to be told."""
     while job["state"] not in _DONE:
-        time.sleep(_PAUSE)
         job = ask(port, f"/jobs/{job['id']}")
     assert job["state"] == "succeeded", job
     return job
@@ -107,9 +105,9 @@ def send(port: int, size: int, pieces: Iterable[bytes]) -> dict[str, Any]:
 
 
 def ask(port: int, path: str, body: bytes | None = None) -> Any:  # noqa: ANN401 - JSON
-    """GET `path`, or POST `body` to it and wait for the job."""
+    """GET `path`, or POST `body` to it, and wait for the job."""
     connection = HTTPConnection("127.0.0.1", port, timeout=60)
-    headers = {"Content-Type": "application/json", "Prefer": "wait=30"} if body else {}
+    headers = {"Prefer": "wait=30"} | ({"Content-Type": "application/json"} if body else {})
     connection.request("POST" if body else "GET", path, body=body, headers=headers)
     answer = connection.getresponse()
     document = orjson.loads(answer.read())

@@ -11,7 +11,7 @@ from typing import Final, Self
 
 import psutil
 
-_PAUSE: Final = 0.25
+_PAUSE: Final = 0.5
 _MB: Final = 1e6
 
 Roots = Mapping[str, psutil.Process]
@@ -28,7 +28,7 @@ def memory_mb(roots: Roots) -> dict[str, float]:
 
 
 class MemoryWatch:
-    """Looks at the memory of some processes four times a second and keeps each one's peak."""
+    """Looks at the memory of some processes twice a second and keeps each one's peak."""
 
     def __init__(self, roots: Roots) -> None:
         self._roots = roots

@@ -9,6 +9,7 @@ from shared.alive import Alive
 from shared.counting import Slots, serve
 from shared.domain.jobs import Queue
 from shared.logs import start_logging
+from shared.memory import keep_freed_memory
 from shared.metrics import LooksAtScrape
 from shared.settings import read_settings
 from shared.tracing import prepare_traces
@@ -80,6 +81,7 @@ def _logging(**_: object) -> None:
 def main() -> None:
     """Run the worker until it is told to stop."""
     _logging()
+    keep_freed_memory()
     prepare_traces(settings)
     logging.getLogger(__name__).info("worker_starts", extra={"processes": settings.workers})
     if _slots is not None and settings.metrics_port is not None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from pymysql.connections import Connection as DriverConnection
-from pymysql.constants import CLIENT
+from pymysql.constants import CLIENT, SERVER_STATUS
 from pymysql.cursors import Cursor
 from sqlalchemy import Connection, Engine, Executable, event
 
@@ -22,7 +22,29 @@ Statement = tuple[Executable, Any]
 
 
 class PacketCursor(Cursor):  # type: ignore[misc]
-    """Sends what is held with the next statement."""
+    """Sends what is held with the next statement, and long values as they are."""
+
+    def execute(self, query: str | bytes | bytearray, args: object = None) -> int:
+        """Run `query` with the values `args` in place of each %(name)s."""
+        if isinstance(query, str) and isinstance(args, dict):
+            values = {name.encode(): self._literal(value) for name, value in args.items()}
+            query, args = query.encode() % values, None
+        return int(super().execute(query, args))
+
+    def _literal(self, value: object) -> bytes:
+        # PyMySQL writes bytes as hex digits, which are twice as many and which the server converts
+        # one by one, and looks every character up in a table. In UTF-8, which all connections use,
+        # no byte of a longer character is a quote or a backslash.
+        if isinstance(value, bytes):
+            return b"_binary" + self._quoted(value)
+        if isinstance(value, str):
+            return self._quoted(value.encode())
+        return str(self.connection.escape(value)).encode()
+
+    def _quoted(self, text: bytes) -> bytes:
+        if not self.connection.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES:
+            text = text.replace(b"\\", b"\\\\")
+        return b"'" + text.replace(b"'", b"''") + b"'"
 
     def _query(self, query: str | bytes | bytearray) -> int:
         driver = self.connection
@@ -75,6 +97,12 @@ def send_packets(engine: Engine) -> None:
     ) -> PacketConnection:
         flags = options.pop("client_flag", 0) | CLIENT.MULTI_STATEMENTS
         return PacketConnection(*args, client_flag=flags, cursorclass=PacketCursor, **options)
+
+    @event.listens_for(engine, "connect")
+    def prepare(driver: PacketConnection, _record: object) -> None:
+        # The server need not look for characters of more than one byte; text is still UTF-8, which
+        # `character_set_connection` says.
+        driver.query("SET SESSION character_set_client = binary")
 
 
 def run_together(connection: Connection, statements: Sequence[Statement]) -> list[int]:

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from shared.db.engine import Database
 from shared.db.packets import held, run_together
-from shared.db.tables import idempotency_keys, inputs
+from shared.db.tables import idempotency_keys, inputs, job_labels
 
 
 def a_key(number: int) -> dict[str, object]:
@@ -81,10 +81,10 @@ def test_an_error_forgets_what_is_held(database: Database) -> None:
     assert database.read(keys) == 0
 
 
-@pytest.mark.parametrize("size", [100, 1_500_000])
-def test_bytes_of_any_kind_and_number_arrive(database: Database, size: int) -> None:
+@pytest.mark.parametrize("times", [0, 1, 6_000])
+def test_bytes_of_any_kind_and_number_arrive(database: Database, times: int) -> None:
     """Also those that would end a statement, and more than is held."""
-    body = b"';%s\x00\\--\n\xff" * (size // 10)
+    body = (b"';%s\x00\\--\n" + bytes(range(256))) * times
     row = {"job_id": "one", "seq": 0, "encoding": "float64", "body": body, "errors": None}
 
     def work(connection: Connection) -> None:
@@ -115,3 +115,25 @@ def test_each_of_several_statements_is_counted(database: Database) -> None:
         )
 
     assert database.write(work) == [2, 1, 0, 3]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["'", "\\", "\\'", '"', "%s %(name)s %%", "a\nb\r\t\x1a", "b\u00f6hnchen", "\U0001fad8\u20ac'"],
+)
+def test_text_arrives_as_it_was_sent(database: Database, value: str) -> None:
+    """In a column, in a document, and where something is compared with it."""
+    row = {"owner": "", "name": "n", "value": value, "job_id": "j" * 36}
+    document = {"job_id": "j" * 36, "seq": 0, "encoding": "float64", "body": b"", "errors": [value]}
+
+    def work(connection: Connection) -> None:
+        connection.execute(insert(job_labels), row)
+        connection.execute(insert(inputs), document)
+
+    database.write(work)
+
+    found = select(job_labels.c.value).where(job_labels.c.value == value)
+    assert database.read(lambda connection: connection.execute(found).one()) == (value,)
+    assert database.write(lambda connection: connection.execute(found).one()) == (value,)
+    kept = select(inputs.c.errors)
+    assert database.read(lambda connection: connection.execute(kept).one()) == ([value],)
