@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from api.csv.ahead import one_ahead
 from api.csv.cut import CutLimits, Piece, cut_lines, refuse_broken_quotes, take_first_line
@@ -17,7 +17,14 @@ from shared.domain.csv_layout import Header, read_header
 from shared.domain.errors import DryBeansError, RequestInvalid
 from shared.domain.jobs import Job, JobFailure, JobId, JobState, Queue
 from shared.domain.manifest import Manifest
-from shared.zstd import compress
+from shared.zstd import CompressionParameter, compress
+
+# Digits seldom repeat: few and long matches are looked for, in half the time of level 1 alone.
+_COMPRESSION: Final = {
+    CompressionParameter.compression_level: 1,
+    CompressionParameter.hash_log: 8,
+    CompressionParameter.min_match: 7,
+}
 
 
 class UploadStore(Protocol):
@@ -162,7 +169,7 @@ def _chunks(pieces: Iterable[Piece]) -> Iterator[NewChunk]:
             first_line=piece.first_line,
             row_count=piece.row_count,
             encoding=Encoding.CSV_ZSTD,
-            body=compress(piece.data, 1),
+            body=compress(piece.data, options=_COMPRESSION),
         )
         seq += 1
         row += piece.row_count
