@@ -10,15 +10,15 @@ from tests.unit.inference_samples import a_stack, a_table, border_rows, labels_o
 from tests.unit.test_inference_stacks import an_ovo, squashed
 from worker.inference import compile_predictor
 from worker.inference.decisions import Highest, Squashed
-from worker.inference.rivals import Rivals, rivals
+from worker.inference.rivals import Rivals, pulls, rivals
 from worker.inference.svc import Lift
 
 Floats = NDArray[np.float64]
 MARGINS, CLASSES = 6, 4
 
 
-def a_contest(length: float, caution: float = 1.0) -> tuple[Rivals, Floats]:
-    """Give scores of four classes from six margins, and the residuals' root of about `length`."""
+def a_contest(length: float) -> tuple[Rivals, Floats, Floats]:
+    """Give scores of four classes from six margins, the residuals' root, and the leads' pulls."""
     chance = np.random.default_rng(3)
     root = length * chance.standard_normal((MARGINS, MARGINS)) / MARGINS**0.5
     decision = Squashed(tangents=chance.normal(size=(MARGINS, CLASSES)), scores=Highest())
@@ -28,7 +28,7 @@ def a_contest(length: float, caution: float = 1.0) -> tuple[Rivals, Floats]:
         slack=np.full(CLASSES, 1e-12),
         depth=8,
     )
-    return rivals(decision, lift, root @ root.T, caution), root
+    return rivals(decision, lift, root @ root.T, 1.0), root, pulls(decision, lift)
 
 
 def some_margins(count: int = 4000) -> Floats:
@@ -58,9 +58,10 @@ def test_no_residual_of_the_known_length_changes_a_label_that_is_sure(
     length: float, rounded: float
 ) -> None:
     """The worst residual and roundings that are allowed, towards each other class in turn."""
-    contest, root = a_contest(length)
+    contest, root, pulled = a_contest(length)
     margins = some_margins()
-    labels, sure = contest.decide(margins, np.full((len(margins), 1), rounded))
+    wrong = rounded * pulled.sum(axis=0).max()
+    labels, sure = contest.decide(margins, np.full((len(margins), 1), wrong))
     moved = [worst(contest, margins, root, rounded, rival) for rival in range(CLASSES)]
     other = np.array([scores(contest, rows).argmax(axis=1) for rows in moved]) != labels
 
@@ -70,7 +71,7 @@ def test_no_residual_of_the_known_length_changes_a_label_that_is_sure(
 
 def test_the_bound_is_near_what_the_worst_residual_does() -> None:
     """Most rows that are not sure are indeed given another label by some residual."""
-    contest, root = a_contest(0.1)
+    contest, root, _ = a_contest(0.1)
     margins = some_margins()
     labels, sure = contest.decide(margins, np.zeros((len(margins), 1)))
     moved = [worst(contest, margins, root, 0.0, rival) for rival in range(CLASSES)]
@@ -81,7 +82,7 @@ def test_the_bound_is_near_what_the_worst_residual_does() -> None:
 
 def test_rivals_are_not_sure_of_numbers_that_are_not() -> None:
     """NaN in margins or bounds asks for a closer look, and so does an infinite bound."""
-    contest, _ = a_contest(0.1)
+    contest, *_ = a_contest(0.1)
     nothing = np.full((1, MARGINS), np.nan)
     for values, wrong in ((nothing, 0.0), (some_margins(1), np.nan), (some_margins(1), np.inf)):
         with np.errstate(all="ignore"):

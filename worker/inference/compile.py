@@ -7,13 +7,13 @@ import numpy as np
 from sklearn.ensemble import StackingClassifier
 
 from worker.inference.cascade import Cascade, Stage
-from worker.inference.decisions import Decision, Highest, Squashed
+from worker.inference.decisions import Highest, Squashed
 from worker.inference.dots import dot_machine
 from worker.inference.expansion import UNIT, Expansion, Machine
 from worker.inference.predictor import Floats, Predictor, StockPredictor
 from worker.inference.radial import Precision, radial_machine
 from worker.inference.reduced import Reduction, reduced
-from worker.inference.rivals import rivals
+from worker.inference.rivals import pulls, rivals
 from worker.inference.stacking import read_stack
 from worker.inference.svc import Model, has_known_margins, open_pipeline, read_votes
 
@@ -54,7 +54,7 @@ def _stages(model: Model, caution: float) -> tuple[Stage, ...]:
         return ()
     if all(source.expansion.kernel != "rbf" for source in model.sources):
         return (exact,)
-    quick = _stage(model, np.float32)
+    quick = _contest(model, None, caution) or _stage(model, np.float32)
     return tuple(stage for stage in (_brief(model, caution), quick, exact) if stage is not None)
 
 
@@ -76,46 +76,85 @@ def _stage(model: Model, precision: Precision) -> Stage | None:
 
 def _brief(model: Model, caution: float) -> Stage | None:
     """Prepare an approximation, if it settles enough of the hardest rows: the support vectors."""
-    squashed = isinstance(model.decision, Squashed) and isinstance(model.decision.scores, Highest)
-    model = model if squashed else model.folded()
+    model = model if _has_rivals(model) else model.folded()
     source, *others = model.sources
     reduction = None if others else reduced(source.expansion)
-    machine = _machine(reduction.expansion, np.float32) if reduction else None
-    if reduction is None or machine is None:
+    if reduction is None:
         return None
-    decision, slack = _judged(model, reduction, caution)
-    trial = Stage(machines=(((), machine),), bias=model.bias, slack=slack, decision=decision)
+    stage = _contest(model, reduction, caution) or _approximation(model, reduction)
+    if stage is None:
+        return None
+    trial = replace(stage, machines=(((), stage.machines[0][1]),))
     with np.errstate(all="ignore"):
-        _, sure = decision.decide(*trial.evaluate(source.expansion.points))
-    return replace(trial, machines=((source.steps, machine),)) if sure.mean() > _WORTH else None
+        values, errors = trial.evaluate(source.expansion.points)
+        _, sure = trial.decision.decide(values, caution * errors)
+    return stage if sure.mean() > _WORTH else None
 
 
-def _judged(model: Model, reduction: Reduction, caution: float) -> tuple[Decision, Floats]:
-    """Give the decision about approximate outputs, and by how much those may be wrong."""
+def _has_rivals(model: Model) -> bool:
+    """Tell whether scores of several classes add up margins and their tanh."""
+    decision = model.decision
+    return isinstance(decision, Squashed) and isinstance(decision.scores, Highest)
+
+
+def _contest(model: Model, reduction: Reduction | None, caution: float) -> Stage | None:
+    """Prepare margins in float32, or an approximation of them, that decide by `rivals`."""
     decision, lift = model.decision, model.lift
-    if lift is None or not isinstance(decision, Squashed):
-        return decision, model.slack + reduction.distance
-    # What any margin may be wrong by besides its residual, and what weighing it rounds, twice.
-    most = reduction.sizes + np.abs(model.bias)
-    wrong = model.slack + reduction.rounding + reduction.doubts + 2.0 * UNIT * lift.depth * most
-    return rivals(decision, lift, reduction.gram, caution), wrong.max(keepdims=True)
+    if lift is None or not isinstance(decision, Squashed) or not _has_rivals(model):
+        return None
+    (source,) = model.sources
+    expansion = reduction.expansion if reduction else source.expansion
+    pulled = pulls(decision, lift)
+    machine = _machine(expansion, np.float32, pulled)
+    if machine is None:
+        return None
+    # What any margin may be wrong by besides, and what weighing it rounds, here and there.
+    most = source.expansion.sizes.sum(axis=0) + np.abs(model.bias)
+    wrong = model.slack + 2.0 * UNIT * lift.depth * most
+    gram = np.zeros((len(wrong), len(wrong)))
+    if reduction:
+        wrong, gram = wrong + reduction.rounding, reduction.most
+    return Stage(
+        machines=((source.steps, machine),),
+        bias=model.bias,
+        slack=(wrong @ pulled).max(keepdims=True),
+        decision=rivals(decision, lift, gram, caution),
+    )
 
 
-def _machine(expansion: Expansion, precision: Precision) -> Machine | None:
+def _approximation(model: Model, reduction: Reduction) -> Stage | None:
+    """Prepare approximate outputs, each of which may be wrong by its residual."""
+    machine = _machine(reduction.expansion, np.float32)
+    if machine is None:
+        return None
+    return Stage(
+        machines=((model.sources[0].steps, machine),),
+        bias=model.bias,
+        slack=model.slack + reduction.distance,
+        decision=model.decision,
+    )
+
+
+def _machine(
+    expansion: Expansion, precision: Precision, pulled: Floats | None = None
+) -> Machine | None:
     """Prepare one expansion; None when `precision` cannot hold it, or does not keep its bounds."""
     if expansion.kernel != "rbf":
         return dot_machine(expansion)
-    machine = radial_machine(expansion, precision)
+    machine = radial_machine(expansion, precision, pulls=pulled)
     if machine is None or precision is np.float64:
         return machine
-    exact = radial_machine(expansion, np.float64)
+    exact = radial_machine(expansion, np.float64, pulls=pulled)
     rows = expansion.points[:: max(1, len(expansion.points) // _TRIALS)]
-    return machine if exact and keeps_bounds(machine, exact, rows) else None
+    return machine if exact and keeps_bounds(machine, exact, rows, pulled) else None
 
 
-def keeps_bounds(quick: Machine, exact: Machine, rows: Floats) -> bool:
+def keeps_bounds(
+    quick: Machine, exact: Machine, rows: Floats, pulled: Floats | None = None
+) -> bool:
     """Try a machine on a few rows: arithmetic that breaks its own bounds is not to be trusted."""
     with np.errstate(all="ignore"):
         values, errors = quick.evaluate(rows)
         truth, wrong = exact.evaluate(rows)
-    return not (np.abs(values - truth) > errors + wrong).any()
+    apart = np.abs(values - truth)
+    return not ((apart if pulled is None else apart @ pulled) > errors + wrong).any()

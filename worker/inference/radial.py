@@ -8,7 +8,7 @@ from typing import Final, Self, TypeAlias
 
 import numpy as np
 
-from worker.inference.expansion import UNIT, Expansion, Group
+from worker.inference.expansion import UNIT, Expansion
 from worker.inference.predictor import Floats, Indices
 from worker.inference.tiles import POINTS, Matrix, Tiles, pick
 
@@ -48,7 +48,9 @@ class RadialMachine:
         E = sum_i K_i [u c_i (D + G|s_i|^2 + G|x|^2) + u' t_i (D' + G|s_i|^2 + G|x|^2)]
          <= (1 + G|x|^2 / min(D, D')) sum_i K_i w_i,
 
-    where the w_i are known beforehand: one more column of coefficients in each group. Rows get a
+    where the w_i are known beforehand: one more column of coefficients in each group. If all that
+    matters of the outputs is what changes by at most sum_p v_pj |e_p| for each j, when each output
+    changes by e_p (`pulls`), then c_i = max_j sum_p v_pj |c_ip| bounds that at once. Rows get a
     bound only if u G(|x|^2 + |s|^2) is `_SMALL` for every s; then `_SLACK` covers the terms of
     second order, and that the K_i in the bound are rounded ones too.
     """
@@ -119,41 +121,38 @@ class _Depths:
             theirs=count + expansion.depth + 16.0,
         )
 
-    def weights(self, group: Group, squares: Floats) -> Floats:
-        """Give the w_i of a group whose points have these |s_i|^2, (n,)."""
-        most = np.abs(group.coefs).max(axis=1), group.sizes.max(axis=1)
-        weights: Floats = self.unit * (self.own + self.growth * squares) * most[0]
-        weights += UNIT * (self.theirs + self.growth * squares) * most[1]
+    def weights(self, coefs: Floats, sizes: Floats, squares: Floats) -> Floats:
+        """Give the w_i of points with these c_i, t_i and |s_i|^2, (n,) each."""
+        weights: Floats = self.unit * (self.own + self.growth * squares) * coefs
+        weights += UNIT * (self.theirs + self.growth * squares) * sizes
         return weights
 
 
 def radial_machine(
-    expansion: Expansion, precision: Precision, power: Power | None = None
+    expansion: Expansion,
+    precision: Precision,
+    power: Power | None = None,
+    pulls: Floats | None = None,
 ) -> RadialMachine | None:
     """Prepare `expansion`; None when its numbers do not fit into `precision`.
 
-    `power` is np.exp or np.exp2, by default the faster one.
+    `power` is np.exp or np.exp2, by default the faster one. With `pulls`, (outputs, n), there is
+    one error bound for a row: of the most that any of n numbers changes with the outputs.
     """
     power = power or faster_power()
     points = expansion.points
     centre = points.mean(axis=0)
     scale = expansion.gamma * (1.0 if power is np.exp else log2(e))
     depths = _Depths.of(expansion, precision)
-    groups: list[tuple[Matrix, Matrix]] = []
-    reach = 0.0
-    for group in expansion.groups:
-        near = (group.points - centre).astype(precision).astype(np.float64)
-        squares = np.square(near).sum(axis=1)
-        reach = max(reach, float(squares.max(initial=0.0)))
-        weights = np.column_stack([2.0 * scale * near, np.ones(len(near)), -scale * squares])
-        coefs = np.column_stack([group.coefs, depths.weights(group, squares)])
-        groups.append((weights.astype(precision), coefs.astype(precision)))
-    tiles = Tiles.cut(groups)
+    near = (points - centre).astype(precision).astype(np.float64)
+    squares = np.square(near).sum(axis=1)
+    coefs, sizes = _greatest(np.abs(expansion.coefs), pulls), _greatest(expansion.sizes, pulls)
+    inputs = np.column_stack([2.0 * scale * near, np.ones(len(near)), -scale * squares])
+    tiles = _tiles(expansion, inputs.astype(precision), depths.weights(coefs, sizes, squares))
     weight = float(np.abs(expansion.coefs).sum())
     if not weight < _MOST or not tiles.are_finite():
         return None
-    sums = expansion.groups[0].coefs.shape[1]
-    owner, column = np.divmod(expansion.picks, sums)
+    picks, bounds = _columns(expansion, one_bound=pulls is not None)
     return RadialMachine(
         precision=precision,
         power=power,
@@ -161,10 +160,32 @@ def radial_machine(
         scale=scale,
         growth=depths.growth,
         depth=min(depths.own, depths.theirs),
-        reach=reach,
-        tiny=_UNDERFLOW * (1.0 + len(points) + weight),
+        reach=float(squares.max(initial=0.0)),
+        tiny=_UNDERFLOW * (1.0 + len(points) + weight) * (1.0 if pulls is None else pulls.sum()),
         tiles=tiles,
-        # Behind its sums, each group has one more column: its bound. One group has one for all.
-        picks=owner * (sums + 1) + column,
-        bounds=(owner * (sums + 1) + sums)[:, : None if len(groups) > 1 else 1],
+        picks=picks,
+        bounds=bounds,
     )
+
+
+def _greatest(each: Floats, pulls: Floats | None) -> Floats:
+    """Give what each point, (n, outputs), counts for at most, (n,)."""
+    return np.asarray((each if pulls is None else each @ pulls).max(axis=1))
+
+
+def _tiles(expansion: Expansion, inputs: Matrix, weights: Floats) -> Tiles:
+    """Cut the groups; behind its sums, each has one more column: its bound."""
+    cuts = np.cumsum([len(group.points) for group in expansion.groups])[:-1]
+    parts = zip(expansion.groups, np.split(inputs, cuts), np.split(weights, cuts), strict=True)
+    return Tiles.cut(
+        (part, np.column_stack([group.coefs, bound]).astype(inputs.dtype))
+        for group, part, bound in parts
+    )
+
+
+def _columns(expansion: Expansion, *, one_bound: bool) -> tuple[Indices, Indices]:
+    """Give the tiles' columns that make the outputs, and those that make their bounds."""
+    groups, sums = len(expansion.groups), expansion.groups[0].coefs.shape[1]
+    owner, column = np.divmod(expansion.picks, sums)
+    owners = np.arange(groups)[:, None] if one_bound or groups == 1 else owner
+    return owner * (sums + 1) + column, owners * (sums + 1) + sums

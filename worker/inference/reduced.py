@@ -38,14 +38,21 @@ class Reduction:
 
     Each output's residual is the function that is left out. `gram` (outputs, outputs) holds the
     residuals' inner products, which are wrong by at most `doubts` (outputs,) of both, multiplied.
-    `rounding` (outputs,) is scikit-learn's own, `sizes` (outputs,) the most that an output can be.
+    `rounding` (outputs,) is scikit-learn's own.
     """
 
     expansion: Expansion
     gram: Floats
     doubts: Floats
     rounding: Floats
-    sizes: Floats
+
+    @property
+    def most(self) -> Floats:
+        """Give a Gram matrix that allows for the doubts: M - `gram` of the truth is positive.
+
+        Because (sum_p |u_p| doubt_p)^2 <= outputs * sum_p (u_p doubt_p)^2 for all u.
+        """
+        return np.asarray(self.gram + len(self.doubts) * np.diag(np.square(self.doubts)))
 
     @property
     def distance(self) -> Floats:
@@ -74,7 +81,6 @@ def reduced(expansion: Expansion, *, fewest: int = 96) -> Reduction | None:
         gram=rest.T @ space.apply(rest),
         doubts=_doubts(space, rest, growth_of(expansion)),
         rounding=_rounding(expansion),
-        sizes=expansion.sizes.sum(axis=0),
     )
 
 

@@ -1,19 +1,20 @@
-"""Decides by scores that approximate margins give, looking at each pair of classes as a whole.
+"""Decides by margins that are known within bounds, looking at each pair of classes as a whole.
 
-Each margin m_p is known as m'_p, wrong by d_p = h_p(z) + e_p: the residual of an approximation
-(see `reduced`) and roundings, |e_p| <= r. The lead of class a over class c in scores
+Each margin m_p is known as m'_p, wrong by h_p(z) + e_p: the residual of an approximation (see
+`reduced`) and roundings. The lead of class a over class c in scores
 
     s_k = sum_p w_pk m_p + t_pk tanh(m_p) + b_k
 
-is then wrong by sum_p u_p d_p and a remainder, where u_p = w_p + t_p sech(m'_p)^2, with the
-differences w_p = w_pa - w_pc and t_p = t_pa - t_pc. What the residuals add to it is *one* function
-of the feature space, sum_p u_p h_p, so that by Cauchy and Schwarz
+changes with a margin by a factor between w_p and w_p + t_p, with the differences w_p = w_pa - w_pc
+and t_p = t_pa - t_pc: roundings change it by at most sum_p v_p |e_p|, v_p = max(|w_p|, |w_p + t_p|)
+(`pulls`). Residuals change it by sum_p u_p h_p, where u_p = w_p + t_p sech(m'_p)^2, and a remainder
+of tanh, whose second derivative is below 0.77. Both are functions of *one* vector of length 1 in
+the feature space, so that with the residuals' Gram matrix G
 
-    |sum_p u_p h_p(z)|  <=  sqrt(u^T G u),    G the residuals' Gram matrix,
+    |sum_p u_p h_p(z)|             <=  sqrt(u^T G u),
+    0.385 sum_p |t_p| h_p(z)^2     <=  the largest eigenvalue of D G D,  D = diag(0.385 |t_p|)^0.5,
 
-which is several times less than the sum of |u_p| |h_p|: they point into many directions. The
-roundings add at most r sum |u_p|, and the remainder of tanh, whose second derivative is below
-0.77, at most 0.385 sum |t_p| d_p^2, with |d_p| <= |h_p| + r.
+which is several times less than what the lengths |h_p| allow: they point into many directions.
 """
 
 from dataclasses import dataclass
@@ -42,9 +43,8 @@ class Rivals:
 
     `weights`, `tangents` (margins, k) and `bias` (k,) make scores of margins. With the slopes
     sech^2 of the margins, (n, margins), `slopes @ turned + fixed` are k vectors of each row, side
-    by side, whose distances are those of the scores' errors. `steep` (margins, k * k) are the
-    |t_p| of each pair, and `terms` (3, k, k) what stands before 1, r and r^2 in a pair's bound,
-    whatever the slopes are.
+    by side, whose distances are those of the scores' errors. `least` (k, k) is by what else each
+    pair's lead may be wrong, whatever the margins are.
     """
 
     weights: Floats
@@ -52,8 +52,7 @@ class Rivals:
     bias: Floats
     turned: Matrix
     fixed: Matrix
-    steep: Matrix
-    terms: Floats
+    least: Floats
 
     @property
     def gives_probabilities(self) -> bool:
@@ -61,27 +60,24 @@ class Rivals:
         return False
 
     def decide(self, values: Floats, errors: Floats) -> tuple[Indices, Flags]:
-        """Label rows by margins, (n, margins), wrong by `errors` besides their residuals."""
+        """Label rows by margins, (n, margins), whose roundings move no lead by over `errors`."""
         squashed = np.tanh(values.astype(np.float32))
-        slopes = np.float32(1.0) - squashed * squashed
         scores = values @ self.weights + squashed.astype(np.float64) @ self.tangents + self.bias
         rows, labels = np.arange(len(values)), scores.argmax(axis=1)
         leads = scores[rows, labels][:, None] - scores
-        sure = leads > self._doubts(slopes, labels, errors.max(axis=1, keepdims=True))
+        sure = leads > self._residuals(squashed, labels) + self.least[labels] + errors
         sure[rows, labels] = True
         return labels, sure.all(axis=1)
 
-    def _doubts(self, slopes: Matrix, labels: Indices, wrong: Floats) -> Floats:
-        """Bound the errors of the leads of the classes `labels` over all classes, (n, k)."""
-        rows, classes = np.arange(len(slopes)), len(self.bias)
-        vectors = (slopes @ self.turned + self.fixed).reshape(len(slopes), classes, -1)
-        apart = vectors - vectors[rows, labels][:, None]
-        residuals = np.sqrt(np.einsum("nkp,nkp->nk", apart, apart))
-        steep = (slopes @ self.steep).reshape(len(slopes), classes, classes)[rows, labels]
-        fixed, first, second = self.terms[:, labels]
-        doubts: Floats = _SLACK * residuals + fixed + wrong * (first + _SLACK * steep)
-        doubts += np.square(wrong) * second
-        return doubts
+    def _residuals(self, squashed: Matrix, labels: Indices) -> Matrix:
+        """Bound what residuals do to the leads of the classes `labels` over all classes, (n, k)."""
+        slopes = np.float32(1.0) - squashed * squashed
+        classes = len(self.bias)
+        vectors = slopes @ self.turned + self.fixed
+        vectors = vectors.reshape(len(slopes), classes, len(self.fixed) // classes)
+        apart = vectors - vectors[np.arange(len(slopes)), labels][:, None]
+        residuals: Matrix = np.sqrt(np.einsum("nkp,nkp->nk", apart, apart))
+        return np.float32(_SLACK) * residuals
 
     def probabilities(self, values: Floats) -> Floats:
         """Approximate margins give none."""
@@ -91,34 +87,48 @@ class Rivals:
 def rivals(decision: Squashed, lift: Lift, gram: Floats, caution: float) -> Rivals:
     """Prepare the decision for margins whose residuals have the inner products `gram`."""
     margins = len(decision.tangents)
-    lengths = np.sqrt(np.maximum(gram.diagonal(), 0.0))
-    values, vectors = np.linalg.eigh(gram)
-    # What eigh rounds is far less than this.
-    values = np.maximum(values, 0.0) + 1e-13 * np.square(lengths).sum()
-    root = caution * vectors * np.sqrt(values)
+    root = caution * _root(gram)
     turned = decision.tangents[:, :, None] * root[:, None]
-    weigh = np.abs(lift.weights[:, :, None] - lift.weights[:, None])
-    steep = np.abs(decision.tangents[:, :, None] - decision.tangents[:, None])
     fixed = lift.weights.T @ root
-    canceled = np.abs(turned).sum(axis=0).max() + np.abs(fixed).max()
+    canceled = np.abs(turned).sum(axis=0).max(initial=0.0) + np.abs(fixed).max(initial=0.0)
     canceled *= _CANCELED * margins**1.5
-    tanh = _BEND * np.square(lengths) + _TANH * (1.0 + 4.0 * lengths)
+    steep = np.abs(_pairs(decision.tangents))
+    tanh = _TANH * (1.0 + 4.0 * np.sqrt(gram.diagonal()))
+    least = np.tensordot(tanh, steep, 1) + lift.slack[:, None] + lift.slack
     return Rivals(
         weights=lift.weights,
         tangents=decision.tangents,
         bias=lift.bias,
         turned=turned.reshape(margins, -1).astype(np.float32),
         fixed=fixed.ravel().astype(np.float32),
-        steep=steep.reshape(margins, -1).astype(np.float32),
-        terms=np.stack(
-            [
-                caution * (np.tensordot(tanh, steep, 1) + _pairs(lift.slack) + canceled),
-                weigh.sum(axis=0) + np.tensordot(2.0 * _BEND * lengths + 4.0 * _TANH, steep, 1),
-                _BEND * steep.sum(axis=0),
-            ]
-        ),
+        least=caution * (least + canceled + _bends(steep, gram)),
     )
 
 
+def pulls(decision: Squashed, lift: Lift) -> Floats:
+    """Give how much each lead changes at most with each margin, (margins, pairs of classes)."""
+    weights, tangents = _pairs(lift.weights), _pairs(decision.tangents)
+    most = np.maximum(np.abs(weights), np.abs(weights + tangents))
+    first, second = np.triu_indices(most.shape[1], k=1)
+    return np.asarray(most[:, first, second])
+
+
 def _pairs(each: Floats) -> Floats:
-    return each[:, None] + each
+    """Give the differences of all columns, (margins, k, k)."""
+    return each[:, :, None] - each[:, None]
+
+
+def _root(gram: Floats) -> Floats:
+    """Give R, of as many columns as are needed, with R R^T >= gram."""
+    values, vectors = np.linalg.eigh(gram)
+    # What eigh rounds is far less than this.
+    values = np.maximum(values, 0.0) + 1e-13 * gram.trace()
+    return np.asarray((vectors * np.sqrt(values))[:, values > 0.0])
+
+
+def _bends(steep: Floats, gram: Floats) -> Floats:
+    """Bound the remainders of tanh in each pair's lead, (k, k)."""
+    scales = np.sqrt(_BEND * steep.transpose(1, 2, 0))
+    return np.asarray(
+        _SLACK * np.linalg.eigvalsh(scales[..., :, None] * gram * scales[..., None, :])[..., -1]
+    )
