@@ -5,6 +5,7 @@ import atexit
 from api.app import create_app
 from api.services import build_services
 from shared.logs import start_logging
+from shared.memory import freeze_objects
 from shared.settings import read_settings
 
 _settings = read_settings()
@@ -13,3 +14,4 @@ _services = build_services(_settings)
 _services.start()
 atexit.register(_services.stop)
 app = create_app(_services)
+freeze_objects()

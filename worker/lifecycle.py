@@ -1,6 +1,5 @@
 """What a pool process builds after the fork, and nothing before it."""
 
-import gc
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from shared.db.engine import open_database
 from shared.domain.errors import QueueDown
 from shared.domain.jobs import RetryPolicy
 from shared.domain.manifest import Feature, Manifest
+from shared.memory import freeze_objects
 from shared.metrics import WORKER_INFO, WorkerMetrics
 from shared.queue import MessageQueue
 from shared.settings import Settings
@@ -82,6 +82,7 @@ class PoolProcess:
             self._slots.take(current_process_index())
         self._runner = self._build()
         self._runner.models.warm()
+        freeze_objects()
 
     def end(self, **_: object) -> None:
         """Hand over what the process has to tell, before it ends."""
@@ -100,7 +101,7 @@ def connect_signals(process: PoolProcess) -> None:
     """Build `process` in each child, and share the parent's memory with all of them."""
     signals.worker_process_init.connect(process.start, weak=False)
     signals.worker_process_shutdown.connect(process.end, weak=False)
-    signals.worker_before_create_process.connect(_freeze, weak=False)
+    signals.worker_before_create_process.connect(lambda **_: freeze_objects(), weak=False)
 
 
 def node_name() -> str:
@@ -150,9 +151,3 @@ def heartbeat_step(beat: Callable[[], None]) -> type[bootsteps.StartStopStep]:
             parent.timer.call_repeatedly(_BEAT_SECONDS, beat)
 
     return Heartbeat
-
-
-def _freeze(**_: object) -> None:
-    # Objects the collector never touches stay on pages that parent and children share.
-    gc.collect()
-    gc.freeze()

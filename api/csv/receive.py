@@ -20,7 +20,7 @@ from shared.domain.manifest import Manifest
 from shared.zstd import CompressionParameter, compress
 
 # Digits seldom repeat: few and long matches are looked for, in half the time of level 1 alone.
-_COMPRESSION: Final = {
+_COMPRESSION: Final[Mapping[int, int]] = {
     CompressionParameter.compression_level: 1,
     CompressionParameter.hash_log: 8,
     CompressionParameter.min_match: 7,

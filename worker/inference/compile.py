@@ -32,7 +32,10 @@ def compile_predictor(estimator: Any, *, caution: float = 1.0) -> Predictor:  # 
     stock = StockPredictor(estimator=estimator)
     model = _read(estimator)
     stages = _stages(model, caution) if model else ()
-    return Cascade(stock=stock, stages=stages, caution=caution) if stages else stock
+    if not stages:
+        return stock
+    width = int(estimator.n_features_in_)
+    return Cascade(stock=stock, stages=stages, caution=caution, width=width)
 
 
 def _read(estimator: Any) -> Model | None:  # noqa: ANN401 - as above
