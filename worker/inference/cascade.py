@@ -60,9 +60,9 @@ class Cascade:
     """Computes all rows in the first stage, what that leaves unsure in the next, and so on.
 
     Rows that no stage is sure of (ties, and values that scikit-learn itself rounds across zero)
-    are scikit-learn's own to label, so every label is its label. Rows have `width` numbers: asking
-    a pipeline takes a fifth of a row's time. `caution` scales the error bounds; below one the labels
-    are no longer safe, which is for tests of the bounds only.
+    are scikit-learn's own to label, so every label is its label. Rows have `width` numbers: to ask
+    a pipeline for it takes a fifth of a row's time. `caution` scales the error bounds; below one
+    the labels are no longer safe, which is for tests of the bounds only.
     """
 
     stock: StockPredictor
