@@ -3,8 +3,8 @@
     python -m bench.bulk [--kind mysql] [--rows 1000000] [--rounds 3] [--data FILE] [--jitter 0]
 
 Rows a second count from the first byte sent to the last result committed. The offline script and
-drybeans take turns on the same file; a figure is the median of its runs, and the labels must be the
-same to the last row. Meanwhile a client sends one-row jobs, one after another.
+drybeans take turns on the same file; a figure is the median of its runs, a ratio that of its rounds,
+and the labels must be the same to the last row. Meanwhile a client sends one-row jobs, one after another.
 """
 
 import argparse
@@ -196,15 +196,16 @@ def measure(kind: str, plan: Plan) -> Runs:
 
 def table(kind: str, runs: Runs) -> str:
     """Write the figures of one kind of database."""
-    base = runs.rows / middle(runs.offline)
-    two = runs.rows / middle(runs.offline_two)
-    ours = runs.rows / middle(one.seconds for one in runs.uploads)
-    small = [seconds for one in runs.uploads for seconds in one.small]
+    seconds = [one.seconds for one in runs.uploads]
+    base, two, ours = (
+        runs.rows / middle(each) for each in (runs.offline, runs.offline_two, seconds)
+    )
+    small = [waited for one in runs.uploads for waited in one.small]
     head = ("what", f"{kind}, {runs.rows:,} rows")
     lines = [
         ("offline script, one process, rows/s", f"{base:,.0f}"),
-        ("offline script, two processes, rows/s", f"{two:,.0f} ({two / base:.1f} ×)"),
-        ("drybeans, two worker processes, rows/s", f"{ours:,.0f} ({ours / base:.1f} ×)"),
+        ("offline script, two processes, rows/s", f"{two:,.0f} ({_times(runs, runs.offline_two)})"),
+        ("drybeans, two worker processes, rows/s", f"{ours:,.0f} ({_times(runs, seconds)})"),
         ("upload alone, s", f"{middle(one.sent for one in runs.uploads):.1f}"),
         ("one-row job meanwhile, p50 / p99 ms", milliseconds(small)),
         ("API's memory over idle, MB", _most(runs, "api")),
@@ -216,6 +217,12 @@ def table(kind: str, runs: Runs) -> str:
         for name in runs.uploads[0].cpu
     ]
     return markdown(head, lines)
+
+
+def _times(runs: Runs, seconds: Sequence[float]) -> str:
+    """Give the median of each round's ratio: the machine is not as fast in all of them."""
+    ratios = [theirs / ours for theirs, ours in zip(runs.offline, seconds, strict=True)]
+    return f"{middle(ratios):.1f} ×"
 
 
 def _most(runs: Runs, name: str) -> str:
