@@ -3,8 +3,9 @@
     python -m bench.bulk [--kind mysql] [--rows 1000000] [--rounds 3] [--data FILE] [--jitter 0]
 
 Rows a second count from the first byte sent to the last result committed. The offline script and
-drybeans take turns on the same file; a figure is the median of its runs, a ratio that of its rounds,
-and the labels must be the same to the last row. Meanwhile a client sends one-row jobs, one after another.
+drybeans take turns on the same file; a figure is the median of its runs, a ratio the median of the
+rounds' own, and the labels must be the same to the last row. Meanwhile a client sends one-row jobs,
+one after another.
 """
 
 import argparse

@@ -10,6 +10,7 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import Final
 
+from shared.bodies import lines_of_rows
 from shared.db.claims import Claimant, claim, extend, give_back
 from shared.db.engine import Database
 from shared.db.finishes import Finished, finish
@@ -175,5 +176,6 @@ def _given_up(chunk: Claimed, detail: str) -> ChunkResult:
         first_line=chunk.first_line,
         row_count=chunk.row_count,
         model_version=f"{chunk.model_name}@{chunk.model_version}",
+        lines=lines_of_rows(chunk.encoding, chunk.body, chunk.first_line),
         failure=JobFailure(code="prediction_failed", detail=detail),
     )

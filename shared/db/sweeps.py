@@ -6,14 +6,15 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, case, select, update
 
+from shared.bodies import lines_of_rows
 from shared.db.finishes import Finished, finish
 from shared.db.jobs import erase_first
 from shared.db.refs import among
 from shared.db.stops import stop_job
-from shared.db.tables import chunks, jobs
+from shared.db.tables import chunks, inputs, jobs
 from shared.db.types import AnyRow, now
 from shared.db.uploads import UPLOAD_INCOMPLETE, fail_upload
-from shared.domain.chunks import ChunkResult, Dispatch, Outbox
+from shared.domain.chunks import ChunkResult, Dispatch, Encoding, Outbox
 from shared.domain.jobs import (
     UNFINISHED,
     ChunkRef,
@@ -156,12 +157,14 @@ def return_expired_leases(
                 error_detail="its worker stopped answering",
             )
         )
-    poison = [_given_up(row) for row in rows if policy.exhausted(row.attempt)]
+    poison = [_given_up(connection, row) for row in rows if policy.exhausted(row.attempt)]
     finished = finish(connection, poison, outbox) if poison else None
     return Recovered(returned=tuple(returned), finished=finished)
 
 
-def _given_up(row: AnyRow) -> ChunkResult:
+def _given_up(connection: Connection, row: AnyRow) -> ChunkResult:
+    of_it = (inputs.c.job_id == row.job_id) & (inputs.c.seq == row.seq)
+    given = connection.execute(select(*inputs.c["encoding", "body"]).where(of_it)).one()
     detail = f"{row.attempt} workers stopped answering while they ran this part of the job."
     return ChunkResult(
         ref=_ref(row),
@@ -170,6 +173,7 @@ def _given_up(row: AnyRow) -> ChunkResult:
         first_line=row.first_line,
         row_count=row.row_count,
         model_version=f"{row.model_name}@{row.model_version}",
+        lines=lines_of_rows(Encoding(given.encoding), given.body, row.first_line),
         failure=JobFailure(code="worker_died", detail=detail),
     )
 

@@ -12,14 +12,18 @@ import pytest
 from numpy.typing import NDArray
 from sqlalchemy import select, update
 
+from shared.db.claims import Claimant, claim
 from shared.db.engine import Database
 from shared.db.jobs import read_job
+from shared.db.results import read_whole_results
 from shared.db.stops import stop_job
 from shared.db.sweeps import return_expired_leases
 from shared.db.tables import chunks
-from shared.domain.chunks import Submission
+from shared.domain.chunks import Encoding, Submission
+from shared.domain.csv_layout import CsvLayout
 from shared.domain.errors import ModelUnknown
 from shared.domain.jobs import ChunkRef, ChunkState, Job, JobState, RetryPolicy
+from shared.zstd import compress
 from tests.factories import OUTBOX, a_submission, submit
 from tests.fakes import FakePredictor, FakeQueue, a_loaded_model
 from worker.models import Model
@@ -125,6 +129,41 @@ def test_a_chunk_on_which_the_model_breaks_does_not_take_its_batch_with_it(
     assert failed.failure is not None
     assert failed.failure.code == "prediction_failed"
     assert "the model has a bug" in failed.failure.detail
+
+
+def of_lines(text: bytes, first_line: int, rows: int) -> Submission:
+    """Make a job of a part of a CSV."""
+    made = a_submission(rows=rows)
+    layout = CsvLayout(delimiter=",", width=3, positions=(0, 1, 2), id_position=None, names=())
+    (chunk,) = made.chunks
+    csv = replace(
+        chunk,
+        encoding=Encoding.CSV_ZSTD,
+        body=compress(text),
+        first_line=first_line,
+        row_count=rows,
+    )
+    return replace(made, layout=layout, chunks=(csv,))
+
+
+@pytest.mark.parametrize("died", [False, True])
+def test_rows_that_are_given_up_are_named_by_their_lines(database: Database, *, died: bool) -> None:
+    """Also between blank lines, whether the model broke or its workers died."""
+    (ref,) = submit(database, of_lines(b"2.5,0,0\n\n \n1,0,0\n", 7, rows=2))
+    run = a_run(database, FakePredictor(breaks=[BUG]))
+
+    expired = Claimant(token="t", lease=timedelta(seconds=-1))
+
+    for _ in range(POLICY.max_attempts):
+        if died:
+            database.write(lambda c: claim(c, [ref], expired))
+            database.write(lambda c: return_expired_leases(c, POLICY, OUTBOX, 10))
+        else:
+            run([ref])
+
+    (given_up,) = database.read(lambda c: read_whole_results(c, [ref.job]))[ref.job]
+    assert given_up.failure is not None
+    assert [given_up.line(0), given_up.line(1)] == [7, 10]
 
 
 def without_models(run: RunBatch) -> RunBatch:
