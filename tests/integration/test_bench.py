@@ -58,3 +58,18 @@ def test_the_generator_writes_every_row_and_the_script_labels_it(tmp_path: Path)
     assert len(set(lines)) == 301
     assert len(Path(one).read_text().splitlines()) == 302
     assert Path(one).read_text() == Path(two).read_text()
+
+
+def test_the_bulk_benchmark_compares_with_the_script() -> None:
+    """The labels are the script's, or it would fail."""
+    table = run("bench.bulk", "--kind", "sqlite", "--rows", "3000", "--rounds", "1")
+
+    assert "| drybeans, two worker processes, rows/s |" in table
+    assert "| CPU of worker, s |" in table
+
+
+def test_the_growth_benchmark_reads_jobs_of_each_size() -> None:
+    """A line for each size: here there is one."""
+    table = run("bench.growth", "--kind", "sqlite", "--most", "10000")
+
+    assert table.count("\n| 10,000 |") == 1
