@@ -13,11 +13,11 @@ from typing import Any, Final
 from uuid import uuid4
 
 import redis
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, select
 
 from shared.db.tables import chunks
 from shared.domain.errors import DatabaseDown
-from shared.domain.jobs import ChunkState, Queue
+from shared.domain.jobs import ChunkRef, ChunkState, JobId, Queue
 from tests.chaos.parts import Part
 from tests.chaos.stage import LEASE_SECONDS, Stage
 
@@ -43,16 +43,30 @@ class Strike:
     def worker_in_a_batch(self) -> Part:
         """Pick a worker and wait until it holds a claim, so that the next blow lands in a batch."""
         worker = self.worker()
-        held = select(func.count()).where(
-            chunks.c.state == ChunkState.RUNNING, chunks.c.claimed_by.startswith(worker.name)
-        )
-        deadline = time.monotonic() + 4
-        with suppress(DatabaseDown):
-            while time.monotonic() < deadline:
-                if self.stage.database.read(lambda c: c.scalar(held)):
-                    break
-                time.sleep(0.005)
+        self._await(lambda: bool(self.held_by(worker)), seconds=4)
         return worker
+
+    def held_by(self, worker: Part) -> set[ChunkRef]:
+        """Read which chunks a worker has claimed; none while the database is down."""
+        mine = chunks.c.claimed_by.startswith(worker.name)
+        return self._refs(mine & (chunks.c.state == ChunkState.RUNNING))
+
+    def await_end(self, refs: set[ChunkRef]) -> None:
+        """Wait until none of these chunks is open, whoever finished them."""
+        open_ = chunks.c.state.in_([ChunkState.PENDING, ChunkState.RUNNING])
+        self._await(lambda: not refs & self._refs(open_), seconds=15)
+
+    def _refs(self, which: ColumnElement[bool]) -> set[ChunkRef]:
+        query = select(*chunks.c["job_id", "seq"]).where(which)
+        with suppress(DatabaseDown):
+            rows = self.stage.database.read(lambda c: c.execute(query).all())
+            return {ChunkRef(job=JobId(row.job_id), seq=row.seq) for row in rows}
+        return set()
+
+    def _await(self, true: Callable[[], bool], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not true():
+            time.sleep(0.01)
 
     def note_messages(self) -> None:
         """Remember the messages that wait in Redis now."""
@@ -88,8 +102,12 @@ def _pool_process_killed(strike: Strike) -> None:
 def _worker_frozen(strike: Strike) -> None:
     worker = strike.worker_in_a_batch()
     worker.send(signal.SIGSTOP)
+    held = strike.held_by(worker)
     # Its open BRPOP swallows the first message about its chunks; the second one goes elsewhere.
     strike.pause(LEASE_SECONDS + 3, LEASE_SECONDS + 7)
+    if strike.chance.random() < 0.5:
+        # It thaws when others have done its work; else perhaps while they are at it.
+        strike.await_end(held)
     worker.send(signal.SIGCONT)
 
 

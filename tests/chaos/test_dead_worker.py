@@ -27,7 +27,7 @@ def question(title: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_dashboard_names_the_worker_that_a_fault_killed(
     mortal: MariaDBServer, folder: Path
 ) -> None:

@@ -17,7 +17,7 @@ from tests.servers.schema import create_database, drop_database, migrate
 
 ALONE = ("unshare", "--pid", "--fork", "--mount-proc")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from tests.servers import MariaDBServer
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
     # Connections that were cut on purpose are closed when their turn comes.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]

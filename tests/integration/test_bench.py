@@ -9,7 +9,7 @@ import pytest
 from bench.parts import ROOT, clean_environment
 
 # Without a Redis on this machine there is nothing to measure. Starting both designs takes a while.
-pytestmark = [pytest.mark.usefixtures("shared_redis"), pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.usefixtures("shared_redis"), pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def run(*arguments: str) -> str:
