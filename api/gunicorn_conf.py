@@ -3,7 +3,9 @@
 from itertools import count
 from typing import Any
 
-from api.pacing import PacedBody
+from gunicorn.http.unreader import SocketUnreader
+
+from api.pacing import PIECE, PacedBody
 from shared.counting import Slots
 from shared.memory import keep_freed_memory
 from shared.settings import read_settings
@@ -25,6 +27,8 @@ preload_app = False
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
+# What it receives at once and is not asked for yet is copied with every piece that is taken.
+SocketUnreader.max_body_chunk = PIECE
 # Its file would need a writable home.
 control_socket_disable = True
 

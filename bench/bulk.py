@@ -4,8 +4,8 @@
 
 Rows a second count from the first byte sent to the last result committed. The offline script and
 drybeans take turns on the same file; a figure is the median of its runs, a ratio the median of the
-rounds' own, and the labels must be the same to the last row. Meanwhile a client sends one-row jobs,
-one after another.
+rounds' own, and the labels must be the same to the last row. In a second upload of each round a
+client sends one-row jobs meanwhile, one after another. Memory is looked at in an upload before all.
 """
 
 import argparse
@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPConnection
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +32,6 @@ from bench.usage import CpuClock, MemoryWatch, Roots
 
 _DONE: Final = frozenset({"succeeded", "partial", "failed", "canceled", "expired"})
 _STEP: Final = 1 << 20
-_WARMING: Final = 100_000
 _TURN: Final = 0.1
 
 
@@ -45,8 +43,6 @@ class Upload:
     seconds: float
     sent: float
     cpu: dict[str, float]
-    grown: dict[str, float]
-    small: list[float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,28 +60,41 @@ class Runs:
     """All runs on one kind of database."""
 
     rows: int
+    grown: dict[str, float]
     offline: list[float] = field(default_factory=list)
     offline_two: list[float] = field(default_factory=list)
     uploads: list[Upload] = field(default_factory=list)
+    beside: list[Upload] = field(default_factory=list)
+    small: list[float] = field(default_factory=list)
     download: list[float] = field(default_factory=list)
 
 
-def upload(service: Service, source: Path, roots: Roots, row: Sequence[float]) -> Upload:
-    """Send `source`, wait for the job, and measure both; one-row jobs go beside it."""
-    own = {name: roots[name] for name in ("api", "worker")}
-    with MemoryWatch(own) as memory, _small_jobs(service.port, row) as small:
+def upload(service: Service, source: Path, roots: Roots) -> Upload:
+    """Send `source`, wait for the job, and measure both."""
+    clock = CpuClock(roots)
+    begun = time.monotonic()
+    job = _send_file(service.port, source)
+    sent = time.monotonic() - begun
+    job = finished(service.port, job)
+    return Upload(job=job["id"], seconds=time.monotonic() - begun, sent=sent, cpu=clock.read())
+
+
+def grown_memory(service: Service, source: Path) -> dict[str, float]:
+    """Send `source`, and give the MB by which the peaks of API and workers lie above idle.
+
+    In an upload of its own, the first: to look at the memory of processes stops them for a moment.
+    """
+    own = {name: service.roots[name] for name in ("api", "worker")}
+    with MemoryWatch(own) as memory:
         idle = dict(memory.peaks)
-        clock = CpuClock(roots)
-        begun = time.monotonic()
-        with source.open("rb") as file:
-            pieces = iter(partial(file.read, _STEP), b"")
-            job = send(service.port, source.stat().st_size, pieces)
-        sent = time.monotonic() - begun
-        job = finished(service.port, job)
-        seconds = time.monotonic() - begun
-        cpu = clock.read()
-    grown = {name: memory.peaks[name] - idle[name] for name in own}
-    return Upload(job=job["id"], seconds=seconds, sent=sent, cpu=cpu, grown=grown, small=small)
+        finished(service.port, _send_file(service.port, source))
+    return {name: memory.peaks[name] - idle[name] for name in own}
+
+
+def _send_file(port: int, source: Path) -> dict[str, Any]:
+    with source.open("rb") as file:
+        pieces = iter(partial(file.read, _STEP), b"")
+        return send(port, source.stat().st_size, pieces)
 
 
 def finished(port: int, job: dict[str, Any]) -> dict[str, Any]:
@@ -123,7 +132,7 @@ def _small_jobs(port: int, row: Sequence[float]) -> Iterator[list[float]]:
     """Send one-row jobs one after another, and collect the seconds until each result."""
     seconds: list[float] = []
     done = threading.Event()
-    body = orjson.dumps({"instances": [list(row)]})
+    body = _one_row(row)
 
     def run() -> None:
         while not done.is_set():
@@ -142,11 +151,8 @@ def _small_jobs(port: int, row: Sequence[float]) -> Iterator[list[float]]:
         thread.join()
 
 
-def _warm(service: Service, source: Path) -> None:
-    """Upload the first few rows, so that what a process does once is done."""
-    with source.open("rb") as file:
-        head = b"".join(islice(file, _WARMING))
-    finished(service.port, send(service.port, len(head), [head]))
+def _one_row(row: Sequence[float]) -> bytes:
+    return orjson.dumps({"instances": [list(row)]})
 
 
 def offline(source: Path, target: Path, processes: int) -> float:
@@ -184,42 +190,43 @@ def same_labels(results: Path, labels: Path) -> bool:
 
 def measure(kind: str, plan: Plan) -> Runs:
     """Take turns."""
-    runs = Runs(rows=plan.rows)
     examples = read_examples(plan.data)
+    row = examples.rows[0].tolist()
     with place(kind) as where, drybeans(where) as service:
         service.start()
+        ask(service.port, "/jobs", _one_row(row))
         source = where.folder / "beans.csv"
         with source.open("wb") as file:
             write_csv(file, examples, plan.rows, jitter=plan.jitter)
         roots = service.roots | server_roots(where)
         labels, results = where.folder / "labels.csv", where.folder / "results.csv"
-        _warm(service, source)
+        runs = Runs(rows=plan.rows, grown=grown_memory(service, source))
         for _ in range(plan.rounds):
             runs.offline.append(offline(source, labels, 1))
-            done = upload(service, source, roots, examples.rows[0].tolist())
-            runs.uploads.append(done)
+            runs.uploads.append(upload(service, source, roots))
             runs.offline_two.append(offline(source, labels, 2))
-            runs.download.append(download(service, done.job, results))
-            assert same_labels(results, labels), "the labels differ"
+            with _small_jobs(service.port, row) as small:
+                runs.beside.append(upload(service, source, roots))
+            runs.small += small
+            for done in (runs.uploads[-1], runs.beside[-1]):
+                runs.download.append(download(service, done.job, results))
+                assert same_labels(results, labels), "the labels differ"
     return runs
 
 
 def table(kind: str, runs: Runs) -> str:
     """Write the figures of one kind of database."""
-    seconds = [one.seconds for one in runs.uploads]
-    base, two, ours = (
-        runs.rows / middle(each) for each in (runs.offline, runs.offline_two, seconds)
-    )
-    small = [waited for one in runs.uploads for waited in one.small]
+    seconds, beside = ([one.seconds for one in each] for each in (runs.uploads, runs.beside))
     head = ("what", f"{kind}, {runs.rows:,} rows")
     lines = [
-        ("offline script, one process, rows/s", f"{base:,.0f}"),
-        ("offline script, two processes, rows/s", f"{two:,.0f} ({_times(runs, runs.offline_two)})"),
-        ("drybeans, two worker processes, rows/s", f"{ours:,.0f} ({_times(runs, seconds)})"),
+        ("offline script, one process, rows/s", f"{runs.rows / middle(runs.offline):,.0f}"),
+        ("offline script, two processes, rows/s", _rate(runs, runs.offline_two)),
+        ("drybeans, two worker processes, rows/s", _rate(runs, seconds)),
+        ("the same beside one-row jobs, rows/s", _rate(runs, beside)),
+        ("one-row job meanwhile, p50 / p99 ms", milliseconds(runs.small)),
         ("upload alone, s", f"{middle(one.sent for one in runs.uploads):.1f}"),
-        ("one-row job meanwhile, p50 / p99 ms", milliseconds(small)),
-        ("API's memory over idle, MB", _most(runs, "api")),
-        ("workers' memory over idle, all together, MB", _most(runs, "worker")),
+        ("API's memory over idle, MB", f"{runs.grown['api']:.0f}"),
+        ("workers' memory over idle, all together, MB", f"{runs.grown['worker']:.0f}"),
         ("download as CSV, MB/s", f"{middle(runs.download):.0f}"),
     ]
     lines += [
@@ -229,14 +236,13 @@ def table(kind: str, runs: Runs) -> str:
     return markdown(head, lines)
 
 
-def _times(runs: Runs, seconds: Sequence[float]) -> str:
-    """Give the median of each round's ratio: the machine is not as fast in all of them."""
+def _rate(runs: Runs, seconds: Sequence[float]) -> str:
+    """Give rows a second, and how many times those of the script.
+
+    That is the median of each round's ratio: the machine is not as fast in all of them.
+    """
     ratios = [theirs / ours for theirs, ours in zip(runs.offline, seconds, strict=True)]
-    return f"{middle(ratios):.1f} ×"
-
-
-def _most(runs: Runs, name: str) -> str:
-    return f"{max(one.grown[name] for one in runs.uploads):.0f}"
+    return f"{runs.rows / middle(seconds):,.0f} ({middle(ratios):.1f} ×)"
 
 
 def main() -> None:
