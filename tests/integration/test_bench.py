@@ -20,7 +20,7 @@ def run(*arguments: str) -> str:
         env=clean_environment(),
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=840,
         check=False,
     )
     assert done.returncode == 0, done.stderr
