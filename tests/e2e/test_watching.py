@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -146,6 +147,8 @@ def test_a_worker_that_died_is_named(watched: Watched) -> None:
     for process in [main, *main.children(recursive=True)]:
         process.kill()
     worker.wait()
+    # Each process of the API looks once a second: one of them may not have seen all of it yet.
+    time.sleep(1.5)
     died = watched.beats()
 
     wait_for(

@@ -40,6 +40,7 @@ class MariaDBServer(Server):
         first.write_text(_FIRST_SQL)
         if (self._tables / "mysql").exists():
             return
+        self._temporary.mkdir(exist_ok=True)
         made = subprocess.run(
             [
                 *(find_program("mariadb-install-db"), "--no-defaults", "--skip-test-db"),
@@ -49,6 +50,8 @@ class MariaDBServer(Server):
             capture_output=True,
             text=True,
             check=False,
+            # Any MariaDB that starts removes what it takes for left over in a folder it shares.
+            env=os.environ | {"TMPDIR": str(self._temporary)},
         )
         if made.returncode:
             message = f"mariadb-install-db failed: {made.stdout}{made.stderr}"
@@ -62,6 +65,7 @@ class MariaDBServer(Server):
             *("--bind-address=127.0.0.1", f"--port={self.port}"),
             *(f"--socket={self.folder}/s.sock", f"--pid-file={self.folder}/pid"),
             *(f"--init-file={self.folder}/first.sql", "--skip-name-resolve"),
+            f"--tmpdir={self._temporary}",
             *(f"--innodb-flush-log-at-trx-commit={flush}", "--innodb-log-file-size=64M"),
             *self._user(),
         ]
@@ -83,6 +87,10 @@ class MariaDBServer(Server):
     @property
     def _tables(self) -> Path:
         return self.folder / "tables"
+
+    @property
+    def _temporary(self) -> Path:
+        return self.folder / "tmp"
 
     @staticmethod
     def _user() -> list[str]:
