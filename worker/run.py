@@ -1,4 +1,4 @@
-"""The whole product on one screen: claim a batch, predict it, write its results once."""
+"""The whole product on one screen: take a batch, predict it, write its results once."""
 
 import logging
 import time
@@ -12,8 +12,10 @@ from typing import Final
 
 from shared.bodies import lines_of_rows
 from shared.db.claims import Claimant, claim, extend, give_back
-from shared.db.engine import Database
+from shared.db.engine import Connection, Database
 from shared.db.finishes import Finished, finish
+from shared.db.packets import RowsMissed
+from shared.db.unclaimed import finish_untried, read_untried
 from shared.domain.chunks import NO_TRAIL, ChunkResult, Claimed, Dispatch, Outbox
 from shared.domain.errors import DatabaseDown, ModelUnknown, QueueDown
 from shared.domain.jobs import ChunkRef, JobFailure, RetryPolicy
@@ -22,7 +24,7 @@ from worker.leases import Leases
 from worker.models import Models
 from worker.predict import predict_chunks
 from worker.traces import Trails
-from worker.watching import BatchWatch
+from worker.watching import BatchWatch, SeenBatch
 
 log = logging.getLogger(__name__)
 
@@ -52,18 +54,51 @@ class RunBatch:
     def __call__(self, refs: Sequence[ChunkRef], trails: Trails = MappingProxyType({})) -> None:
         """Finish those of `refs` that nobody else has claimed; `trails` say whence they came."""
         with self.watch.batch(trails) as seen:
-            claimant = Claimant(token=self.new_token(), lease=self.lease)
-            with seen.step("claim"):
-                claimed = self.database.write(lambda connection: claim(connection, refs, claimant))
-            seen.claimed(claimed)
-            if not claimed:
-                return
-            with self._held(claimed, claimant):
-                with seen.step("predict"):
-                    outcomes = self._outcomes(claimed)
-                with seen.step("finish"):
-                    finished = self._finish(outcomes, trails) if outcomes else None
-            seen.finished(outcomes, finished)
+            if not self._run_unclaimed(refs, seen):
+                self._run_claimed(refs, seen, trails)
+
+    def _run_unclaimed(self, refs: Sequence[ChunkRef], seen: SeenBatch) -> bool:
+        """Run small jobs that nobody has tried without a claim, and say whether that succeeded.
+
+        If not, nothing has changed. What went wrong will go wrong again under a claim, where
+        attempts are counted.
+        """
+        began = time.monotonic()
+        with seen.step("read"):
+            found = self.database.read(lambda connection: read_untried(connection, refs))
+        if not found or len(found) < len(refs):
+            return False
+        try:
+            with seen.step("predict"):
+                outcomes = [one for chunks in _by_model(found) for one in self._predict(chunks)]
+        except Exception as error:  # noqa: BLE001 - whatever a model raises
+            log.info("unclaimed_failed", extra={"chunks": len(found), "reason": repr(error)})
+            return False
+        try:
+            with seen.step("finish"):
+                finished = self._write_patiently(
+                    lambda c: finish_untried(c, outcomes, time.monotonic() - began)
+                )
+        except RowsMissed:
+            return False
+        self._tell(finished)
+        seen.taken(found)
+        seen.finished(outcomes, finished)
+        return True
+
+    def _run_claimed(self, refs: Sequence[ChunkRef], seen: SeenBatch, trails: Trails) -> None:
+        claimant = Claimant(token=self.new_token(), lease=self.lease)
+        with seen.step("claim"):
+            claimed = self.database.write(lambda connection: claim(connection, refs, claimant))
+        seen.taken(claimed)
+        if not claimed:
+            return
+        with self._held(claimed, claimant):
+            with seen.step("predict"):
+                outcomes = self._outcomes(claimed)
+            with seen.step("finish"):
+                finished = self._finish(outcomes, trails) if outcomes else None
+        seen.finished(outcomes, finished)
 
     def _outcomes(self, claimed: Sequence[Claimed]) -> list[ChunkResult]:
         outcomes: list[ChunkResult] = []
@@ -113,21 +148,21 @@ class RunBatch:
             return None
 
     def _finish(self, outcomes: Sequence[ChunkResult], trails: Trails) -> Finished:
+        finished = self._write_patiently(lambda c: finish(c, outcomes, self.outbox))
+        self._publish(finished.released, trails)
+        self._tell(finished)
+        return finished
+
+    def _write_patiently(self, work: Callable[[Connection], Finished]) -> Finished:
         until = time.monotonic() + self.patience.total_seconds()
         while True:
             try:
-                finished = self.database.write(
-                    lambda connection: finish(connection, outcomes, self.outbox)
-                )
+                return self.database.write(work)
             except DatabaseDown:
                 # The answers are right and the fence keeps them safe: worth waiting for.
                 if time.monotonic() > until:
                     raise
                 time.sleep(1)
-            else:
-                self._publish(finished.released, trails)
-                self._tell(finished)
-                return finished
 
     def _publish(self, released: Sequence[Dispatch], trails: Trails) -> None:
         try:

@@ -18,7 +18,7 @@ from worker.traces import BatchSpans, Trails
 
 log = logging.getLogger(__name__)
 
-Step = Literal["claim", "predict", "finish"]
+Step = Literal["read", "claim", "predict", "finish"]
 
 # A line that names more chunks would be cut apart by what collects logs.
 _NAMED: Final = 50
@@ -42,7 +42,7 @@ class SeenBatch:
         self._trails = trails
         self._metrics = metrics
         self._begun = time.monotonic()
-        self._claimed: Sequence[Claimed] = ()
+        self._taken: Sequence[Claimed] = ()
 
     @contextmanager
     def step(self, name: Step) -> Iterator[None]:
@@ -53,14 +53,14 @@ class SeenBatch:
 
     def end(self, failure: str) -> None:
         """End its spans, with what went wrong if something did."""
-        rows = sum(chunk.row_count for chunk in self._claimed)
-        self._spans.end({"drybeans.chunks": len(self._claimed), "drybeans.rows": rows}, failure)
+        rows = sum(chunk.row_count for chunk in self._taken)
+        self._spans.end({"drybeans.chunks": len(self._taken), "drybeans.rows": rows}, failure)
 
-    def claimed(self, claimed: Sequence[Claimed]) -> None:
-        """Take note of what was claimed."""
-        self._claimed = claimed
-        for attempt, chunks in Counter(chunk.attempt for chunk in claimed).items():
-            self._metrics.claims.labels(str(min(attempt, _MOST_ATTEMPTS))).inc(chunks)
+    def taken(self, chunks: Sequence[Claimed]) -> None:
+        """Take note of what was claimed, or is finished without a claim."""
+        self._taken = chunks
+        for attempt, number in Counter(chunk.attempt for chunk in chunks).items():
+            self._metrics.claims.labels(str(min(attempt, _MOST_ATTEMPTS))).inc(number)
 
     def finished(self, outcomes: Sequence[ChunkResult], finished: Finished | None) -> None:
         """Take note of what was written of `outcomes`, if there were any."""
@@ -72,14 +72,14 @@ class SeenBatch:
         log.info(
             "batch_finished",
             extra={
-                "chunks": len(self._claimed),
-                "rows": sum(chunk.row_count for chunk in self._claimed),
+                "chunks": len(self._taken),
+                "rows": sum(chunk.row_count for chunk in self._taken),
                 "jobs": len(finished.jobs) if finished else 0,
                 "seconds": round(time.monotonic() - self._begun, 4),
             },
         )
-        for at in range(0, len(self._claimed), _NAMED):
-            self._name(self._claimed[at : at + _NAMED])
+        for at in range(0, len(self._taken), _NAMED):
+            self._name(self._taken[at : at + _NAMED])
 
     def _count(self, outcomes: Sequence[ChunkResult], finished: Finished) -> None:
         metrics = self._metrics

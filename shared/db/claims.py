@@ -4,9 +4,19 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, Float, bindparam, case, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    Select,
+    bindparam,
+    case,
+    func,
+    select,
+    update,
+)
 
 from shared.db.closing import only_chunk
 from shared.db.packets import held
@@ -46,16 +56,26 @@ _CLAIM: Final = (
         next_publish_at=None,
     )
 )
-_READ_CLAIMED: Final = (
-    select(
-        *chunks.c["job_id", "seq", "fence", "attempt", "first_row", "first_line", "row_count"],
-        *inputs.c["encoding", "body", "errors"],
-        *jobs.c["model_name", "model_version", "outputs", "layout"],
-        only_chunk().label("sole"),
+
+
+def with_rows(fence: ColumnElement[int], attempt: ColumnElement[int]) -> Select[*tuple[Any, ...]]:
+    """Select chunks with all that it takes to run them, for `as_claimed`."""
+    return (
+        select(
+            *chunks.c["job_id", "seq", "first_row", "first_line", "row_count"],
+            fence.label("fence"),
+            attempt.label("attempt"),
+            *inputs.c["encoding", "body", "errors"],
+            *jobs.c["model_name", "model_version", "outputs", "layout"],
+            only_chunk().label("sole"),
+        )
+        .join(inputs, (inputs.c.job_id == chunks.c.job_id) & (inputs.c.seq == chunks.c.seq))
+        .join(jobs, jobs.c.id == chunks.c.job_id)
     )
-    .join(inputs, (inputs.c.job_id == chunks.c.job_id) & (inputs.c.seq == chunks.c.seq))
-    .join(jobs, jobs.c.id == chunks.c.job_id)
-    .where(at_number(), chunks.c.claimed_by == bindparam("token"), in_state(ChunkState.RUNNING))
+
+
+_READ_CLAIMED: Final = with_rows(chunks.c.fence, chunks.c.attempt).where(
+    at_number(), chunks.c.claimed_by == bindparam("token"), in_state(ChunkState.RUNNING)
 )
 _QUEUED: Final = jobs.c.state == JobState.QUEUED
 _START: Final = (
@@ -84,14 +104,15 @@ def claim(connection: Connection, refs: Sequence[ChunkRef], claimant: Claimant) 
         for group in groups:
             connection.execute(_CLAIM, group | {"lease": lease})
     claimed = [
-        _claimed(row) for group in groups for row in connection.execute(_READ_CLAIMED, group)
+        as_claimed(row) for group in groups for row in connection.execute(_READ_CLAIMED, group)
     ]
     with held(connection):
         _start_jobs(connection, claimed)
     return claimed
 
 
-def _claimed(row: AnyRow) -> Claimed:
+def as_claimed(row: AnyRow) -> Claimed:
+    """Read a row of `with_rows`."""
     return Claimed(
         ref=ChunkRef(job=JobId(row.job_id), seq=row.seq),
         fence=row.fence,

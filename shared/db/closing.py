@@ -4,10 +4,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select, text, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import ColumnElement, Connection, Update, and_, bindparam, func, select, update
 
-from shared.db.packets import Statement, run_together
 from shared.db.refs import at_number, by_number, in_state
 from shared.db.tables import chunks, jobs, results
 from shared.db.types import now
@@ -27,7 +25,7 @@ _CLOSED: Final = select(*chunks.c["job_id", "seq"]).where(
 _WRITTEN: Final = select(*results.c["job_id", "seq"]).where(
     at_number(results), results.c.fence == bindparam("under")
 )
-_END: Final = (
+END: Final = (
     update(jobs)
     .where(
         jobs.c.id.in_(bindparam("ids", expanding=True)),
@@ -43,8 +41,6 @@ _END: Final = (
         expires_at=now(jobs.c.retention_seconds),
     )
 )
-_SAVEPOINT: Final = text("SAVEPOINT alike")
-_BACK: Final = text("ROLLBACK TO SAVEPOINT alike")
 
 
 def only_chunk() -> ColumnElement[bool]:
@@ -99,59 +95,24 @@ def _found(connection: Connection, query: Any, group: dict[str, Any]) -> set[Chu
     return {ChunkRef(job=JobId(row.job_id), seq=row.seq) for row in rows}
 
 
-def end_jobs(connection: Connection, outcomes: Sequence[ChunkResult]) -> dict[JobId, JobState]:
+def end_jobs(
+    connection: Connection,
+    outcomes: Sequence[ChunkResult],
+    end: Update = END,
+    **parameters: object,
+) -> dict[JobId, JobState]:
     """End the jobs of `outcomes`, each of which is its job's only chunk and was closed just now.
 
-    Whoever stops a job closes its chunks too, so a chunk that was held has a job to end.
+    Whoever stops a job closes its chunks too, so a chunk that was held has a job to end. `end` may
+    be a statement that says more than `END`, with `parameters` of its own.
     """
-    for statement in _ends(outcomes):
-        connection.execute(*statement)
-    return _ended(outcomes)
-
-
-def _ends(outcomes: Sequence[ChunkResult]) -> list[Statement]:
     alike = defaultdict(list)
     for one in outcomes:
         alike[one.row_count, one.failed_rows].append(one.ref.job)
-    return [
-        (
-            _END,
-            {
-                "ended": outcome(rows - failed, failed),
-                "succeeded": rows - failed,
-                "failed": failed,
-                "ids": sorted(ids),
-            },
-        )
-        for (rows, failed), ids in alike.items()
-    ]
-
-
-def _ended(outcomes: Sequence[ChunkResult]) -> dict[JobId, JobState]:
-    return {
-        one.ref.job: outcome(one.row_count - one.failed_rows, one.failed_rows) for one in outcomes
-    }
-
-
-def finish_alike(
-    connection: Connection, outcomes: Sequence[ChunkResult], written: Statement
-) -> dict[JobId, JobState] | None:
-    """Close the chunks of `outcomes`, have `written` their results, and end their jobs, at once.
-
-    For a batch of jobs of one chunk, of which none was tried before and no claim is lost: else
-    nothing is changed, and None is given.
-    """
-    alike = _alike(outcomes)
-    if len(alike) != 1 or not all(one.sole and not one.failure for one in outcomes):
-        return None
-    ((group, size),) = alike
-    statements: list[Statement] = [(_SAVEPOINT, {}), (_CLOSE, group), written, *_ends(outcomes)]
-    try:
-        _, closed, *_ = run_together(connection, statements)
-        if closed == size:
-            return _ended(outcomes)
-    except IntegrityError:
-        # Written by an earlier run of this transaction, whose commit was not answered.
-        pass
-    connection.execute(_BACK)
-    return None
+    ended: dict[JobId, JobState] = {}
+    for (rows, failed), ids in alike.items():
+        state = outcome(rows - failed, failed)
+        values = {"ended": state, "succeeded": rows - failed, "failed": failed}
+        connection.execute(end, parameters | values | {"ids": sorted(ids)})
+        ended |= dict.fromkeys(ids, state)
+    return ended

@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from shared.db.packets import send_packets
+from shared.db.packets import GUARD_FAILED, RowsMissed, send_packets
 from shared.domain.errors import DatabaseDown
 
 __all__ = ["Connection", "Database", "open_database"]
@@ -63,7 +63,8 @@ class Database:
         """Run `work` in one transaction and commit it, anew after a deadlock or a lost connection.
 
         A lost connection leaves it open whether the commit happened, so `work` must find its own
-        traces when it is run again. Raises `DatabaseDown` when the server does not answer.
+        traces when it is run again. Raises `DatabaseDown` when the server does not answer, and
+        `RowsMissed` when `work` runs a guarded statement that finds other rows than it must.
         """
         return self._run(work, write=True)
 
@@ -76,6 +77,8 @@ class Database:
             except PoolTimeoutError as error:
                 raise DatabaseDown from error
             except DBAPIError as error:
+                if _code(error) == GUARD_FAILED:
+                    raise RowsMissed from error
                 down = _is_down(error)
                 # A stale pooled connection fails at once and costs one try. A second loss, or one
                 # that took long, means that the server is down: nobody shall wait for it twice.

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from shared.db.closing import close_held, end_jobs, finish_alike
+from shared.db.closing import close_held, end_jobs
 from shared.db.deliveries import announce
 from shared.db.refs import among
 from shared.db.tables import chunks, jobs, results
@@ -73,16 +73,12 @@ def finish(connection: Connection, outcomes: Sequence[ChunkResult], outbox: Outb
     Locks chunks before jobs, both in key order. Safe to run again after a lost connection: an
     outcome already written under its fence counts as written.
     """
-    written = (insert(results), [_result(outcome) for outcome in outcomes])
-    if ended := finish_alike(connection, outcomes, written):
-        refs = tuple(outcome.ref for outcome in outcomes)
-        return Finished(written=refs, lost=(), released=(), jobs=ended)
     closed, before = close_held(connection, outcomes)
     mine = [outcome for outcome in outcomes if outcome.ref in closed]
     sole = [outcome for outcome in mine if outcome.sole and not outcome.failure]
     others = [outcome for outcome in mine if not outcome.sole or outcome.failure]
     if mine:
-        _insert_results(connection, mine)
+        insert_results(connection, mine)
     ended = end_jobs(connection, sole)
     moved = advance_jobs(connection, _by_job(others), outbox) if others else []
     return Finished(
@@ -93,7 +89,8 @@ def finish(connection: Connection, outcomes: Sequence[ChunkResult], outbox: Outb
     )
 
 
-def _insert_results(connection: Connection, outcomes: Sequence[ChunkResult]) -> None:
+def insert_results(connection: Connection, outcomes: Sequence[ChunkResult]) -> None:
+    """Write the results of `outcomes`, whose chunks are closed in the same transaction."""
     connection.execute(insert(results), [_result(outcome) for outcome in outcomes])
 
 

@@ -4,14 +4,14 @@ A statement that nobody waits for is held, and goes in one packet with the next 
 COMMIT. The server runs a packet in order and stops at the first statement that fails.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 from pymysql.connections import Connection as DriverConnection
 from pymysql.constants import CLIENT, SERVER_STATUS
 from pymysql.cursors import Cursor
-from sqlalchemy import Connection, Engine, Executable, event
+from sqlalchemy import Connection, Engine, Executable, event, text
 
 # Far below the smallest limit of a server on a packet.
 _MOST_BYTES: Final = 1_000_000
@@ -19,6 +19,15 @@ _BETWEEN: Final = b";\n"
 
 Statement = tuple[Executable, Any]
 """A statement and its parameters."""
+
+# Fails with GUARD_FAILED, a number out of range, so that the server goes no further. In a SET:
+# MariaDB overlooks what goes wrong in a DO.
+_GUARD: Final = text("SET @drybeans_guard = IF(ROW_COUNT() = :rows, 0, EXP(710))")
+GUARD_FAILED: Final = 1690
+
+
+class RowsMissed(Exception):
+    """A statement touched other rows than it had to, and its transaction was undone."""
 
 
 class PacketCursor(Cursor):  # type: ignore[misc]
@@ -53,26 +62,23 @@ class PacketCursor(Cursor):  # type: ignore[misc]
             driver.held.append(text)
             return 0
         held, driver.held = driver.held, []
-        driver.counts.append(super()._query(_BETWEEN.join([*held, text])))
+        super()._query(_BETWEEN.join([*held, text]))
         for _ in held:
             self.nextset()
-            driver.counts.append(self.rowcount)
         return int(self.rowcount)
 
 
 class PacketConnection(DriverConnection):  # type: ignore[misc]
-    """A connection that can hold statements; `counts` are the rows that each touched of late."""
+    """A connection that can hold statements."""
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - PyMySQL's own
         """Connect."""
         self.holding = False
         self.held: list[bytes | bytearray] = []
-        self.counts: list[int] = []
         super().__init__(*args, **options)
 
     def commit(self) -> None:
         """Commit, with what is still held."""
-        self.counts.clear()
         held, self.held = self.held, []
         if not held:
             super().commit()
@@ -84,7 +90,6 @@ class PacketConnection(DriverConnection):  # type: ignore[misc]
     def rollback(self) -> None:
         """Forget what is held, and roll back."""
         self.held.clear()
-        self.counts.clear()
         super().rollback()
 
 
@@ -105,20 +110,21 @@ def send_packets(engine: Engine) -> None:
         driver.query("SET SESSION character_set_client = binary")
 
 
-def run_together(connection: Connection, statements: Sequence[Statement]) -> list[int]:
-    """Run `statements`, of which none gives rows, and tell how many rows each touched.
+def run_guarded(connection: Connection, statement: Statement, rows: int) -> None:
+    """Run `statement`, which must touch just `rows` rows: else `RowsMissed` undoes the transaction.
 
-    One with very many rows may be told of in pieces.
+    Where the statement is held, so is the look at its rows: whoever runs the transaction learns it.
     """
+    touched = connection.execute(*statement).rowcount
+    if _holds(connection):
+        connection.execute(_GUARD, {"rows": rows})
+    elif touched != rows:
+        raise RowsMissed
+
+
+def _holds(connection: Connection) -> bool:
     driver = connection.connection.driver_connection
-    if not isinstance(driver, PacketConnection):
-        return [connection.execute(*statement).rowcount for statement in statements]
-    driver.counts.clear()
-    with held(connection):
-        for statement in statements[:-1]:
-            connection.execute(*statement)
-    connection.execute(*statements[-1])
-    return list(driver.counts)
+    return isinstance(driver, PacketConnection) and driver.holding
 
 
 @contextmanager

@@ -64,7 +64,9 @@ MOVES: Final[Mapping[JobState, frozenset[JobState]]] = {
 """Every move a job may make. Terminal states have none."""
 
 CHUNK_MOVES: Final[Mapping[ChunkState, frozenset[ChunkState]]] = {
-    ChunkState.PENDING: frozenset({ChunkState.RUNNING, ChunkState.CANCELED, ChunkState.FAILED}),
+    ChunkState.PENDING: frozenset(
+        {ChunkState.RUNNING, ChunkState.DONE, ChunkState.FAILED, ChunkState.CANCELED}
+    ),
     ChunkState.RUNNING: frozenset(
         {ChunkState.DONE, ChunkState.FAILED, ChunkState.PENDING, ChunkState.CANCELED}
     ),
@@ -72,7 +74,11 @@ CHUNK_MOVES: Final[Mapping[ChunkState, frozenset[ChunkState]]] = {
     ChunkState.FAILED: frozenset(),
     ChunkState.CANCELED: frozenset(),
 }
-"""Every move a chunk may make; running → pending is a claim given back or a lease that ran out."""
+"""Every move a chunk may make.
+
+pending → done is a small job's first attempt, which takes no claim; running → pending is a claim
+given back or a lease that ran out.
+"""
 
 TERMINAL: Final = frozenset(state for state, moves in MOVES.items() if not moves)
 UNFINISHED: Final = frozenset(JobState) - TERMINAL

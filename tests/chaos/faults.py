@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, select
 from shared.db.tables import chunks
 from shared.domain.errors import DatabaseDown
 from shared.domain.jobs import ChunkRef, ChunkState, JobId, Queue
+from tests.chaos.batches import read_note
 from tests.chaos.parts import Part
 from tests.chaos.stage import LEASE_SECONDS, Stage
 
@@ -41,15 +42,14 @@ class Strike:
         return self.chance.choice(self.stage.workers)
 
     def worker_in_a_batch(self) -> Part:
-        """Pick a worker and wait until it holds a claim, so that the next blow lands in a batch."""
+        """Pick a worker and wait until it is at a batch, so that the next blow lands in it."""
         worker = self.worker()
         self._await(lambda: bool(self.held_by(worker)), seconds=4)
         return worker
 
     def held_by(self, worker: Part) -> set[ChunkRef]:
-        """Read which chunks a worker has claimed; none while the database is down."""
-        mine = chunks.c.claimed_by.startswith(worker.name)
-        return self._refs(mine & (chunks.c.state == ChunkState.RUNNING))
+        """Read which chunks a worker is at, with a claim or without one."""
+        return read_note(worker.batch, worker.children())
 
     def await_end(self, refs: set[ChunkRef]) -> None:
         """Wait until none of these chunks is open, whoever finished them."""
@@ -66,7 +66,7 @@ class Strike:
     def _await(self, true: Callable[[], bool], seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and not true():
-            time.sleep(0.01)
+            time.sleep(0.003)
 
     def note_messages(self) -> None:
         """Remember the messages that wait in Redis now."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, delete, select, update
 
+import worker.run
 from shared.db import finishes
 from shared.db.tables import chunks, results
 from shared.domain.chunks import ChunkResult, Outbox
@@ -32,7 +33,7 @@ class Mutant:
 
 
 def _without_fence() -> None:
-    """Let whoever comes last write: neither the fence nor the chunk's state is asked."""
+    """Let whoever comes last write, with or without a claim: neither fence nor state is asked."""
 
     def all_that_exist(
         connection: Connection, outcomes: Sequence[ChunkResult]
@@ -43,7 +44,7 @@ def _without_fence() -> None:
         rows = connection.execute(select(*chunks.c["job_id", "seq"]).where(exist))
         return {ChunkRef(job=JobId(row.job_id), seq=row.seq) for row in rows}, set()
 
-    insert = _private("_insert_results")
+    insert = _private("insert_results")
 
     def overwrite(connection: Connection, outcomes: Sequence[ChunkResult]) -> None:
         for outcome in outcomes:
@@ -60,10 +61,17 @@ def _without_fence() -> None:
         moves = finishes.advance_jobs(connection, _private("_by_job")(outcomes), _OUTBOX)
         return {move.id: move.after.state for move in moves}
 
-    _without_shortcut()
+    def finish_whatever_came_between(
+        connection: Connection, outcomes: Sequence[ChunkResult], _seconds: float
+    ) -> finishes.Finished:
+        tried = update(chunks).where(_private("among")(outcome.ref for outcome in outcomes))
+        connection.execute(tried.values(fence=chunks.c.fence + 1))
+        return finishes.finish(connection, outcomes, _OUTBOX)
+
     _replace("close_held", all_that_exist)
     _replace("end_jobs", count_again)
-    _replace("_insert_results", overwrite)
+    _replace("insert_results", overwrite)
+    setattr(worker.run, "finish_untried", finish_whatever_came_between)  # noqa: B010 - not exported
 
 
 def _without_one_transaction() -> None:
@@ -73,19 +81,15 @@ def _without_one_transaction() -> None:
         def counted(connection: Connection, finished: Any, *others: Any) -> Any:
             if finished:
                 connection.connection.commit()
-                time.sleep(0.7)
+                time.sleep(0.3)
             return count(connection, finished, *others)
 
         return counted
 
-    _without_shortcut()
+    # In claimed batches, of which finishing has steps.
+    setattr(worker.run, "read_untried", lambda *_: [])  # noqa: B010 - not exported: only here
     for name in ("advance_jobs", "end_jobs"):
         _replace(name, late(_private(name)))
-
-
-def _without_shortcut() -> None:
-    """Finish jobs of one chunk step by step too: a safeguard is taken out of steps."""
-    _replace("finish_alike", lambda *_: None)
 
 
 def _private(name: str) -> Callable[..., Any]:

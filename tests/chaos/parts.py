@@ -27,6 +27,7 @@ class Part:
     ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
+        self.batch = folder / f"{name}.batch"
         self.starts = 0
         self._command = list(command)
         self._environment = dict(environment)

@@ -18,7 +18,7 @@ from tests.chaos.beans import MODEL_ROOT
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.parts import Keeper, Part
 from tests.chaos.proxy import Proxy
-from tests.chaos.worker import MUTANT, NAME, SECONDS
+from tests.chaos.worker import FOLDER, MUTANT, NAME, SECONDS
 from tests.servers import MariaDBServer, MySQLServer, RedisServer, ServerFailed, free_port
 from tests.servers.schema import create_database, drop_database, migrate
 
@@ -133,7 +133,8 @@ def _build(
     )
 
     def part(name: str, *words: str) -> Part:
-        return Part(name, python(*words), environment | {NAME: name}, folder)
+        marked = environment | {NAME: name, FOLDER: str(folder)}
+        return Part(name, python(*words), marked, folder)
 
     database = open_database(url, connections=4)
     stack.callback(database.close)

@@ -71,6 +71,16 @@ def of_numbers(*numbers: float) -> Submission:
     return replace(made, chunks=tuple(replace(chunk, body=body) for chunk, body in parts))
 
 
+WAYS = pytest.mark.parametrize("publishes", [1, 2], ids=["unclaimed", "claimed"])
+
+
+def sent(database: Database, job: Submission, publishes: int) -> ChunkRef:
+    """Store a job of one chunk; what was published more than once is run under a claim."""
+    (ref,) = submit(database, job)
+    database.write(lambda c: c.execute(update(chunks).values(publishes=publishes)))
+    return ref
+
+
 def the_job(database: Database, ref: ChunkRef) -> Job:
     """Read the job of `ref`."""
     job = database.read(lambda c: read_job(c, ref.job))
@@ -80,7 +90,7 @@ def the_job(database: Database, ref: ChunkRef) -> Job:
 
 def test_a_batch_that_takes_longer_than_its_lease_keeps_its_claim(database: Database) -> None:
     """Its heartbeat renews the lease, so the sweep leaves it alone and nobody runs it twice."""
-    (ref,) = submit(database, of_numbers(1))
+    ref = sent(database, of_numbers(1), publishes=2)
     predictor = SlowPredictor()
     batch = threading.Thread(target=a_run(database, predictor, lease=0.6), args=([ref],))
     batch.start()
@@ -96,9 +106,10 @@ def test_a_batch_that_takes_longer_than_its_lease_keeps_its_claim(database: Data
     assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
 
 
-def test_a_job_canceled_while_it_runs_gets_no_result(database: Database) -> None:
-    """The worker finds its claim gone when it comes to write."""
-    (ref,) = submit(database, of_numbers(1))
+@WAYS
+def test_a_job_canceled_while_it_runs_gets_no_result(database: Database, publishes: int) -> None:
+    """The worker finds that out when it comes to write."""
+    ref = sent(database, of_numbers(1), publishes)
     predictor = SlowPredictor()
     batch = threading.Thread(target=a_run(database, predictor), args=([ref],))
     batch.start()
@@ -129,6 +140,51 @@ def test_a_chunk_on_which_the_model_breaks_does_not_take_its_batch_with_it(
     assert failed.failure is not None
     assert failed.failure.code == "prediction_failed"
     assert "the model has a bug" in failed.failure.detail
+
+
+@WAYS
+def test_a_bug_of_the_model_is_counted_as_often_as_it_is_met(
+    database: Database, publishes: int
+) -> None:
+    """The first attempt, which takes no claim, is none: it is made anew under one, at once."""
+    ref = sent(database, of_numbers(BUG), publishes)
+    run = a_run(database, FakePredictor(breaks=[BUG]))
+
+    for attempts in range(1, POLICY.max_attempts + 1):
+        assert the_job(database, ref).state in {JobState.QUEUED, JobState.RUNNING}
+        run([ref])
+        assert the_job(database, ref).attempts == attempts
+
+    assert the_job(database, ref).state is JobState.FAILED
+
+
+def test_a_slow_first_attempt_is_overtaken_by_a_claim(database: Database) -> None:
+    """The sweep sends the job again, another worker claims it, and the late one writes nothing."""
+    ref = sent(database, of_numbers(1), publishes=1)
+    slow = SlowPredictor()
+    batch = threading.Thread(target=a_run(database, slow), args=([ref],))
+    batch.start()
+    assert slow.begun.wait(10)
+
+    database.write(lambda c: c.execute(update(chunks).values(publishes=2)))
+    a_run(database, FakePredictor())([ref])
+    finished = the_job(database, ref)
+    slow.go_on.set()
+    batch.join()
+
+    assert (finished.state, finished.attempts) == (JobState.SUCCEEDED, 1)
+    assert the_job(database, ref) == finished
+
+
+def test_who_is_told_of_an_end_can_read_it(database: Database) -> None:
+    """A first attempt without a claim tells it like any other."""
+    ref = sent(database, of_numbers(1), publishes=1)
+    run = a_run(database, FakePredictor())
+    assert isinstance(run.queue, FakeQueue)
+
+    run([ref])
+
+    assert (run.queue.ended, run.queue.told) == ({ref.job}, set())
 
 
 def of_lines(text: bytes, first_line: int, rows: int) -> Submission:

@@ -1,5 +1,7 @@
 """Statements that travel to the database together, and are as good as if each had gone alone."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import pytest
@@ -7,7 +9,7 @@ from sqlalchemy import Connection, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from shared.db.engine import Database
-from shared.db.packets import held, run_together
+from shared.db.packets import RowsMissed, held, run_guarded
 from shared.db.tables import idempotency_keys, inputs, job_labels
 
 
@@ -98,23 +100,63 @@ def test_bytes_of_any_kind_and_number_arrive(database: Database, times: int) -> 
     assert found == [body] * 3
 
 
-def test_each_of_several_statements_is_counted(database: Database) -> None:
-    """By the rows that it found, whether they changed or not."""
+def guarded(rows: int, *, hold: bool) -> Callable[[Connection], None]:
+    """Make a transaction that renames two rows, which shall be `rows`, and inserts another."""
+    rename = update(idempotency_keys).values(owner="new").where(idempotency_keys.c.owner == "")
+
+    def work(connection: Connection) -> None:
+        with held(connection) if hold else nullcontext():
+            run_guarded(connection, (rename, {}), rows)
+            connection.execute(insert(idempotency_keys), [a_key(3)])
+
+    return work
+
+
+@pytest.mark.parametrize("hold", [True, False])
+def test_a_guarded_statement_that_touches_what_it_must_is_committed(
+    database: Database, *, hold: bool
+) -> None:
+    """With what comes after it."""
+    database.write(lambda c: c.execute(insert(idempotency_keys), [a_key(1), a_key(2)]))
+
+    database.write(guarded(2, hold=hold))
+
+    assert database.read(keys) == 3
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3])
+@pytest.mark.parametrize("hold", [True, False])
+def test_a_guarded_statement_that_touches_other_rows_undoes_all(
+    database: Database, rows: int, *, hold: bool
+) -> None:
+    """Fewer or more; and the connection is fit for the next transaction."""
+    database.write(lambda c: c.execute(insert(idempotency_keys), [a_key(1), a_key(2)]))
+
+    with pytest.raises(RowsMissed):
+        database.write(guarded(rows, hold=hold))
+
+    assert database.write(keys) == 2
+    owners = select(idempotency_keys.c.owner)
+    assert database.read(lambda c: c.scalars(owners).all()) == ["", ""]
+    database.write(guarded(2, hold=hold))
+    assert database.read(keys) == 3
+
+
+def test_several_guarded_statements_each_count_their_own_rows(database: Database) -> None:
+    """Not those of the statement before."""
     keep = update(idempotency_keys).values(owner=idempotency_keys.c.owner)
 
-    def work(connection: Connection) -> list[int]:
+    def work(connection: Connection) -> None:
         connection.execute(insert(idempotency_keys), [a_key(1), a_key(2)])
-        return run_together(
-            connection,
-            [
-                (keep, {}),
-                (insert(idempotency_keys), [a_key(3)]),
-                (keep.where(idempotency_keys.c.job_id == "none"), {}),
-                (keep, {}),
-            ],
-        )
+        with held(connection):
+            run_guarded(connection, (keep, {}), 2)
+            connection.execute(insert(idempotency_keys), [a_key(3)])
+            run_guarded(connection, (keep.where(idempotency_keys.c.job_id == "none"), {}), 0)
+            run_guarded(connection, (keep, {}), 3)
 
-    assert database.write(work) == [2, 1, 0, 3]
+    database.write(work)
+
+    assert database.read(keys) == 3
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ ALLOWED = {
     "running": "succeeded partial failed canceled expired",
 }
 CHUNKS_ALLOWED = {
-    "pending": "running failed canceled",
+    "pending": "running done failed canceled",
     "running": "done failed pending canceled",
 }
 
