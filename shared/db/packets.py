@@ -11,7 +11,7 @@ from typing import Any, Final
 from pymysql.connections import Connection as DriverConnection
 from pymysql.constants import CLIENT, SERVER_STATUS
 from pymysql.cursors import Cursor
-from sqlalchemy import Connection, Engine, Executable, event, text
+from sqlalchemy import Connection, Engine, Executable, event
 
 # Far below the smallest limit of a server on a packet.
 _MOST_BYTES: Final = 1_000_000
@@ -22,7 +22,7 @@ Statement = tuple[Executable, Any]
 
 # Fails with GUARD_FAILED, a number out of range, so that the server goes no further. In a SET:
 # MariaDB overlooks what goes wrong in a DO.
-_GUARD: Final = text("SET @drybeans_guard = IF(ROW_COUNT() = :rows, 0, EXP(710))")
+_GUARD: Final = b"SET @drybeans_guard = IF(ROW_COUNT() = %d, 0, EXP(710))"
 GUARD_FAILED: Final = 1690
 
 
@@ -116,15 +116,11 @@ def run_guarded(connection: Connection, statement: Statement, rows: int) -> None
     Where the statement is held, so is the look at its rows: whoever runs the transaction learns it.
     """
     touched = connection.execute(*statement).rowcount
-    if _holds(connection):
-        connection.execute(_GUARD, {"rows": rows})
+    driver = connection.connection.driver_connection
+    if isinstance(driver, PacketConnection) and driver.holding:
+        driver.held.append(_GUARD % rows)
     elif touched != rows:
         raise RowsMissed
-
-
-def _holds(connection: Connection) -> bool:
-    driver = connection.connection.driver_connection
-    return isinstance(driver, PacketConnection) and driver.holding
 
 
 @contextmanager
