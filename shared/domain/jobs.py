@@ -150,7 +150,8 @@ def outcome(succeeded: int, failed: int) -> JobState:
 class RetryPolicy:
     """How often and how soon a chunk is tried again.
 
-    Attempts are counted at the claim, so a chunk that kills its worker is counted too.
+    Attempts are counted at the claim, so a chunk that kills its worker is counted too. A small
+    job's first attempt takes no claim, and counts only if it succeeds.
     """
 
     max_attempts: int
