@@ -125,7 +125,9 @@ CHUNKS: Final = _counter(
     "Chunks that were written, given up, or lost to another claim.",
     "outcome",
 )
-CLAIMS: Final = _counter("drybeans_claims_total", "Chunks taken, claimed or not, by attempt.", "attempt")
+CLAIMS: Final = _counter(
+    "drybeans_claims_total", "Chunks taken, claimed or not, by attempt.", "attempt"
+)
 JOBS: Final = _counter("drybeans_jobs_finished_total", "Jobs that a worker finished.", "state")
 DRIFT: Final = Metric(
     name="drybeans_drift_index",
