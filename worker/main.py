@@ -39,7 +39,8 @@ _OPTIONS = {
     # late acknowledgement would only add duplicates.
     "task_acks_late": False,
     "worker_prefetch_multiplier": 1,
-    "worker_max_tasks_per_child": 2000,
+    # A message that is handed to a process as it ends waits for the next one to start.
+    "worker_max_tasks_per_child": 100_000,
     "task_soft_time_limit": None,
     # A batch is cut to take seconds; a process that takes this long hangs.
     "task_time_limit": settings.task_seconds,
