@@ -1,6 +1,7 @@
 """Answers questions that arrive together with one query, as the intake does for commits."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Generic, TypeVar
@@ -38,6 +39,8 @@ class Together(Generic[K, V]):
         """Give the answer for `key`, None without one. Raises what asking for its group raised."""
         question: _Question[K, V] = _Question(key)
         self._waiting.append(question)
+        # Who was woken by the same hint comes in now, and is asked for with this one.
+        time.sleep(0)
         while not question.done:
             with self._asking:
                 if not question.done:
