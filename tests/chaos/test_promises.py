@@ -17,6 +17,7 @@ from sqlalchemy import func, select
 
 from shared.db.tables import chunks, jobs
 from shared.domain.jobs import TERMINAL, ChunkState, JobState
+from tests.chaos.batches import read_note
 from tests.chaos.beans import Beans
 from tests.chaos.parts import Part
 from tests.chaos.stage import Stage, a_stage
@@ -65,8 +66,9 @@ def count_jobs(stage: Stage, *states: JobState) -> int:
     return stage.database.read(lambda c: c.scalar(query)) or 0
 
 
+@pytest.mark.parametrize("rows", [1, 1001], ids=["without a claim", "claimed"])
 def test_chunks_of_a_killed_worker_run_elsewhere_within_lease_and_5_seconds(
-    mortal: MariaDBServer, folder: Path, beans: Beans
+    mortal: MariaDBServer, folder: Path, beans: Beans, rows: int
 ) -> None:
     """With the times that the product starts with; the killed worker stays dead."""
 
@@ -74,11 +76,19 @@ def test_chunks_of_a_killed_worker_run_elsewhere_within_lease_and_5_seconds(
         held = select(chunks.c.claimed_by).where(chunks.c.state == ChunkState.RUNNING)
         return str(stage.database.read(lambda c: c.scalar(held)) or "").partition("-")[0]
 
-    # Batches take up to 100 s, so that the claim is still held when the blow comes.
-    with a_stage(mortal, folder, changes=REAL | {SECONDS: "100"}) as stage:
-        assert post(stage, [beans.rows[0]]).status_code == 202
-        await_true(holder, 10)
-        victim = next(worker for worker in stage.workers if worker.name == holder())
+    def busy() -> list[Part]:
+        return [worker for worker in stage.workers if read_note(worker.batch, worker.children())]
+
+    # Batches take up to 100 s, so that the worker is still at it when the blow comes.
+    changes = {SECONDS: "100", "DRYBEANS_CHUNK_ROWS": "2000"}
+    with a_stage(mortal, folder, changes=REAL | changes) as stage:
+        many = [beans.rows[n % len(beans.rows)] for n in range(rows)]
+        assert post(stage, many).status_code == 202
+        await_true(busy, 10)
+        (victim,) = busy()
+        if rows > 1:
+            await_true(lambda: holder() == victim.name, 10)
+        assert holder() == (victim.name if rows > 1 else "")
         stage.keeper.hold(victim)
         victim.send(signal.SIGKILL)
 

@@ -188,7 +188,7 @@ def test_a_job_is_one_trace_from_request_to_result(watched: Watched, collector: 
         ("drybeans-api", "commit", "POST /jobs"),
         ("drybeans-api", "publish", "POST /jobs"),
         ("drybeans-worker", "run", "POST /jobs"),
-        *(("drybeans-worker", step, "run") for step in ("claim", "predict", "finish")),
+        *(("drybeans-worker", step, "run") for step in ("read", "predict", "finish")),
     }
     for told in spans.values():
         if told.name in {"POST /jobs", "commit", "publish", "run"}:
