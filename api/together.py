@@ -39,7 +39,7 @@ class Together(Generic[K, V]):
         """Give the answer for `key`, None without one. Raises what asking for its group raised."""
         question: _Question[K, V] = _Question(key)
         self._waiting.append(question)
-        # Who was woken by the same hint comes in now, and is asked for with this one.
+        # Lets the others run first: who was woken by the same hint is asked for with this one.
         time.sleep(0)
         while not question.done:
             with self._asking:

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from shared.db.claims import Claimant, claim
 from shared.db.engine import Database
 from shared.db.jobs import read_job
+from shared.db.results import read_results
 from shared.db.submissions import store_group
 from shared.db.tables import chunks as chunk_table
 from shared.domain.chunks import ChunkResult, Claimed, Encoding, NewChunk, Outbox, Submission
@@ -94,3 +95,9 @@ def chunk_states(database: Database, job: JobId) -> list[str]:
     columns = chunk_table.c
     query = select(columns.state).where(columns.job_id == job).order_by(columns.seq)
     return list(database.read(lambda c: c.scalars(query).all()))
+
+
+def labels_of(database: Database, job: JobId) -> list[str | None]:
+    """Give all labels of a job in order."""
+    stored = database.read(lambda c: read_results(c, job, 0, 10**9))
+    return [label for part in stored for label in part.labels or [None] * part.row_count]

@@ -54,10 +54,10 @@ class RunBatch:
     def __call__(self, refs: Sequence[ChunkRef], trails: Trails = MappingProxyType({})) -> None:
         """Finish those of `refs` that nobody else has claimed; `trails` say whence they came."""
         with self.watch.batch(trails) as seen:
-            if not self._run_unclaimed(refs, seen):
+            if not self._run_unclaimed(refs, seen, trails):
                 self._run_claimed(refs, seen, trails)
 
-    def _run_unclaimed(self, refs: Sequence[ChunkRef], seen: SeenBatch) -> bool:
+    def _run_unclaimed(self, refs: Sequence[ChunkRef], seen: SeenBatch, trails: Trails) -> bool:
         """Run small jobs that nobody has tried without a claim, and say whether that succeeded.
 
         If not, nothing has changed. What went wrong will go wrong again under a claim, where
@@ -76,12 +76,11 @@ class RunBatch:
             return False
         try:
             with seen.step("finish"):
-                finished = self._write_patiently(
-                    lambda c: finish_untried(c, outcomes, time.monotonic() - began)
+                finished = self._finish(
+                    lambda c: finish_untried(c, outcomes, time.monotonic() - began), trails
                 )
         except RowsMissed:
             return False
-        self._tell(finished)
         seen.taken(found)
         seen.finished(outcomes, finished)
         return True
@@ -97,7 +96,11 @@ class RunBatch:
             with seen.step("predict"):
                 outcomes = self._outcomes(claimed)
             with seen.step("finish"):
-                finished = self._finish(outcomes, trails) if outcomes else None
+                finished = (
+                    self._finish(lambda c: finish(c, outcomes, self.outbox), trails)
+                    if outcomes
+                    else None
+                )
         seen.finished(outcomes, finished)
 
     def _outcomes(self, claimed: Sequence[Claimed]) -> list[ChunkResult]:
@@ -147,22 +150,21 @@ class RunBatch:
             self._give_back(chunk, reason, self.retry.delay(chunk.attempt))
             return None
 
-    def _finish(self, outcomes: Sequence[ChunkResult], trails: Trails) -> Finished:
-        finished = self._write_patiently(lambda c: finish(c, outcomes, self.outbox))
-        self._publish(finished.released, trails)
-        self._tell(finished)
-        return finished
-
-    def _write_patiently(self, work: Callable[[Connection], Finished]) -> Finished:
+    def _finish(self, work: Callable[[Connection], Finished], trails: Trails) -> Finished:
         until = time.monotonic() + self.patience.total_seconds()
         while True:
             try:
-                return self.database.write(work)
+                finished = self.database.write(work)
             except DatabaseDown:
                 # The answers are right and the fence keeps them safe: worth waiting for.
                 if time.monotonic() > until:
                     raise
                 time.sleep(1)
+            else:
+                if finished.released:
+                    self._publish(finished.released, trails)
+                self._tell(finished)
+                return finished
 
     def _publish(self, released: Sequence[Dispatch], trails: Trails) -> None:
         try:

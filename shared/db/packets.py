@@ -17,9 +17,6 @@ from sqlalchemy import Connection, Engine, Executable, event
 _MOST_BYTES: Final = 1_000_000
 _BETWEEN: Final = b";\n"
 
-Statement = tuple[Executable, Any]
-"""A statement and its parameters."""
-
 # Fails with GUARD_FAILED, a number out of range, so that the server goes no further. In a SET:
 # MariaDB overlooks what goes wrong in a DO.
 _GUARD: Final = b"SET @drybeans_guard = IF(ROW_COUNT() = %d, 0, EXP(710))"
@@ -110,12 +107,14 @@ def send_packets(engine: Engine) -> None:
         driver.query("SET SESSION character_set_client = binary")
 
 
-def run_guarded(connection: Connection, statement: Statement, rows: int) -> None:
+def run_guarded(
+    connection: Connection, statement: Executable, parameters: dict[str, Any], *, rows: int
+) -> None:
     """Run `statement`, which must touch just `rows` rows: else `RowsMissed` undoes the transaction.
 
     Where the statement is held, so is the look at its rows: whoever runs the transaction learns it.
     """
-    touched = connection.execute(*statement).rowcount
+    touched = connection.execute(statement, parameters).rowcount
     driver = connection.connection.driver_connection
     if isinstance(driver, PacketConnection) and driver.holding:
         driver.held.append(_GUARD % rows)

@@ -65,7 +65,7 @@ def finish_untried(
     """
     with held(connection):
         for group in by_number(outcome.ref for outcome in outcomes):
-            run_guarded(connection, (_CLOSE, group), rows=len(group["ids"]))
+            run_guarded(connection, _CLOSE, group, rows=len(group["ids"]))
         insert_results(connection, outcomes)
         ended = end_jobs(connection, outcomes, _END, seconds=seconds)
     refs = tuple(outcome.ref for outcome in outcomes)

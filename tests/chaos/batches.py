@@ -9,6 +9,11 @@ from pathlib import Path
 from shared.domain.jobs import ChunkRef, JobId
 
 
+def note_of(folder: Path, worker: str) -> Path:
+    """Say where the worker of that name keeps its note."""
+    return folder / f"{worker}.batch"
+
+
 @contextmanager
 def noted(path: Path, refs: Sequence[ChunkRef]) -> Iterator[None]:
     """Keep a note at `path` for as long as this process is at `refs`."""

@@ -18,7 +18,6 @@ from sqlalchemy import ColumnElement, select
 from shared.db.tables import chunks
 from shared.domain.errors import DatabaseDown
 from shared.domain.jobs import ChunkRef, ChunkState, JobId, Queue
-from tests.chaos.batches import read_note
 from tests.chaos.parts import Part
 from tests.chaos.stage import LEASE_SECONDS, Stage
 
@@ -44,12 +43,8 @@ class Strike:
     def worker_in_a_batch(self) -> Part:
         """Pick a worker and wait until it is at a batch, so that the next blow lands in it."""
         worker = self.worker()
-        self._await(lambda: bool(self.held_by(worker)), seconds=4)
+        self._await(lambda: bool(worker.batch()), seconds=4)
         return worker
-
-    def held_by(self, worker: Part) -> set[ChunkRef]:
-        """Read which chunks a worker is at, with a claim or without one."""
-        return read_note(worker.batch, worker.children())
 
     def await_end(self, refs: set[ChunkRef]) -> None:
         """Wait until none of these chunks is open, whoever finished them."""
@@ -102,7 +97,7 @@ def _pool_process_killed(strike: Strike) -> None:
 def _worker_frozen(strike: Strike) -> None:
     worker = strike.worker_in_a_batch()
     worker.send(signal.SIGSTOP)
-    held = strike.held_by(worker)
+    held = worker.batch()
     # Its open BRPOP swallows the first message about its chunks; the second one goes elsewhere.
     strike.pause(LEASE_SECONDS + 3, LEASE_SECONDS + 7)
     if strike.chance.random() < 0.5:

@@ -12,6 +12,8 @@ from typing import Final
 
 import psutil
 
+from shared.domain.jobs import ChunkRef
+from tests.chaos.batches import note_of, read_note
 from tests.servers import ServerFailed
 
 _ROOT: Final = Path(__file__).parents[2]
@@ -27,7 +29,7 @@ class Part:
     ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
-        self.batch = folder / f"{name}.batch"
+        self._note = note_of(folder, name)
         self.starts = 0
         self._command = list(command)
         self._environment = dict(environment)
@@ -79,6 +81,10 @@ class Part:
             return [child.pid for child in psutil.Process(self.pid).children()]
         except psutil.NoSuchProcess:
             return []
+
+    def batch(self) -> set[ChunkRef]:
+        """Read which chunks it is at, if it is a worker: with a claim or without one."""
+        return read_note(self._note, self.children())
 
     def connections(self) -> int:
         """Count the connections that clients hold to the main process's own children."""

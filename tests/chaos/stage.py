@@ -129,12 +129,12 @@ def _build(
     environment = parts_environment(
         through.render_as_string(hide_password=False),
         f"redis://127.0.0.1:{redis_proxy.port}/0",
-        {"DRYBEANS_PORT": str(port), MUTANT: mutant, SECONDS: slow} | dict(changes),
+        {"DRYBEANS_PORT": str(port), MUTANT: mutant, SECONDS: slow, FOLDER: str(folder)}
+        | dict(changes),
     )
 
     def part(name: str, *words: str) -> Part:
-        marked = environment | {NAME: name, FOLDER: str(folder)}
-        return Part(name, python(*words), marked, folder)
+        return Part(name, python(*words), environment | {NAME: name}, folder)
 
     database = open_database(url, connections=4)
     stack.callback(database.close)

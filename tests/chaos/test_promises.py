@@ -17,7 +17,6 @@ from sqlalchemy import func, select
 
 from shared.db.tables import chunks, jobs
 from shared.domain.jobs import TERMINAL, ChunkState, JobState
-from tests.chaos.batches import read_note
 from tests.chaos.beans import Beans
 from tests.chaos.parts import Part
 from tests.chaos.stage import Stage, a_stage
@@ -76,16 +75,13 @@ def test_chunks_of_a_killed_worker_run_elsewhere_within_lease_and_5_seconds(
         held = select(chunks.c.claimed_by).where(chunks.c.state == ChunkState.RUNNING)
         return str(stage.database.read(lambda c: c.scalar(held)) or "").partition("-")[0]
 
-    def busy() -> list[Part]:
-        return [worker for worker in stage.workers if read_note(worker.batch, worker.children())]
-
     # Batches take up to 100 s, so that the worker is still at it when the blow comes.
     changes = {SECONDS: "100", "DRYBEANS_CHUNK_ROWS": "2000"}
     with a_stage(mortal, folder, changes=REAL | changes) as stage:
         many = [beans.rows[n % len(beans.rows)] for n in range(rows)]
         assert post(stage, many).status_code == 202
-        await_true(busy, 10)
-        (victim,) = busy()
+        await_true(lambda: any(worker.batch() for worker in stage.workers), 10)
+        (victim,) = (worker for worker in stage.workers if worker.batch())
         if rows > 1:
             await_true(lambda: holder() == victim.name, 10)
         assert holder() == (victim.name if rows > 1 else "")

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from shared.domain.chunks import ChunkResult, Claimed
 from shared.domain.jobs import ChunkRef
-from tests.chaos.batches import noted
+from tests.chaos.batches import note_of, noted
 from tests.chaos.beans import POISON
 from tests.chaos.mutants import MUTANTS
 
@@ -46,7 +46,7 @@ def main() -> None:
     from worker.traces import Trails  # noqa: PLC0415
 
     most = float(os.environ[SECONDS])
-    note = Path(os.environ[FOLDER]) / f"{os.environ[NAME]}.batch"
+    note = note_of(Path(os.environ[FOLDER]), os.environ[NAME])
     run_batch = worker.run.RunBatch.__call__
 
     def seen(run: worker.run.RunBatch, refs: Sequence[ChunkRef], *trails: Trails) -> None:

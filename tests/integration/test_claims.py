@@ -18,12 +18,20 @@ from shared.domain.chunks import ChunkResult
 from shared.domain.jobs import (
     ChunkState,
     JobFailure,
-    JobId,
     JobState,
     RetryPolicy,
 )
 from shared.domain.rows import RowError
-from tests.factories import OUTBOX, a_submission, answered, chunk_states, job_of, submit, take
+from tests.factories import (
+    OUTBOX,
+    a_submission,
+    answered,
+    chunk_states,
+    job_of,
+    labels_of,
+    submit,
+    take,
+)
 
 RETRY = RetryPolicy(max_attempts=2)
 
@@ -31,12 +39,6 @@ RETRY = RetryPolicy(max_attempts=2)
 def end(database: Database, *outcomes: ChunkResult) -> Finished:
     """Finish `outcomes`."""
     return database.write(lambda c: finish(c, outcomes, OUTBOX))
-
-
-def labels_of(database: Database, job: JobId) -> list[str | None]:
-    """Give all labels of a job in order."""
-    stored = database.read(lambda c: read_results(c, job, 0, 10**9))
-    return [label for part in stored for label in part.labels or [None] * part.row_count]
 
 
 def test_a_job_goes_from_queued_through_running_to_succeeded(database: Database) -> None:

@@ -106,7 +106,7 @@ def guarded(rows: int, *, hold: bool) -> Callable[[Connection], None]:
 
     def work(connection: Connection) -> None:
         with held(connection) if hold else nullcontext():
-            run_guarded(connection, (rename, {}), rows)
+            run_guarded(connection, rename, {}, rows=rows)
             connection.execute(insert(idempotency_keys), [a_key(3)])
 
     return work
@@ -149,10 +149,11 @@ def test_several_guarded_statements_each_count_their_own_rows(database: Database
     def work(connection: Connection) -> None:
         connection.execute(insert(idempotency_keys), [a_key(1), a_key(2)])
         with held(connection):
-            run_guarded(connection, (keep, {}), 2)
+            run_guarded(connection, keep, {}, rows=2)
             connection.execute(insert(idempotency_keys), [a_key(3)])
-            run_guarded(connection, (keep.where(idempotency_keys.c.job_id == "none"), {}), 0)
-            run_guarded(connection, (keep, {}), 3)
+            none = keep.where(idempotency_keys.c.job_id == "none")
+            run_guarded(connection, none, {}, rows=0)
+            run_guarded(connection, keep, {}, rows=3)
 
     database.write(work)
 

@@ -11,13 +11,12 @@ from shared.db.engine import Database
 from shared.db.finishes import Finished
 from shared.db.jobs import erase
 from shared.db.packets import RowsMissed
-from shared.db.results import read_results
 from shared.db.stops import stop_job
 from shared.db.sweeps import make_all_due, return_expired_leases, take_due
 from shared.db.tables import chunks, inputs
 from shared.db.unclaimed import finish_untried, read_untried
 from shared.domain.chunks import ChunkResult, Claimed, Submission, Webhook
-from shared.domain.jobs import ChunkRef, JobId, JobState, Queue, RetryPolicy
+from shared.domain.jobs import ChunkRef, JobState, Queue, RetryPolicy
 from shared.domain.rows import RowError
 from tests.factories import (
     OUTBOX,
@@ -25,6 +24,7 @@ from tests.factories import (
     answered,
     chunk_states,
     job_of,
+    labels_of,
     submit,
     take,
 )
@@ -40,12 +40,6 @@ def look(database: Database, *refs: ChunkRef) -> list[Claimed]:
 def end(database: Database, *outcomes: ChunkResult) -> Finished:
     """Finish `outcomes`, which were read a quarter of a second ago."""
     return database.write(lambda c: finish_untried(c, outcomes, 0.25))
-
-
-def labels_of(database: Database, job: JobId) -> list[str | None]:
-    """Give the labels of a job of one chunk; none without a result."""
-    found = database.read(lambda c: read_results(c, job, 0, 10**9))
-    return [label for part in found for label in part.labels or ()]
 
 
 def take_all(database: Database) -> None:
