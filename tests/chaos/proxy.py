@@ -1,4 +1,4 @@
-"""A TCP proxy that harms connections on request: cuts, freezes, refuses, loses answers."""
+"""A TCP proxy that harms connections on request: cuts, freezes, refuses."""
 
 import asyncio
 import threading
@@ -8,17 +8,14 @@ from typing import Any, Final, Self
 from tests.servers import free_port
 
 _PIECE: Final = 64 * 1024
-_COMMIT: Final = b"\x03COMMIT"
-"""How PyMySQL asks for a commit."""
 
 
-class _Link:
+class Link:
     """One connection through the proxy: the client's side and the server's."""
 
     def __init__(self, client: asyncio.StreamWriter) -> None:
         self.client = client
         self.server: asyncio.StreamWriter | None = None
-        self.lose_answer = False
 
     def cut(self) -> None:
         """End both sides at once, as a pulled cable or a dead process does."""
@@ -36,11 +33,10 @@ class Proxy:
         self.harmed = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._links: set[_Link] = set()
+        self._links: set[Link] = set()
         self._flowing = asyncio.Event()
         self._listener: asyncio.Server | None = None
         self._halves = 0
-        self._commits = 0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -78,13 +74,9 @@ class Proxy:
         """Cut the next `count` statements in their middle: the server gets half of the bytes."""
         self._halves = count
 
-    def lose_commit_answers(self, count: int) -> None:
-        """Let the next `count` commits happen, and cut before the client hears of it."""
-        self._commits = count
-
     def heal(self) -> None:
         """Harm nothing any more."""
-        self._halves = self._commits = 0
+        self._halves = 0
         self.thaw()
         self.accept()
 
@@ -119,7 +111,7 @@ class Proxy:
         await asyncio.sleep(0.1)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        link = _Link(writer)
+        link = Link(writer)
         self._links.add(link)
         try:
             await self._flowing.wait()
@@ -139,40 +131,36 @@ class Proxy:
             link.cut()
             self._links.discard(link)
 
-    async def _asks(self, reader: asyncio.StreamReader, link: _Link) -> None:
+    async def _asks(self, reader: asyncio.StreamReader, link: Link) -> None:
         assert link.server is not None
-        while data := await _read(reader):
+        while data := await read_piece(reader):
             await self._flowing.wait()
             if self._halves > 0 and len(data) > 1:
                 self._halves -= 1
                 self.harmed += 1
                 link.server.write(data[: len(data) // 2])
-                await _drain(link.server)
+                await drain(link.server)
                 return
-            if self._commits > 0 and _COMMIT in data:
-                self._commits -= 1
-                link.lose_answer = True
             link.server.write(data)
-            await _drain(link.server)
+            await drain(link.server)
 
-    async def _answers(self, reader: asyncio.StreamReader, link: _Link) -> None:
-        while data := await _read(reader):
+    async def _answers(self, reader: asyncio.StreamReader, link: Link) -> None:
+        while data := await read_piece(reader):
             await self._flowing.wait()
-            if link.lose_answer:
-                self.harmed += 1
-                return
             link.client.write(data)
-            await _drain(link.client)
+            await drain(link.client)
 
 
-async def _read(reader: asyncio.StreamReader) -> bytes:
+async def read_piece(reader: asyncio.StreamReader) -> bytes:
+    """Return the next bytes, none at the end of the connection."""
     try:
         return await reader.read(_PIECE)
     except OSError:
         return b""
 
 
-async def _drain(writer: asyncio.StreamWriter) -> None:
+async def drain(writer: asyncio.StreamWriter) -> None:
+    """Wait until the peer has taken what was written, or abort its connection."""
     try:
         await writer.drain()
     except OSError:

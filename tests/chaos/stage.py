@@ -16,6 +16,7 @@ from sqlalchemy import make_url
 from shared.db.engine import Database, open_database
 from tests.chaos.beans import MODEL_ROOT
 from tests.chaos.mutants import MUTANTS
+from tests.chaos.mysql_proxy import MySQLProxy
 from tests.chaos.parts import Keeper, Part
 from tests.chaos.proxy import Proxy
 from tests.chaos.worker import FOLDER, MUTANT, NAME, SECONDS
@@ -52,7 +53,7 @@ class Stage:
     url: str
     database_server: MariaDBServer | MySQLServer
     redis_server: RedisServer
-    database_proxy: Proxy
+    database_proxy: MySQLProxy
     redis_proxy: Proxy
     database: Database
     redis: "redis.Redis"
@@ -122,7 +123,7 @@ def _build(
     sweepers = MUTANTS[mutant].sweepers if mutant else 2
     slow = str(MUTANTS[mutant].seconds if mutant else 0.06)
     redis_server = stack.enter_context(RedisServer(folder / "redis"))
-    database_proxy = stack.enter_context(Proxy(server.port))
+    database_proxy = stack.enter_context(MySQLProxy(server.port))
     redis_proxy = stack.enter_context(Proxy(redis_server.port))
     port = free_port()
     through = make_url(url).set(port=database_proxy.port)
