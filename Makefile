@@ -30,9 +30,8 @@ demo: $(UP) ## Submit the sample beans and show their labels, to a running servi
 	@$(BIN)/python -m shared.embedded demo
 
 .PHONY: admin
-admin: $(UP) ## Run an operator's command where `make up` runs: ARGS=doctor, ARGS="jobs --limit 5"
-	@set -a; if [ -e var/places.env ]; then . ./var/places.env; fi; \
-	  $(BIN)/python -m shared.admin $(or $(ARGS),doctor)
+admin: $(UP) ## Run an operator's command: ARGS=doctor, ARGS="jobs --limit 5"
+	@$(BIN)/python -m shared.admin $(or $(ARGS),doctor)
 
 .PHONY: test
 test: $(DEV) ## Run all tests; on Debian as root this installs the servers they need

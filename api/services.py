@@ -30,6 +30,7 @@ from shared.db.listing import backlog, running_rows, versions
 from shared.db.results import StoredResult, WholeJob, read_whole_jobs, read_whole_results
 from shared.db.submissions import store_group
 from shared.domain.jobs import Job, JobId
+from shared.heartbeats import HeartbeatStore, HeartbeatThread, ProcessHeartbeat, ProcessKind
 from shared.metrics import ApiMetrics
 from shared.news import News
 from shared.queue import MessageQueue
@@ -52,6 +53,7 @@ class Services:
     publisher: Publisher
     waiter: Waiter
     listener: Listener
+    heartbeat: HeartbeatThread
     look_up: Together[JobId, Job]
     results_of: Together[JobId, list[StoredResult]]
     look_up_whole: Together[JobId, WholeJob]
@@ -71,9 +73,11 @@ class Services:
         self.intake.start()
         self.waiter.start()
         self.listener.start()
+        self.heartbeat.start()
 
     def stop(self) -> None:
         """Store what was taken in, publish it, and close."""
+        self.heartbeat.stop()
         self.listener.stop()
         self.intake.close()
         self.publisher.close()
@@ -120,16 +124,22 @@ def build_services(settings: Settings) -> Services:
         ),
         waiter=waiter,
         listener=Listener(News(settings.redis_url.get_secret_value()).listen, waiter),
+        heartbeat=_heartbeat(settings),
         access=KeyAccess(database) if settings.api_keys else OpenAccess(),
         backlog=waiting,
         metrics=metrics,
         traces=traces,
-        standing=_standing(database, queue, waiting, catalog),
+        standing=_standing(settings, database, queue, waiting, catalog),
         validate_rows=ValidateRows(read_options=read_options, instances=settings.max_instances),
         validate_csv=ValidateCsv(read_options=read_options, line_bytes=settings.max_line_bytes),
         submit=_submit(settings, read_options, accept),
         receive=_receive(settings, read_options, accept, uploads),
     )
+
+
+def _heartbeat(settings: Settings) -> HeartbeatThread:
+    store = HeartbeatStore(settings.redis_url.get_secret_value())
+    return HeartbeatThread(ProcessHeartbeat(kind=ProcessKind.API, store=store))
 
 
 def _database(settings: Settings) -> Database:
@@ -165,8 +175,13 @@ def _read_options(settings: Settings, catalog: LiveCatalog) -> ReadOptions:
 
 
 def _standing(
-    database: Database, queue: MessageQueue, waiting: Backlog, catalog: LiveCatalog
+    settings: Settings,
+    database: Database,
+    queue: MessageQueue,
+    waiting: Backlog,
+    catalog: LiveCatalog,
 ) -> Standing:
+    heartbeats = HeartbeatStore(settings.redis_url.get_secret_value())
     return Standing(
         ping_database=database.ping,
         ping_redis=queue.ping,
@@ -174,7 +189,7 @@ def _standing(
         running=lambda: database.read(running_rows),
         webhooks=lambda: database.read(read_due),
         messages=queue.waiting,
-        beats=queue.beats,
+        heartbeats=heartbeats.read,
         catalog=catalog,
     )
 

@@ -14,6 +14,7 @@ from shared.catalog import Catalog
 from shared.db.deliveries import Due
 from shared.domain.errors import DryBeansError
 from shared.domain.jobs import Queue
+from shared.heartbeats import Heartbeat, ProcessKind
 
 _FRESH: Final = 1.0
 # The first 40 of the 48 bits in which a UUIDv7 has its milliseconds.
@@ -33,7 +34,7 @@ class Standing:
     running: Callable[[], Mapping[Queue, int]]
     webhooks: Callable[[], Due]
     messages: Callable[[Queue], int]
-    beats: Callable[[], Mapping[str, float]]
+    heartbeats: Callable[[], Sequence[Heartbeat]]
     catalog: Callable[[], Catalog]
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _looked: float = float("-inf")
@@ -67,14 +68,16 @@ class Standing:
         try:
             self.ping_redis()
             messages = {queue: self.messages(queue) for queue in Queue}
-            beats = self.beats()
+            heartbeats = self.heartbeats()
         except DryBeansError:
             yield metrics.REDIS_UP.family([((), 0)])
             return
         yield metrics.REDIS_UP.family([((), 1)])
         yield metrics.QUEUE_MESSAGES.family(((queue,), n) for queue, n in messages.items())
         yield metrics.WORKER_BEAT.family(
-            (worker.split(" ", 1), moment) for worker, moment in beats.items()
+            ((one.name, str(one.details.get("queues", ""))), one.reported_at)
+            for one in heartbeats
+            if one.kind is ProcessKind.WORKER
         )
 
     def _models(self) -> GaugeMetricFamily:

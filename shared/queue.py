@@ -8,7 +8,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from shared import news
 from shared.domain.chunks import Dispatch, MessageLimits, pack_messages
@@ -19,9 +19,6 @@ from shared.messages import write_message
 # Messages that may wait in a queue: some seconds of work, and never more in Redis.
 FULL: Final = 64
 _EPOCH: Final = "drybeans:epoch"
-_WORKERS: Final = "drybeans:workers"
-_REMEMBERED: Final = 900.0
-_MOST_WORKERS: Final = 500
 
 # Kombu's workers take messages from the right of a list. One call to Redis for all of a queue.
 _PUSH: Final = """
@@ -31,6 +28,14 @@ for at = 2, room + 1 do
 end
 return math.max(room, 0)
 """
+
+
+def redis_failure(error: Exception) -> QueueDown:
+    """Return the `QueueDown` that says what `error` of redis-py or a socket means."""
+    if isinstance(error, ResponseError):
+        # Full, read-only, or unable to write its disk.
+        return QueueDown(f"Redis refuses to write: {error}")
+    return QueueDown(f"Redis does not answer: {error}")
 
 
 class MessageQueue:
@@ -79,7 +84,7 @@ class MessageQueue:
             return call()
         except (RedisError, OSError) as error:
             self._silent_until = time.monotonic() + self._pause
-            raise QueueDown(f"Redis does not answer: {error}") from error
+            raise redis_failure(error) from error
 
     def waiting(self, queue: Queue) -> int:
         """Count the messages of `queue` that no worker has taken yet."""
@@ -93,23 +98,6 @@ class MessageQueue:
     def ping(self) -> None:
         """Raise `QueueDown` unless Redis answers."""
         self._guard(self._redis.ping)
-
-    def note_beat(self, worker: str) -> None:
-        """Write down that `worker` takes messages; what is older than a quarter of an hour goes."""
-        now = time.time()
-        self._guard(lambda: self._redis.zadd(_WORKERS, {worker: now}))
-        self._guard(lambda: self._redis.zremrangebyscore(_WORKERS, 0, now - _REMEMBERED))
-
-    def forget_beats(self, worker: str) -> None:
-        """Forget `worker`, which ends in good order: one that dies is remembered."""
-        self._guard(lambda: self._redis.zrem(_WORKERS, worker))
-
-    def beats(self) -> dict[str, float]:
-        """Give when each worker last took messages, in seconds since 1970: the newest 500."""
-        found = self._guard(
-            lambda: self._redis.zrange(_WORKERS, 0, _MOST_WORKERS - 1, desc=True, withscores=True)
-        )
-        return {str(worker): float(moment) for worker, moment in found}
 
     def lost_memory(self) -> bool:
         """Say whether Redis has been emptied since it was last marked."""

@@ -1,10 +1,7 @@
 """What a pool process builds after the fork, and nothing before it."""
 
-import os
-import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 from uuid import uuid4
 
 from celery import bootsteps, signals
@@ -15,9 +12,9 @@ from threadpoolctl import threadpool_limits
 from shared.alive import Alive
 from shared.counting import Slots
 from shared.db.engine import open_database
-from shared.domain.errors import QueueDown
 from shared.domain.jobs import RetryPolicy
 from shared.domain.manifest import Feature, Manifest
+from shared.heartbeats import HeartbeatStore, ProcessHeartbeat, ProcessKind
 from shared.memory import freeze_objects
 from shared.metrics import WORKER_INFO, WorkerMetrics
 from shared.queue import MessageQueue
@@ -26,8 +23,6 @@ from shared.tracing import open_traces
 from worker.models import Models
 from worker.run import RunBatch
 from worker.watching import BatchWatch
-
-_BEAT_SECONDS: Final = 5.0
 
 
 def message_queue(settings: Settings) -> MessageQueue:
@@ -104,50 +99,33 @@ def connect_signals(process: PoolProcess) -> None:
     signals.worker_before_create_process.connect(lambda **_: freeze_objects(), weak=False)
 
 
-def node_name() -> str:
-    """Name this worker: no two of a host have the same name, in Flower, metrics and the doctor."""
-    return f"worker-{os.getpid()}@{socket.gethostname()}"
+def worker_heartbeat(settings: Settings) -> ProcessHeartbeat:
+    """Return the heartbeat of this worker, with the queues that it takes messages from."""
+    return ProcessHeartbeat(
+        kind=ProcessKind.WORKER,
+        store=HeartbeatStore(settings.redis_url.get_secret_value()),
+        file=Alive(settings.heartbeat_file),
+        details=lambda: {"queues": settings.queues},
+    )
 
 
-class Beat:
-    """Shows that this worker takes messages: in a file for probes, on Redis for whoever looks."""
-
-    def __init__(self, alive: Alive, queue: MessageQueue, queues: str) -> None:
-        """Beat on `alive` and on `queue`, as the worker that serves `queues`."""
-        self.node = node_name()
-        self.name = f"{self.node} {queues}"
-        self._alive = alive
-        self._queue = queue
-
-    def __call__(self) -> None:
-        """Beat once; without Redis only in the file."""
-        self._alive.beat()
-        with suppress(QueueDown):
-            self._queue.note_beat(self.name)
-
-    def end(self, **_: object) -> None:
-        """Say that this worker ends because it was told to."""
-        with suppress(QueueDown):
-            self._queue.forget_beats(self.name)
-
-    def look(self) -> Iterator[GaugeMetricFamily]:
-        """Say which worker this is."""
-        worker, _, queues = self.name.partition(" ")
-        yield WORKER_INFO.family([((worker, queues), 1)])
+def worker_info(name: str, queues: str) -> Iterator[GaugeMetricFamily]:
+    """Yield the gauge that names this worker and its queues."""
+    yield WORKER_INFO.family([((name, queues), 1)])
 
 
-def heartbeat_step(beat: Callable[[], None]) -> type[bootsteps.StartStopStep]:
-    """Make the step of Celery's consumer that beats while the consumer takes messages.
+def heartbeat_step(heartbeat: ProcessHeartbeat) -> type[bootsteps.StartStopStep]:
+    """Make the step of Celery's consumer that reports while the consumer takes messages.
 
     It belongs to the consumer and not to the worker: a worker that is up but deaf, whose consumer
-    cannot get back to Redis, stops beating, and after a reconnect the step is started anew.
+    cannot get back to Redis, reports nothing, and after a reconnect the step is started anew.
     """
 
     class Heartbeat(bootsteps.StartStopStep):
         requires = ("celery.worker.consumer.tasks:Tasks",)
 
         def start(self, parent: Any) -> None:  # noqa: ANN401 - Celery has no types
-            beat()
-            parent.timer.call_repeatedly(_BEAT_SECONDS, beat)
+            heartbeat.beat()
+            parent.timer.call_repeatedly(heartbeat.interval, heartbeat.beat)
 
     return Heartbeat

@@ -5,7 +5,6 @@ import logging
 
 from celery import Celery, signals
 
-from shared.alive import Alive
 from shared.counting import Slots, serve
 from shared.domain.jobs import Queue
 from shared.logs import start_logging
@@ -14,12 +13,12 @@ from shared.metrics import LooksAtScrape
 from shared.settings import read_settings
 from shared.tracing import prepare_traces
 from worker.lifecycle import (
-    Beat,
     PoolProcess,
     connect_signals,
     heartbeat_step,
-    message_queue,
     new_runner,
+    worker_heartbeat,
+    worker_info,
 )
 from worker.tasks import register
 
@@ -67,11 +66,11 @@ app = Celery("drybeans", broker=settings.redis_url.get_secret_value(), set_as_cu
 app.conf.update(_OPTIONS)
 _slots = None if settings.metrics_port is None else Slots()
 _process = PoolProcess(lambda: new_runner(settings), _slots)
-_beat = Beat(Alive(settings.heartbeat_file), message_queue(settings), settings.queues)
+_heartbeat = worker_heartbeat(settings)
 register(app, _process)
 connect_signals(_process)
-signals.worker_shutdown.connect(_beat.end, weak=False)
-app.steps["consumer"].add(heartbeat_step(_beat))
+signals.worker_shutdown.connect(_heartbeat.end, weak=False)
+app.steps["consumer"].add(heartbeat_step(_heartbeat))
 
 
 @signals.setup_logging.connect(weak=False)
@@ -88,14 +87,14 @@ def main() -> None:
     if _slots is not None and settings.metrics_port is not None:
         # This process serves and its children count.
         atexit.register(_slots.close)
-        looked = LooksAtScrape(_beat.look)
+        looked = LooksAtScrape(lambda: worker_info(_heartbeat.name, settings.queues))
         serve(settings.host, settings.metrics_port, _slots.counted(), looked)
     app.worker_main(
         [
             # Its banner is no log line.
             "--quiet",
             "worker",
-            f"--hostname={_beat.node}",
+            f"--hostname={_heartbeat.name}",
             "--pool=prefork",
             f"--concurrency={settings.workers}",
             f"--queues={settings.queues}",

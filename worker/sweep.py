@@ -27,6 +27,7 @@ from shared.db.sweeps import (
 from shared.domain.chunks import Dispatch, MessageLimits, Outbox, fitting
 from shared.domain.errors import DatabaseDown, DryBeansError, QueueDown
 from shared.domain.jobs import Queue, RetryPolicy
+from shared.heartbeats import HeartbeatStore, ProcessHeartbeat, ProcessKind
 from shared.logs import start_logging
 from shared.metrics import SweepMetrics
 from shared.queue import FULL, MessageQueue
@@ -209,12 +210,14 @@ class Pace:
     busy: float = 0.2
 
 
-def run(sweep: Callable[[], bool], stop: threading.Event, pace: Pace, alive: Alive) -> None:
-    """Sweep until `stop`; a failed pass is told and tried again. Each pass shows on `alive`."""
+def run(
+    sweep: Callable[[], bool], stop: threading.Event, pace: Pace, beat: Callable[[], None]
+) -> None:
+    """Sweep until `stop`; a failed pass is logged and tried again. Call `beat` before each pass."""
     pause = pace.calm
     while not stop.wait(pause):
         pause = pace.calm
-        alive.beat()
+        beat()
         try:
             pause = pace.busy if sweep() else pace.calm
         except DatabaseDown as error:
@@ -234,12 +237,17 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     log.info("sweeper_starts")
-    alive = Alive(settings.heartbeat_file)
+    heartbeat = ProcessHeartbeat(
+        kind=ProcessKind.SWEEPER,
+        store=HeartbeatStore(settings.redis_url.get_secret_value()),
+        file=Alive(settings.heartbeat_file),
+    )
     sweep = new_sweep(settings)
     if settings.metrics_port is not None:
         serve(settings.host, settings.metrics_port, sweep.metrics.registry)
     courier = start_courier(settings, sweep.metrics, stop)
-    run(sweep, stop, Pace(calm=settings.sweep_seconds), alive)
+    run(sweep, stop, Pace(calm=settings.sweep_seconds), heartbeat.beat)
+    heartbeat.end()
     if courier is not None:
         courier.join()
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 from shared.db.engine import Database, open_database
+from shared.heartbeats import HeartbeatStore
 from shared.queue import FULL, MessageQueue
 from shared.settings import Settings
 
@@ -45,6 +46,11 @@ class Stage:
             pause=0.0,
             full=2 * FULL,
         )
+
+    @cached_property
+    def heartbeats(self) -> HeartbeatStore:
+        """The last report of each process."""
+        return HeartbeatStore(self.settings.redis_url.get_secret_value())
 
 
 Action: TypeAlias = Callable[[Stage, argparse.Namespace], Output]

@@ -8,12 +8,14 @@ from shared.admin.checks.clock import check_clock
 from shared.admin.checks.consumers import check_consumers
 from shared.admin.checks.database import check_database
 from shared.admin.checks.finding import Finding, Level
+from shared.admin.checks.processes import check_processes
 from shared.admin.checks.redis import check_redis
 from shared.admin.checks.versions import check_versions
 from shared.admin.command import Group, Output, Stage
 
 _CHECKS: Final = (
-    check_database, check_redis, check_artifacts, check_clock, check_versions, check_consumers,
+    check_database, check_redis, check_artifacts, check_clock, check_versions, check_processes,
+    check_consumers,
 )  # fmt: skip
 _INDENT: Final = 20
 

@@ -10,6 +10,8 @@ from typing import Final
 
 from shared.embedded.failure import LaunchFailed
 
+LOCK_NAME: Final = "up.pid"
+"""The file that a running `make up` locks, in its folder."""
 _LOOPBACK: Final = "127.0.0.1"
 
 
@@ -31,7 +33,7 @@ def only_one(folder: Path) -> Iterator[None]:
 
     Raises LaunchFailed when another process holds it.
     """
-    file = folder / "up.pid"
+    file = folder / LOCK_NAME
     with file.open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -21,6 +21,7 @@ from shared.embedded.checks import (
     require_free_port,
 )
 from shared.embedded.failure import LaunchFailed
+from shared.embedded.running import PLACES_NAME
 from shared.embedded.supervisor import Part, Supervisor
 from shared.settings import Settings, read_settings
 
@@ -55,12 +56,12 @@ def launch(var: Path) -> int:
 
 @contextmanager
 def _told(var: Path, given: set[str]) -> Iterator[None]:
-    """Write down where our own database and Redis are, for `make admin`, as long as they run.
+    """Write where our own database and Redis are, for operators' commands, as long as they run.
 
     Nothing of what was `given`: whoever gave it knows it, and it may hold a password.
     """
     ours = {name: os.environ[name] for name in _PLACES if name in os.environ.keys() - given}
-    file = var / "places.env"
+    file = var / PLACES_NAME
     file.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in ours.items()))
     try:
         yield

@@ -101,6 +101,21 @@ class Service:
         message = f"no part runs {words}"
         raise LookupError(message)
 
+    def second_worker(self) -> subprocess.Popen[bytes]:
+        """Start another worker on the same database and Redis; the caller ends it."""
+        places = dict(
+            line.split("=", 1) for line in (self.folder / "places.env").read_text().split()
+        )
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("DRYBEANS_", "MYSQL_"))}
+        with (self.folder / "second.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "worker.main"],
+                env=kept | self._settings | places | {"DRYBEANS_WORKERS": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
     def client(self) -> httpx.Client:
         """Return a client of the service."""
         return httpx.Client(base_url=self.url, timeout=40, trust_env=False, headers=self._headers)

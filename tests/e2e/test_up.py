@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import psutil
 import pytest
 
 from tests.e2e.service import Service
+from tests.waiting import wait_for
 
 _BEAN = [
     *(33958.0, 677.1, 253.69, 171.05, 1.48, 0.74, 34241.0, 207.93),
@@ -168,24 +170,76 @@ def test_the_demo_starts_a_service_when_there_is_none() -> None:
     assert "  0 " in done.stdout
 
 
-def test_the_doctor_finds_nothing_wrong_and_then_a_worker_missing(own: Service) -> None:
-    """`make admin` finds what `make up` started; what is wrong then is told with what to do."""
-    places = dict(line.split("=", 1) for line in (own.folder / "places.env").read_text().split())
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DRYBEANS_", "MYSQL_"))}
+class Doctor:
+    """Runs the doctor beside a `make up`, with nothing of it in the environment."""
 
-    def doctor() -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "shared.admin", "doctor"]
-        return subprocess.run(
-            command, env=kept | places, capture_output=True, text=True, check=False
-        )
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self) -> subprocess.CompletedProcess[str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("DRYBEANS_", "MYSQL_"))}
+        command = [sys.executable, "-m", "shared.admin", "--var", str(self.folder), "doctor"]
+        return subprocess.run(command, env=kept, capture_output=True, text=True, check=False)
+
+    def until(self, sentence: str) -> subprocess.CompletedProcess[str]:
+        """Run until the doctor says `sentence`."""
+        found: list[subprocess.CompletedProcess[str]] = []
+
+        def says() -> bool:
+            found.append(self())
+            return sentence in found[-1].stdout
+
+        wait_for(says, seconds=300, every=1.0)
+        return found[-1]
+
+
+def test_the_doctor_finds_nothing_wrong_beside_a_healthy_make_up(own: Service) -> None:
+    """It finds the database and the Redis of `make up` by itself; afterwards it finds neither."""
+    doctor = Doctor(own.folder)
 
     well = doctor()
     own.stop()
     ill = doctor()
 
     assert well.returncode == 0, well.stdout
-    assert "Nothing is wrong." in well.stdout
-    assert "Workers that take messages" in well.stdout
+    assert well.stdout.endswith("\nNothing is wrong.\n")
+    for kind in ("API processes", "Workers", "Sweepers"):
+        assert f"ok       processes  {kind} that report: " in well.stdout
+    assert "warning" not in well.stdout
     assert ill.returncode == 1
     assert "wrong    redis" in ill.stdout
     assert not (own.folder / "places.env").exists()
+
+
+def test_the_doctor_notices_a_sweeper_that_hangs(own: Service) -> None:
+    """Though nothing waits, so that nothing is overdue; and that it goes on again."""
+    doctor = Doctor(own.folder)
+    sweeper = own.part("worker.sweep")
+    name = f"sweeper-{sweeper.pid}@{socket.gethostname()}"
+    sweeper.suspend()
+
+    ill = doctor.until("No sweeper reported in the last 30 s.")
+
+    assert ill.returncode == 1
+    assert "wrong    processes  No sweeper reported in the last 30 s." in ill.stdout
+    assert f"Sweepers that died or hang: {name} (" in ill.stdout
+    assert ill.stdout.endswith("\n1 thing is wrong.\n")
+    sweeper.resume()
+    doctor.until("\nNothing is wrong.\n")
+
+
+def test_the_doctor_notices_a_worker_that_was_killed(own: Service) -> None:
+    """A second one beside that of `make up`, whose death ends nothing."""
+    doctor = Doctor(own.folder)
+    worker = own.second_worker()
+    name = f"worker-{worker.pid}@{socket.gethostname()}"
+    doctor.until(name)
+    main = psutil.Process(worker.pid)
+    for process in [main, *main.children(recursive=True)]:
+        process.kill()
+    worker.wait()
+
+    told = doctor.until("that died or hang")
+
+    assert f"warning  processes  Workers that died or hang: {name} (" in told.stdout
+    assert told.stdout.endswith("\nNothing is wrong.\n")

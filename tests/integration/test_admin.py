@@ -20,6 +20,7 @@ from shared.db.tables import chunks, jobs
 from shared.db.types import now
 from shared.domain.chunks import MessageLimits
 from shared.domain.jobs import ChunkRef, JobState, Queue
+from shared.heartbeats import HeartbeatStore, ProcessKind
 from shared.queue import MessageQueue
 from tests.factories import OUTBOX, a_submission, answered, submit, take
 from tests.integration.test_queries import fill, read_whole, recorded
@@ -50,10 +51,12 @@ def admin(
 
 @pytest.fixture
 def queue(redis_url: str) -> MessageQueue:
-    """Redis, as a sweeper and a worker have left it that are well."""
+    """Redis, as API, sweeper and worker have left it that are well."""
     queue = MessageQueue(redis_url, MessageLimits(rows=20_000, chunks=500), pause=0.0)
     queue.mark_memory()
-    queue.note_beat("worker@here interactive,bulk")
+    heartbeats = HeartbeatStore(redis_url)
+    for kind in ProcessKind:
+        heartbeats.record(f"{kind}@here", kind, {"queues": "interactive,bulk"})
     return queue
 
 
@@ -215,7 +218,7 @@ def test_the_doctor_finds_nothing_where_all_is_well(
 
     assert wrong(found) == []
     assert {finding["about"] for finding in found["findings"]} == {
-        "database", "redis", "artifacts", "clock", "versions", "consumers",
+        "database", "redis", "artifacts", "clock", "versions", "processes", "consumers",
     }  # fmt: skip
 
 

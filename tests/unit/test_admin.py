@@ -15,12 +15,14 @@ from shared.admin.checks.clock import judge as judge_clock
 from shared.admin.checks.consumers import judge_chunks
 from shared.admin.checks.database import judge as judge_database
 from shared.admin.checks.finding import Finding, Level
+from shared.admin.checks.processes import judge as judge_processes
 from shared.admin.checks.redis import judge as judge_redis
 from shared.admin.command import count, duration, table, told
 from shared.admin.jobs import explain
 from shared.db.overview import ChunkStanding
 from shared.db.server import Server
 from shared.domain.jobs import ChunkRef, ChunkState, JobId, Queue
+from shared.heartbeats import Heartbeat, ProcessKind
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 WELL = {
@@ -99,7 +101,69 @@ def test_a_redis_that_forgets_is_named(change: dict[str, Any], words: str) -> No
 )
 def test_clocks_that_differ_are_named(seconds: float, level: Level) -> None:
     """A little is a warning, much is wrong."""
-    assert judge_clock(seconds).level is level
+    way = "ahead of" if seconds > 0 else "behind"
+
+    found = judge_clock("worker-1@here", seconds)
+
+    assert found.level is level
+    assert found.what == f"worker-1@here: the clock is {abs(seconds)} s {way} the database's."
+
+
+def a_heartbeat(name: str, age: float = 2.0, queues: str = "interactive,bulk") -> Heartbeat:
+    """Make the heartbeat of a process, which its name says the kind of."""
+    kind = ProcessKind(name.partition("-")[0])
+    details = {"queues": queues} if kind is ProcessKind.WORKER else {}
+    return Heartbeat(
+        name=name, kind=kind, clock=1000.0, reported_at=1000.0, age=age, details=details
+    )
+
+
+EVERYONE = [a_heartbeat(name) for name in ("api-1@a", "worker-2@b", "sweeper-3@c")]
+
+
+def test_processes_that_report_are_listed() -> None:
+    """With what they do and how long ago that was, so that a reader can judge too."""
+    assert [(f.level, f.what) for f in judge_processes(EVERYONE)] == [
+        (Level.OK, "API processes that report: api-1@a (2s ago)."),
+        (Level.OK, "Workers that report: worker-2@b (interactive,bulk, 2s ago)."),
+        (Level.OK, "Sweepers that report: sweeper-3@c (2s ago)."),
+    ]
+
+
+@pytest.mark.parametrize("silent", ["api-1@a", "worker-2@b", "sweeper-3@c"])
+def test_the_only_process_of_its_kind_that_is_silent_is_wrong(silent: str) -> None:
+    """Killed, frozen or cut off: nobody does its work, whatever the others report."""
+    reports = [a_heartbeat(h.name, 95.0 if h.name == silent else 2.0) for h in EVERYONE]
+
+    found = [finding for finding in judge_processes(reports) if finding.level is not Level.OK]
+
+    name = {"api": "API process"}.get(kind := silent.partition("-")[0], kind)
+    plural = {"api": "API processes", "worker": "Workers", "sweeper": "Sweepers"}[kind]
+    queues = "interactive,bulk, " if kind == "worker" else ""
+    assert [(f.level, f.what) for f in found] == [
+        (Level.WRONG, f"No {name} reported in the last 30 s."),
+        (Level.WARNING, f"{plural} that died or hang: {silent} ({queues}1m 35s ago)."),
+    ]
+
+
+def test_one_silent_worker_of_two_is_a_warning() -> None:
+    """The other one does the work meanwhile."""
+    reports = [*EVERYONE, a_heartbeat("worker-9@d", 31.0)]
+
+    found = [finding for finding in judge_processes(reports) if finding.level is not Level.OK]
+
+    assert [(f.level, f.what) for f in found] == [
+        (Level.WARNING, "Workers that died or hang: worker-9@d (interactive,bulk, 31s ago).")
+    ]
+
+
+def test_a_queue_that_no_worker_reads_is_wrong() -> None:
+    """Jobs of that size wait for ever, though workers report."""
+    reports = [EVERYONE[0], a_heartbeat("worker-2@b", queues="interactive"), EVERYONE[2]]
+
+    found = [finding for finding in judge_processes(reports) if finding.level is not Level.OK]
+
+    assert [(f.level, f.what) for f in found] == [(Level.WRONG, "No worker reads the queue bulk.")]
 
 
 def a_standing(**changes: Any) -> ChunkStanding:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,6 +18,7 @@ from shared.counting import Slots, counted_by_all, exposition
 from shared.db.deliveries import Due
 from shared.domain.errors import DatabaseDown, QueueDown
 from shared.domain.jobs import Queue
+from shared.heartbeats import Heartbeat, ProcessKind
 from shared.metrics import ALL, ApiMetrics, LooksAtScrape, Metric, SweepMetrics, WorkerMetrics
 from tests.service import MODEL_ROOT
 
@@ -127,6 +129,15 @@ def test_a_process_that_is_alone_counts_in_its_memory() -> None:
     assert counted(exposition(metrics.registry).decode())["drybeans_publish_failures_total"] == 1
 
 
+def heartbeats() -> list[Heartbeat]:
+    """Return what a worker and a sweeper reported."""
+    worker = Heartbeat(
+        name="host:7", kind=ProcessKind.WORKER, clock=11.0, reported_at=12.0, age=1.0,
+        details={"queues": "interactive,bulk"},
+    )  # fmt: skip
+    return [worker, replace(worker, name="host:8", kind=ProcessKind.SWEEPER)]
+
+
 class FakeWorld:
     """A database and a Redis that answer, or do not; `looks` counts how often they were asked."""
 
@@ -155,7 +166,7 @@ class FakeWorld:
             running=lambda: {Queue.INTERACTIVE: 0, Queue.BULK: 30},
             webhooks=lambda: self.due,
             messages=lambda _: 4,
-            beats=lambda: {"host:7 interactive,bulk": 12.0},
+            heartbeats=heartbeats,
             catalog=lambda: Catalog.read(MODEL_ROOT),
         )
 

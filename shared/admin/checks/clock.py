@@ -1,4 +1,4 @@
-"""Do this machine and the database agree on the time?"""
+"""Do the processes, this machine and the database agree on the time?"""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -8,34 +8,59 @@ from shared.admin.checks.finding import Finding, ok, warning, wrong
 from shared.admin.command import Stage
 from shared.db.overview import read_clock
 from shared.db.server import in_plain_words
-from shared.domain.errors import DatabaseDown
+from shared.domain.errors import DatabaseDown, QueueDown
 
 _ABOUT: Final = "clock"
 _NOTED: Final = 1.0
 _WRONG: Final = 30.0
+_CURE: Final = (
+    "Synchronize both by NTP. Jobs go by the database's clock alone; log lines, traces and "
+    "metrics carry the other one."
+)
 
 
 def check_clock(stage: Stage) -> Iterator[Finding]:
-    """Compare the database's clock with this machine's; nothing where it does not answer."""
+    """Compare the clocks of this machine and of each process with the database's.
+
+    Nothing where the database does not answer; processes are left out where Redis does not.
+    """
     try:
         with in_plain_words():
-            # The first asking opens the connection, which takes a while.
+            # The first query opens the connection, which takes a while.
             stage.database.read(read_clock)
             before = datetime.now(UTC)
             there = stage.database.read(read_clock)
             after = datetime.now(UTC)
     except DatabaseDown:
         return
-    yield judge((there - before - (after - before) / 2).total_seconds())
+    here = before + (after - before) / 2
+    yield judge("This machine", (here - there).total_seconds())
+    yield from _processes(stage)
 
 
-def judge(seconds: float) -> Finding:
-    """Judge how far the database's clock is ahead of this machine's, in seconds."""
+def _processes(stage: Stage) -> Iterator[Finding]:
+    """Judge the clock of each process by its last heartbeat, which holds its time and Redis'."""
+    try:
+        with in_plain_words():
+            redis = stage.heartbeats.clock()
+            database = stage.database.read(read_clock).timestamp()
+        heartbeats = stage.heartbeats.read()
+    except (DatabaseDown, QueueDown):
+        return
+    ahead = redis - database
+    findings = [judge(h.name, h.clock - h.reported_at + ahead) for h in heartbeats]
+    off = [finding for finding in findings if finding.cure]
+    yield from off
+    if findings and not off:
+        yield ok(_ABOUT, f"The clocks of all {len(findings)} processes agree with the database's.")
+
+
+def judge(whose: str, seconds: float) -> Finding:
+    """Judge a clock that is `seconds` ahead of the database's."""
     way = "ahead of" if seconds > 0 else "behind"
-    what = f"The database's clock is {abs(seconds):.1f} s {way} this machine's."
-    cure = "Set both by NTP. Leases go by the database's clock; deadlines and ages by this one."
+    what = f"{whose}: the clock is {abs(seconds):.1f} s {way} the database's."
     if abs(seconds) > _WRONG:
-        return wrong(_ABOUT, what, cure)
+        return wrong(_ABOUT, what, _CURE)
     if abs(seconds) > _NOTED:
-        return warning(_ABOUT, what, cure)
+        return warning(_ABOUT, what, _CURE)
     return ok(_ABOUT, what)

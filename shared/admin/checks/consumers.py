@@ -1,6 +1,5 @@
-"""Does anyone publish, take and finish what waits?"""
+"""Is any work left undone?"""
 
-import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -10,19 +9,18 @@ from shared.admin.command import Stage, told
 from shared.db.migrate import is_current
 from shared.db.overview import ChunkStanding, oldest_jobs, read_clock, stuck_chunks
 from shared.db.server import in_plain_words
-from shared.domain.errors import DatabaseDown, QueueDown
+from shared.domain.errors import DatabaseDown
 from shared.domain.jobs import UNFINISHED, ChunkState
 
 _ABOUT: Final = "consumers"
 _LATE: Final = timedelta(seconds=30)
 _LOOKED_AT: Final = 1000
-_SILENT: Final = 60.0
 _SWEEP: Final = "Start a sweeper: python -m worker.sweep."
 _WORK: Final = "Start workers for it: python -m worker.main, with DRYBEANS_QUEUES."
 
 
 def check_consumers(stage: Stage) -> Iterator[Finding]:
-    """Look at workers and sweepers by what they leave undone."""
+    """Look for work that workers and sweepers leave undone."""
     try:
         with in_plain_words():
             if not stage.database.read(is_current):
@@ -32,7 +30,7 @@ def check_consumers(stage: Stage) -> Iterator[Finding]:
             waiting = stage.database.read(lambda c: oldest_jobs(c, UNFINISHED, 1))
     except DatabaseDown:
         return
-    found = [*judge_chunks(chunks, clock), *_workers(stage)]
+    found = list(judge_chunks(chunks, clock))
     yield from found
     if waiting:
         yield ok(_ABOUT, f"The oldest unfinished job is {told(clock - waiting[0].created_at)} old.")
@@ -75,22 +73,3 @@ def judge_chunks(chunks: Sequence[ChunkStanding], clock: datetime) -> Iterator[F
 
 def _some(chunks: Sequence[ChunkStanding]) -> str:
     return f"{len(chunks)} chunks are" if len(chunks) != 1 else "1 chunk is"
-
-
-def _workers(stage: Stage) -> Iterator[Finding]:
-    try:
-        beats = stage.queue.beats()
-    except QueueDown:
-        return
-    now = time.time()
-    alive = sorted(worker for worker, moment in beats.items() if now - moment < _SILENT)
-    silent = sorted(worker for worker, moment in beats.items() if now - moment >= _SILENT)
-    if alive:
-        yield ok(_ABOUT, f"Workers that take messages: {', '.join(alive)}.")
-    else:
-        yield wrong(_ABOUT, f"No worker took messages in the last {_SILENT:.0f} s.", _WORK)
-    if silent:
-        yield warning(
-            _ABOUT, f"Workers that ended without saying so: {', '.join(silent)}.",
-            "Look at their logs and memory limits; they are forgotten after 15 minutes.",
-        )  # fmt: skip

@@ -1,0 +1,87 @@
+"""Do API, workers and sweepers report, and is every queue read?"""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Final
+
+from shared.admin.checks.finding import Finding, ok, warning, wrong
+from shared.admin.command import Stage, told
+from shared.domain.errors import QueueDown
+from shared.domain.jobs import Queue
+from shared.heartbeats import Heartbeat, ProcessKind
+
+_ABOUT: Final = "processes"
+SILENT_SECONDS: Final = 30.0
+"""A process whose last heartbeat is older counts as silent."""
+_NAMES: Final = {
+    ProcessKind.API: "API process",
+    ProcessKind.WORKER: "worker",
+    ProcessKind.SWEEPER: "sweeper",
+}
+_PLURALS: Final = {
+    ProcessKind.API: "API processes",
+    ProcessKind.WORKER: "Workers",
+    ProcessKind.SWEEPER: "Sweepers",
+}
+_START: Final = {
+    ProcessKind.API: "Start it: make up, or gunicorn -c api/gunicorn_conf.py api.wsgi:app.",
+    ProcessKind.WORKER: "Start one: python -m worker.main.",
+    ProcessKind.SWEEPER: "Start one: python -m worker.sweep.",
+}
+
+
+def check_processes(stage: Stage) -> Iterator[Finding]:
+    """Check that each kind of process reports; nothing where Redis does not answer."""
+    try:
+        heartbeats = stage.heartbeats.read()
+    except QueueDown:
+        return
+    yield from judge(heartbeats)
+
+
+def judge(heartbeats: Sequence[Heartbeat]) -> Iterator[Finding]:
+    """Judge the last heartbeats of all processes."""
+    for kind in ProcessKind:
+        reports = sorted((h for h in heartbeats if h.kind is kind), key=lambda h: h.name)
+        yield from _judge_kind(kind, reports)
+
+
+def _judge_kind(kind: ProcessKind, heartbeats: Sequence[Heartbeat]) -> Iterator[Finding]:
+    current = [h for h in heartbeats if h.age < SILENT_SECONDS]
+    silent = [h for h in heartbeats if h.age >= SILENT_SECONDS]
+    if current:
+        yield ok(_ABOUT, f"{_PLURALS[kind]} that report: {_listed(current)}.")
+    else:
+        yield wrong(
+            _ABOUT, f"No {_NAMES[kind]} reported in the last {SILENT_SECONDS:.0f} s.", _START[kind]
+        )
+    if kind is ProcessKind.WORKER and current:
+        yield from _judge_queues(current)
+    if silent:
+        yield warning(
+            _ABOUT, f"{_PLURALS[kind]} that died or hang: {_listed(silent)}.",
+            "See their logs and memory limits; they are forgotten 15 minutes after their last "
+            "report.",
+        )  # fmt: skip
+
+
+def _judge_queues(workers: Sequence[Heartbeat]) -> Iterator[Finding]:
+    read = {
+        name.strip() for worker in workers for name in str(worker.details.get("queues")).split(",")
+    }
+    for queue in Queue:
+        if queue.value not in read:
+            yield wrong(
+                _ABOUT, f"No worker reads the queue {queue}.",
+                "Start one: python -m worker.main, with DRYBEANS_QUEUES.",
+            )  # fmt: skip
+
+
+def _listed(heartbeats: Sequence[Heartbeat]) -> str:
+    return ", ".join(_described(heartbeat) for heartbeat in heartbeats)
+
+
+def _described(heartbeat: Heartbeat) -> str:
+    queues = heartbeat.details.get("queues")
+    reported = f"{told(timedelta(seconds=max(heartbeat.age, 0)))} ago"
+    return f"{heartbeat.name} ({f'{queues}, ' if queues else ''}{reported})"
