@@ -6,6 +6,7 @@ from flask import Flask, Response, g, request
 
 from api.access import OpenAccess, record_refusal
 from api.errors import register_errors
+from api.origin_policy import OriginPolicy
 from api.routes import (
     changes,
     documents,
@@ -29,18 +30,14 @@ _PARTS: Final = (
     *(health, home, jobs, listing, changes, events, results, webhooks, models, predict),
     *(protocols, metrics),
 )
-PUBLIC: Final = frozenset(
-    {
-        "static",
-        "documents.docs",
-        "documents.docs_asset",
-        "documents.openapi",
-        "health.healthz",
-        "health.readyz",
-        "protocols.live",
-        "protocols.ready",
-    }
-)
+PROBES: Final = frozenset({"health.healthz", "health.readyz", "protocols.live", "protocols.ready"})
+"""The endpoints that probes ask by any address of this process; they hold nothing of a job."""
+PUBLIC: Final = PROBES | {
+    "static",
+    "documents.docs",
+    "documents.docs_asset",
+    "documents.openapi",
+}
 
 # What browsers are told; another site may call the API only where a proxy in front allows it.
 _ALWAYS: Final = {
@@ -68,19 +65,22 @@ def create_app(services: Services) -> Flask:
         app.register_blueprint(part.blueprint(services))
     app.register_blueprint(documents.blueprint(services, PUBLIC))
     watch_requests(app, services.metrics, services.traces)
-    app.before_request(lambda: _admit(services))
+    policy = OriginPolicy(hosts=services.settings.hosts, origins=services.settings.origins)
+    app.before_request(lambda: _admit(services, policy))
     app.after_request(_harden)
     return app
 
 
-def _admit(services: Services) -> None:
-    """Let the request in, or refuse it; what is public needs no key."""
+def _admit(services: Services, policy: OriginPolicy) -> None:
+    """Check host, origin and API key; raise what refuses the request, after recording it."""
     g.caller = OpenAccess().identify(None)
-    pages = request.blueprint == "home"
-    if pages or request.endpoint in PUBLIC or _from_prometheus(services):
-        return
     try:
-        g.caller = services.access.identify(request.headers.get("Authorization"))
+        if request.endpoint in PROBES or _from_prometheus(services):
+            return
+        policy.check_host(request.headers)
+        policy.check_origin(request.method, request.headers)
+        if request.blueprint != "home" and request.endpoint not in PUBLIC:
+            g.caller = services.access.identify(request.headers.get("Authorization"))
     except DryBeansError as error:
         record_refusal(error, method=request.method, path=request.path, address=request.remote_addr)
         raise

@@ -41,6 +41,8 @@ STATUS: Final[dict[type[DryBeansError], HTTPStatus]] = {
     errors.KeyMissing: HTTPStatus.UNAUTHORIZED,
     errors.KeyWrong: HTTPStatus.UNAUTHORIZED,
     errors.KeyUnknown: HTTPStatus.NOT_FOUND,
+    errors.HostNotAllowed: HTTPStatus.MISDIRECTED_REQUEST,
+    errors.CrossOriginRefused: HTTPStatus.FORBIDDEN,
     errors.QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     errors.KeyInFlight: HTTPStatus.CONFLICT,
     errors.KeyTaken: HTTPStatus.CONFLICT,

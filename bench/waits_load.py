@@ -154,7 +154,7 @@ def _asked(database: Database | None) -> int:
 def _follow(port: int, job: str) -> tuple[dict[str, Any], float]:
     """Read a job's events to the end; give its last document, and when that arrived."""
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        request = f"GET /jobs/{job}/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        request = f"GET /jobs/{job}/events HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
         connection.sendall(request.encode())
         data, arrived = b"", time.time()
         while b'"state":"succeeded"' not in data:

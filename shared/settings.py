@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.domain.chunks import MessageLimits, Outbox
 from shared.domain.errors import SettingsInvalid
+from shared.domain.hosts import AllowedHosts, parse_allowed_hosts, parse_origins
 from shared.domain.targets import Network, read_networks
 from shared.domain.webhooks import read_secrets
 
@@ -20,6 +21,8 @@ PREFIX: Final = "DRYBEANS_"
 # Read by the client, the tests and the benchmarks, which have no other settings.
 _OTHERS: Final = frozenset({"DRYBEANS_URL", "DRYBEANS_API_KEY"})
 _OTHER_PREFIXES: Final = ("DRYBEANS_TEST_", "DRYBEANS_BENCH_")
+
+_ALL_INTERFACES: Final = frozenset({"", "0.0.0.0", "::", "[::]"})  # noqa: S104 - not bound to here
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -43,6 +46,8 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=1, le=65535)] = 5000
     api_processes: Count = 1
     api_keys: bool = False
+    allowed_hosts: str | None = None
+    allowed_origins: str | None = None
     api_connections: Count = 8
     database_answer_seconds: Seconds = 2.0
     # gunicorn takes whole seconds only.
@@ -119,6 +124,17 @@ class Settings(BaseSettings):
         """The networks that are not public and to which webhooks may go all the same."""
         return read_networks(self.webhook_networks or "")
 
+    @property
+    def hosts(self) -> AllowedHosts:
+        """The host names that requests may name: those set, and the address that is listened on."""
+        listens_on = "" if self.host in _ALL_INTERFACES else self.host
+        return parse_allowed_hosts(f"{self.allowed_hosts or ''},{listens_on}")
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The foreign origins whose pages may send unsafe requests."""
+        return parse_origins(self.allowed_origins or "")
+
     @field_validator("webhook_secrets")
     @classmethod
     def _check_secrets(cls, value: SecretStr | None) -> SecretStr | None:
@@ -132,6 +148,26 @@ class Settings(BaseSettings):
             read_networks(value or "")
         except ValueError:
             message = "give networks such as 10.1.0.0/16, with commas between them"
+            raise ValueError(message) from None
+        return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_hosts(cls, value: str | None) -> str | None:
+        try:
+            parse_allowed_hosts(value or "")
+        except ValueError:
+            message = "give host names such as beans.example.com or .example.com, without port"
+            raise ValueError(message) from None
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _check_origins(cls, value: str | None) -> str | None:
+        try:
+            parse_origins(value or "")
+        except ValueError:
+            message = "give origins such as https://app.example.com, with commas between them"
             raise ValueError(message) from None
         return value
 

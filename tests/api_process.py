@@ -45,7 +45,9 @@ class ApiProcess(Server):
         """Return whether it says that it is healthy."""
         try:
             with closing(self.connect()) as connection:
-                connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                connection.sendall(
+                    b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+                )
                 return connection.recv(16).startswith(b"HTTP/1.1 200")
         except OSError:
             return False
@@ -70,7 +72,7 @@ class ApiProcess(Server):
         """Send the head of an upload and `parts` of its body; with no length, as HTTP chunks."""
         connection = self.connect()
         how = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
-        head = f"POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n{how}\r\n\r\n"
+        head = f"POST /jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/csv\r\n{how}\r\n\r\n"
         connection.sendall(head.encode())
         for part in parts:
             connection.sendall(part if length is not None else as_http_chunk(part))

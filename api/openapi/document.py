@@ -16,12 +16,22 @@ from api.errors import STATUS, Problem, http_code, retry_headers
 from api.openapi.operation import Answer, Content, Errors, Operation, operation_of
 from api.openapi.parts import HEADERS, PATH, REQUEST_HEADERS
 from api.options import LABEL_PREFIX, label_values
-from shared.domain.errors import DatabaseDown, KeyMissing, KeyWrong, QuotaExceeded
+from api.origin_policy import SAFE_METHODS
+from shared.domain.errors import (
+    CrossOriginRefused,
+    DatabaseDown,
+    HostNotAllowed,
+    KeyMissing,
+    KeyWrong,
+    QuotaExceeded,
+)
 
 _REFS: Final = "#/components/schemas/{model}"
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_GUARDED: Final[Errors] = (KeyMissing, KeyWrong, QuotaExceeded, DatabaseDown)
+_GUARDED: Final[Errors] = (HostNotAllowed, KeyMissing, KeyWrong, QuotaExceeded, DatabaseDown)
 """The errors of every route that may ask for a key."""
+_UNSAFE: Final[Errors] = (CrossOriginRefused,)
+"""The errors of every route whose method changes something."""
 
 _BY_SERVER: Final = {
     # gunicorn's own, before any of our code runs.
@@ -66,13 +76,14 @@ def openapi_document(app: Flask, *, public: frozenset[str], keys: bool) -> dict[
     paths: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for rule, method, operation in operations:
         guarded = rule.endpoint not in public
+        checks = (_GUARDED if guarded else ()) + (() if method in SAFE_METHODS else _UNSAFE)
         summary, _, text = (app.view_functions[rule.endpoint].__doc__ or "").partition("\n")
         paths[path_of(rule)][method.lower()] = {
             "operationId": _name(rule, operation),
             "summary": summary,
             "description": " ".join(text.split()),
             "security": ([{"key": []}] if keys else [{}, {"key": []}]) if guarded else [],
-        } | _operation(rule, operation, schemas, guarded=guarded)
+        } | _operation(rule, operation, schemas, checks)
     used = schemas.used_by(paths)
     return {
         "openapi": "3.1.0",
@@ -141,13 +152,12 @@ class _Schemas:
 
 
 def _operation(
-    rule: Rule, operation: Operation, schemas: _Schemas, *, guarded: bool
+    rule: Rule, operation: Operation, schemas: _Schemas, checks: Errors
 ) -> dict[str, Any]:
     answers = {
         str(status.value): _answer(answer, schemas) for status, answer in operation.answers.items()
     }
-    errors = operation.errors + (_GUARDED if guarded else ())
-    answers |= _problems(errors, schemas) | _BY_SERVER
+    answers |= _problems(operation.errors + checks, schemas) | _BY_SERVER
     entry: dict[str, Any] = {
         "tags": [operation.tag],
         "parameters": [*_parameters(rule, operation, schemas)],

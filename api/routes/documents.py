@@ -12,6 +12,7 @@ from api.openapi.document import openapi_document
 from api.openapi.operation import Operation, ok
 from api.responses import json_response
 from api.services import Services
+from shared.domain.errors import HostNotAllowed
 
 _DIST: Final = Path(flask_swagger_ui.__file__).parent / "dist"
 _ASSETS: Final = frozenset({"swagger-ui.css", "swagger-ui-bundle.js"})
@@ -26,7 +27,7 @@ def blueprint(services: Services, public: frozenset[str]) -> Blueprint:
         return openapi_document(current_app, public=public, keys=services.settings.api_keys)
 
     @routes.get("/openapi.json")
-    @Operation(tag="service", answers=ok(dict[str, Any]))
+    @Operation(tag="service", answers=ok(dict[str, Any]), errors=(HostNotAllowed,))
     def openapi() -> Response:
         """Read this document."""
         return json_response(document())

@@ -136,6 +136,18 @@ class KeyUnknown(DryBeansError):
     code = "api_key_unknown"
 
 
+class HostNotAllowed(DryBeansError):
+    """This service does not answer to the host name in the request."""
+
+    code = "host_not_allowed"
+
+
+class CrossOriginRefused(DryBeansError):
+    """A page of another site may not send this request; only pages of this service may."""
+
+    code = "cross_origin_refused"
+
+
 class QuotaExceeded(DryBeansError):
     """This API key has used up its quota; try again later."""
 

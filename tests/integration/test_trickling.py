@@ -58,7 +58,8 @@ def trickle(connections: list[socket.socket]) -> list[bytes]:
 def test_who_trickles_is_cut_off(api: ApiProcess) -> None:
     """A head without a word, a body of either kind with 408; then the connection is closed."""
     bodies = [
-        b"POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: 9999\r\n\r\n" % kind
+        b"POST /jobs HTTP/1.1\r\nHost: [::1]\r\nContent-Type: %s\r\nContent-Length: 9999\r\n\r\n"
+        % kind
         for kind in (b"application/json", b"text/csv")
     ]
     with ExitStack() as opened:
@@ -83,7 +84,8 @@ def test_a_document_in_two_parts_is_read_whole(api: ApiProcess, form: str) -> No
     sent = [b"%x\r\n%s\r\n" % (len(part), part) for part in parts] if chunked else [*parts]
     length = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 23"
     head = (
-        b"POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%s\r\n\r\n" % length
+        b"POST /jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n%s\r\n\r\n"
+        % length
     )
     with api.connect() as connection:
         connection.sendall(head + sent[0])
