@@ -101,6 +101,7 @@ class JobLinks(TypedDict):
     errors: str
     events: str
     cancel: str
+    retry: str | None
 
 
 class JobDocument(TypedDict):
@@ -214,7 +215,7 @@ def job_document(
             "total": job.rows_total, "succeeded": job.rows_succeeded, "failed": job.rows_failed
         },
         "progress": round(job.progress, 4),
-        "summary": _summary(job.summary, manifest) if job.finished and job.summary else None,
+        "summary": _summary(job.summary or {}, manifest) if job.finished else None,
         "queue": {"name": job.queue, "rows_ahead": ahead.rows} if ahead else None,
         "eta_seconds": ahead.seconds if ahead else None,
         "attempts": job.attempts,
@@ -229,17 +230,20 @@ def job_document(
         "expires_at": job.expires_at,
         "retry_of": job.retry_of,
         "webhook": _webhook(job.webhook_url, delivery) if job.webhook_url else None,
-        "links": _links(f"/jobs/{job.id}"),
+        "links": _links(job),
     }  # fmt: skip
 
 
-def _links(path: str) -> JobLinks:
+def _links(job: Job) -> JobLinks:
+    path = f"/jobs/{job.id}"
     return {
         "self": path,
         "results": f"{path}/results",
         "errors": f"{path}/errors",
         "events": f"{path}/events",
         "cancel": f"{path}/cancel",
+        # None where a retry would find nothing to run.
+        "retry": f"{path}/retry" if job.can_retry else None,
     }
 
 
@@ -257,8 +261,8 @@ def _webhook(url: str, delivery: Delivery | None) -> WebhookDocument:
 
 def _summary(summary: Mapping[str, Any], manifest: Manifest | None) -> Summary:
     return {
-        "counts": summary["counts"],
-        "out_of_range": summary["out_of_range"],
+        "counts": summary.get("counts", {}),
+        "out_of_range": summary.get("out_of_range", {}),
         "drift": drift(summary, manifest.features if manifest else ()),
         "drift_rows": summary.get("histogram_rows", 0),
     }

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from shared.db.engine import Database
-from shared.db.uploads import add_chunk, begin_upload, complete_upload, fail_upload
+from shared.db.uploads import add_chunk, begin_upload, complete_upload, end_upload
 from shared.domain.chunks import Dispatch, NewChunk, Outbox, Submission
 from shared.domain.errors import DatabaseDown
-from shared.domain.jobs import JobFailure, JobId
+from shared.domain.jobs import JobFailure, JobId, JobState
 from shared.tracing import NoTraces, Span, Traces, below
 
 log = logging.getLogger(__name__)
@@ -49,10 +49,10 @@ class DatabaseUploads:
             released = self.database.write(lambda c: complete_upload(c, submission, self.outbox))
         self.publish([replace(dispatch, trail=submission.trail) for dispatch in released])
 
-    def fail(self, job: JobId, failure: JobFailure, /) -> None:
-        """Fail the job and erase its rows; if the database is down, the sweep will do it."""
+    def end(self, job: JobId, state: JobState, failure: JobFailure, /) -> None:
+        """End the job without its rows; if the database is down, the sweep will do it."""
         try:
-            self.database.write(lambda c: fail_upload(c, job, failure))
+            self.database.write(lambda c: end_upload(c, job, state, failure))
         except DatabaseDown as error:
             log.warning("upload_left_to_sweep", extra={"job": job, "reason": error.detail})
 

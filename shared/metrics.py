@@ -153,7 +153,7 @@ SWEEP_FINDINGS: Final = _counter(
 )
 FINDINGS: Final = (
     *("leases_returned", "chunks_given_up", "chunks_republished", "redis_emptied"),
-    *("jobs_recounted", "jobs_expired", "jobs_erased"),
+    *("jobs_recounted", "jobs_expired", "jobs_erased", "chunks_purged"),
 )
 SWEEP_SECONDS: Final = _seconds("drybeans_sweep_pass_duration_seconds", "Time of one pass.")
 SWEEP_LAST: Final = _gauge(

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from shared.db.claims import Claimant, claim
 from shared.db.engine import Database
 from shared.db.jobs import read_job
+from shared.db.purges import PurgeLimits, purge_chunks
 from shared.db.results import read_results
 from shared.db.submissions import store_group
 from shared.db.tables import chunks as chunk_table
@@ -81,6 +82,14 @@ def answered(claimed: Claimed, label: str | None = "SIRA") -> ChunkResult:
         summary={"counts": {label: claimed.row_count}, "out_of_range": {}},
         sole=claimed.sole,
     )
+
+
+def purge_all(database: Database) -> None:
+    """Delete the data of all deleted jobs, as the sweep does."""
+    while True:
+        purged = database.write(lambda c: purge_chunks(c, PurgeLimits()))
+        if not (purged.chunks or purged.jobs):
+            return
 
 
 def job_of(database: Database, job: JobId) -> Job:

@@ -16,9 +16,9 @@ from shared.alive import Alive
 from shared.counting import serve
 from shared.db.engine import Database, open_database
 from shared.db.idempotency import forget_old_keys
+from shared.db.purges import PurgeLimits, delete_expired, purge_chunks
 from shared.db.recounts import Place, recount_some
 from shared.db.sweeps import (
-    erase_expired,
     expire_jobs,
     make_all_due,
     return_expired_leases,
@@ -45,6 +45,8 @@ _LOW: Final = 8
 # … but for a few of the oldest chunks, so that a long backlog does not hide a lost message.
 _TRICKLE: Final = 4
 _RECOUNTED: Final = 10
+# How often a pass deletes data of deleted jobs; each time is a transaction of its own.
+_PURGE_STEPS: Final = 10
 
 
 @dataclass(slots=True)
@@ -63,6 +65,7 @@ class Sweep:
     limits: MessageLimits
     retry: RetryPolicy
     outbox: Outbox
+    purge_limits: PurgeLimits = field(default_factory=PurgeLimits)
     round: Round = field(default_factory=Round)
     metrics: SweepMetrics = field(default_factory=SweepMetrics)
 
@@ -85,7 +88,8 @@ class Sweep:
             self._republish,
             self._expire,
             self._recount,
-            self._erase,
+            self._delete_expired,
+            self._purge,
         ):
             try:
                 more |= step()
@@ -130,13 +134,26 @@ class Sweep:
         self._publish(recounted.released)
         return False
 
-    def _erase(self) -> bool:
-        erased = self.database.write(lambda connection: erase_expired(connection, _BATCH))
-        if erased:
-            self._count("jobs_erased", erased)
-            log.info("jobs_erased", extra={"jobs": erased})
+    def _delete_expired(self) -> bool:
+        deleted = self.database.write(lambda connection: delete_expired(connection, _BATCH))
+        if deleted:
+            self._count("jobs_erased", deleted)
+            log.info("jobs_erased", extra={"jobs": deleted})
         self.database.write(lambda connection: forget_old_keys(connection, _KEY_AGE, _BATCH))
         return False
+
+    def _purge(self) -> bool:
+        """Delete data of deleted jobs in small transactions; what is left waits for the next pass.
+
+        A pass stays short, whatever is deleted: its other steps come first in the next one.
+        """
+        for _ in range(_PURGE_STEPS):
+            purged = self.database.write(lambda c: purge_chunks(c, self.purge_limits))
+            if purged.chunks:
+                self._count("chunks_purged", purged.chunks)
+            if not (purged.chunks or purged.jobs):
+                return False
+        return True
 
     def _republish(self) -> bool:
         if self.queue.lost_memory():

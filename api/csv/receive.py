@@ -14,7 +14,7 @@ from api.options import CsvOptions, ReadOptions
 from api.submit import as_job
 from shared.domain.chunks import Encoding, NewChunk, Submission
 from shared.domain.csv_layout import Header, read_header
-from shared.domain.errors import DryBeansError, RequestInvalid
+from shared.domain.errors import DryBeansError, RequestInvalid, UploadIncomplete
 from shared.domain.jobs import Job, JobFailure, JobId, JobState, Queue
 from shared.domain.manifest import Manifest
 from shared.zstd import CompressionParameter, compress
@@ -42,8 +42,8 @@ class UploadStore(Protocol):
         """Say that there are no more."""
         ...
 
-    def fail(self, job: JobId, failure: JobFailure, /) -> None:
-        """Give the job up."""
+    def end(self, job: JobId, state: JobState, failure: JobFailure, /) -> None:
+        """End the job as failed or canceled, and keep none of its rows."""
         ...
 
 
@@ -135,7 +135,10 @@ class ReceiveCsv:
                     received.append(replace(chunk, body=b""))
             self.store.complete(replace(submission, idempotency=origin.key(complete=True)))
         except DryBeansError as error:
-            self.store.fail(submission.id, JobFailure(code=error.code, detail=error.detail))
+            # A sender that stops has canceled; any other error lies in what it sent.
+            state = JobState.CANCELED if isinstance(error, UploadIncomplete) else JobState.FAILED
+            failure = JobFailure(code=error.code, detail=error.detail)
+            self.store.end(submission.id, state, failure)
             raise
         return as_job(replace(submission, state=JobState.QUEUED, chunks=tuple(received)))
 

@@ -11,8 +11,9 @@ from api.openapi.operation import FIND, Answer, Content, Operation, ok
 from api.responses import json_response
 from api.routes.finding import check_room, describe, find_job, note_job, read_id, read_origin
 from api.services import Services, new_job_id, utc_now
+from shared.db.purges import soft_delete
 from shared.db.retries import retry_job
-from shared.db.stops import bury, stop_job
+from shared.db.stops import stop_job
 from shared.domain.errors import (
     JobFinished,
     JobUnfinished,
@@ -20,7 +21,7 @@ from shared.domain.errors import (
     Overloaded,
     QuotaExceeded,
 )
-from shared.domain.jobs import JobId, JobState
+from shared.domain.jobs import JobState
 
 _RETRY: Final = Operation(
     tag="jobs",
@@ -35,7 +36,7 @@ _RETRY: Final = Operation(
 )
 _DELETE: Final = Operation(
     tag="jobs",
-    answers={HTTPStatus.NO_CONTENT: Answer(detail="The job and its data are erased.")},
+    answers={HTTPStatus.NO_CONTENT: Answer(detail="The job is deleted.")},
     errors=(*FIND, JobUnfinished),
 )
 
@@ -70,10 +71,14 @@ def blueprint(services: Services) -> Blueprint:
     @routes.delete("/jobs/<job_id>")
     @_DELETE
     def delete(job_id: str) -> Response:
-        """Erase a finished job, its rows and its results."""
+        """Delete a finished job.
+
+        It is gone at once (410); its rows and results are deleted from the database shortly after.
+        """
         job = find_job(services, job_id)
-        if not database.write(lambda c: bury(c, JobId(job.id))):
-            raise JobUnfinished(f"The job is {job.state}; cancel it first.")
+        if not database.write(lambda c: soft_delete(c, job.id)):
+            state = find_job(services, job_id).state
+            raise JobUnfinished(f"The job is {state}; cancel it first.")
         return Response(status=HTTPStatus.NO_CONTENT)
 
     return routes

@@ -18,7 +18,7 @@ from api.results.formats import csv_table, errors_table, ndjson
 from api.results.rows import ResultShape, row_documents
 from api.routes.finding import find_job
 from api.services import MOST_INLINE, Services
-from shared.db.results import StoredResult, WholeJob, next_result, read_results
+from shared.db.results import StoredResult, WholeJob, next_result, next_row, read_results
 from shared.domain.errors import JobUnfinished, RequestInvalid
 from shared.domain.jobs import Job
 from shared.domain.manifest import Manifest
@@ -118,6 +118,8 @@ def blueprint(services: Services) -> Blueprint:
 def read_rows(services: Services, whole: WholeJob) -> list[ResultRow]:
     """Read all rows of a job that was waited for; rows without a result are left out."""
     job, stored = whole.job, whole.results
+    if not job.rows_total:
+        return []
     shape = ResultShape(job=job, manifest=_manifest(services, job))
     if stored is None and job.rows_total <= MOST_INLINE:
         # All of a small job: read together with those that others ask for at the same time.
@@ -168,7 +170,8 @@ def _stored(
 ) -> Iterator[StoredResult]:
     """Give the results of `job` chunk by chunk, each read in a transaction of its own."""
     after = -1
-    while True:
+    # Without rows it is an upload that did not complete, and what it had stored is being purged.
+    while job.rows_total:
         read = partial(
             next_result, job=job.id, after=after, with_input=with_input, only_errors=only_errors
         )
@@ -187,10 +190,26 @@ def _download(pieces: Iterator[bytes], kind: str, name: str) -> Response:
 
 
 def _page(services: Services, shape: ResultShape, query: ResultsQuery) -> Response:
-    total = shape.job.rows_total
-    end = min(query.offset + query.limit, total)
-    following = {"limit": query.limit, "offset": end}
-    link = f"/jobs/{shape.job.id}/results?{urlencode(request.args.to_dict() | following)}"
+    job = shape.job
+    end = min(query.offset + query.limit, job.rows_total)
     rows = _rows(services, shape, query.offset, end) if query.offset < end else []
-    page: ResultsPage = {"results": rows, "next": link if end < total else None, "total": total}
+    page: ResultsPage = {
+        "results": rows,
+        "next": _next_link(services, job, query.limit, end),
+        "total": job.rows_tried,
+    }
     return json_response(page)
+
+
+def _next_link(services: Services, job: Job, limit: int, end: int) -> str | None:
+    """Return the link to the next page with rows, or None when no row from `end` on has a result.
+
+    Chunks of a job that was stopped, or still runs, may be missing anywhere.
+    """
+    following: int | None = end
+    if job.rows_tried < job.rows_total:
+        following = services.database.read(lambda c: next_row(c, job.id, end))
+    if following is None or following >= job.rows_total:
+        return None
+    asked = request.args.to_dict() | {"limit": limit, "offset": following}
+    return f"/jobs/{job.id}/results?{urlencode(asked)}"

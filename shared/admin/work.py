@@ -9,7 +9,7 @@ from shared.admin.command import Group, Output, Stage, duration, told
 from shared.db.engine import Database
 from shared.db.jobs import stored_job
 from shared.db.overview import MOST_COUNTED
-from shared.db.purges import count_old, erase_old
+from shared.db.purges import count_old, delete_old
 from shared.db.sweeps import make_all_due, take_due, take_of_job
 from shared.domain.chunks import fitting
 from shared.domain.errors import JobNotFound
@@ -92,7 +92,7 @@ def _erase_all(
     database: Database, before: JobId, states: frozenset[JobState] | set[JobState]
 ) -> int:
     erased = 0
-    while some := database.write(lambda c: erase_old(c, before, states, _BATCH)):
+    while some := database.write(lambda c: delete_old(c, before, states, _BATCH)):
         erased += some
     return erased
 

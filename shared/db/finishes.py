@@ -16,6 +16,7 @@ from shared.db.types import AnyRow, now
 from shared.domain.chunks import ChunkResult, Dispatch, Outbox
 from shared.domain.jobs import (
     TERMINAL,
+    TOO_MANY_ERRORS,
     ChunkRef,
     ChunkState,
     JobFailure,
@@ -192,7 +193,7 @@ def _abandon(connection: Connection, move: JobProgress) -> None:
     )
     summarise(connection, move.id)
     detail = f"{move.after.rows_failed} rows failed; at most {move.after.max_errors} may."
-    explain(connection, move.id, JobFailure(code="too_many_errors", detail=detail))
+    explain(connection, move.id, JobFailure(code=TOO_MANY_ERRORS, detail=detail))
 
 
 def _write_counters(connection: Connection, moves: Sequence[JobProgress]) -> None:

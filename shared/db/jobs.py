@@ -1,10 +1,8 @@
 """Reads and erases jobs."""
 
 from collections.abc import Sequence
-from itertools import accumulate
-from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, delete, select
+from sqlalchemy import Connection, and_, bindparam, delete, select
 
 from shared.db.tables import chunks, deliveries, idempotency_keys, inputs, job_labels, jobs, results
 from shared.db.types import AnyRow
@@ -20,14 +18,14 @@ JOB_COLUMNS = jobs.c[
 ]  # fmt: skip
 
 
-# A job of one chunk keeps its summary with that chunk's result. Built once: building a statement
-# costs as much as running it.
-ONLY_CHUNK = and_(results.c.job_id == jobs.c.id, results.c.seq == 0, jobs.c.chunks_total == 1)
-_READ_JOBS = (
-    select(*JOB_COLUMNS, results.c.summary.label("only_summary"))
-    .outerjoin(results, ONLY_CHUNK)
-    .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
+# A job of one chunk keeps its summary with that chunk's result. Whoever reads jobs reads both.
+_ONLY_RESULT = results.alias("only_result")
+SELECT_JOBS = select(*JOB_COLUMNS, _ONLY_RESULT.c.summary.label("only_summary")).outerjoin(
+    _ONLY_RESULT,
+    and_(_ONLY_RESULT.c.job_id == jobs.c.id, _ONLY_RESULT.c.seq == 0, jobs.c.chunks_total == 1),
 )
+# Built once: building a statement costs as much as running it.
+_READ_JOBS = SELECT_JOBS.where(jobs.c.id.in_(bindparam("ids", expanding=True)))
 
 
 def read_jobs(connection: Connection, ids: Sequence[JobId]) -> dict[JobId, Job]:
@@ -48,7 +46,7 @@ def stored_job(connection: Connection, job: JobId) -> JobState | None:
 
 
 def job_of_row(row: AnyRow) -> Job:
-    """Make a job of a row of `JOB_COLUMNS`, with the summary of its only chunk if there is one."""
+    """Return the job of a row of `SELECT_JOBS`."""
     failure = JobFailure(code=row.error_code, detail=row.error_detail) if row.error_code else None
     return Job(
         id=row.id,
@@ -65,7 +63,7 @@ def job_of_row(row: AnyRow) -> Job:
         rows_succeeded=row.rows_succeeded,
         rows_failed=row.rows_failed,
         attempts=row.attempts,
-        summary=row.summary or getattr(row, "only_summary", None),
+        summary=row.summary or row.only_summary,
         failure=failure,
         warnings=tuple(row.warnings),
         created_at=row.created_at,
@@ -83,20 +81,6 @@ def erase(connection: Connection, ids: Sequence[JobId]) -> None:
     erase_rows(connection, ids)
     connection.execute(delete(idempotency_keys).where(idempotency_keys.c.job_id.in_(sorted(ids))))
     connection.execute(delete(jobs).where(jobs.c.id.in_(sorted(ids))))
-
-
-def erase_first(connection: Connection, old: Select[*tuple[Any, ...]], limit: int) -> int:
-    """Erase the first jobs of `old`, which gives ids and `chunks_total`; count the jobs.
-
-    With up to `limit` chunks, so that a transaction stays short; one job at least.
-    """
-    found = connection.execute(old.limit(limit)).all()
-    sums = accumulate(job.chunks_total for job in found)
-    ids = [JobId(job.id) for job, sum_ in zip(found, sums, strict=True) if sum_ <= limit]
-    ids = ids or [JobId(job.id) for job in found[:1]]
-    if ids:
-        erase(connection, ids)
-    return len(ids)
 
 
 def erase_rows(connection: Connection, ids: Sequence[JobId]) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from shared.db.jobs import JOB_COLUMNS, job_of_row
+from shared.db.jobs import SELECT_JOBS, job_of_row
 from shared.db.tables import chunks, job_labels, jobs
 from shared.domain.jobs import TERMINAL, ChunkState, Job, JobId, JobState, Queue
 
@@ -29,7 +29,7 @@ class JobFilter:
 
 def list_jobs(connection: Connection, wanted: JobFilter, limit: int) -> list[Job]:
     """List up to `limit` jobs that fit `wanted`, newest first."""
-    query = select(*JOB_COLUMNS).where(jobs.c.owner == wanted.owner, jobs.c.deleted_at.is_(None))
+    query = SELECT_JOBS.where(jobs.c.owner == wanted.owner, jobs.c.deleted_at.is_(None))
     if wanted.state is not None:
         query = query.where(jobs.c.state == wanted.state)
     if wanted.model is not None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, func, literal, or_, select
 
-from shared.db.jobs import JOB_COLUMNS, job_of_row
+from shared.db.jobs import SELECT_JOBS, job_of_row
 from shared.db.tables import chunks, jobs
 from shared.db.types import AnyRow, now
 from shared.domain.jobs import ChunkRef, ChunkState, Job, JobId, JobState, Queue
@@ -63,10 +63,7 @@ def oldest_jobs(connection: Connection, states: Iterable[JobState], limit: int) 
         job_of_row(row)
         for state in states
         for row in connection.execute(
-            select(*JOB_COLUMNS)
-            .where(jobs.c.state == state)
-            .order_by(jobs.c.deadline_at)
-            .limit(limit)
+            SELECT_JOBS.where(jobs.c.state == state).order_by(jobs.c.deadline_at).limit(limit)
         )
     ]
     return sorted(found, key=lambda job: job.created_at)[:limit]

@@ -7,11 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, bindparam, func, literal, select
 
-from shared.db.jobs import JOB_COLUMNS, ONLY_CHUNK, job_of_row
+from shared.db.jobs import SELECT_JOBS, job_of_row
+from shared.db.refs import in_state
 from shared.db.tables import chunks, inputs, jobs, results
 from shared.db.types import AnyRow
 from shared.domain.chunks import Encoding
-from shared.domain.jobs import Job, JobFailure, JobId
+from shared.domain.jobs import ChunkState, Job, JobFailure, JobId
 from shared.domain.rows import RowError
 
 
@@ -108,6 +109,21 @@ def next_result(
     return None if row is None else _stored(row)
 
 
+def next_row(connection: Connection, job: JobId, first: int) -> int | None:
+    """Return the first row of `job` from row `first` on whose chunk has a result, or None."""
+    row = connection.execute(
+        select(chunks.c.first_row)
+        .where(
+            chunks.c.job_id == job,
+            chunks.c.first_row + chunks.c.row_count > first,
+            in_state(ChunkState.DONE, ChunkState.FAILED),
+        )
+        .order_by(chunks.c.seq)
+        .limit(1)
+    ).first()
+    return None if row is None else max(first, row.first_row)
+
+
 def _query(*, with_input: bool) -> Select[*tuple[Any, ...]]:
     if not with_input:
         return select(results, literal(None).label("encoding"), literal(None).label("body"))
@@ -123,12 +139,16 @@ _READ_WHOLE = (
 # A small job that was waited for: one round trip where reading both apart would be two.
 _RESULT_NAMES = [column.name for column in results.c if column.name != "summary"]
 _READ_WHOLE_JOBS = (
-    select(
-        *JOB_COLUMNS,
-        results.c.summary.label("only_summary"),
-        *(results.c[name].label(f"result_{name}") for name in _RESULT_NAMES),
+    SELECT_JOBS.add_columns(*(results.c[name].label(f"result_{name}") for name in _RESULT_NAMES))
+    .outerjoin(
+        results,
+        and_(
+            results.c.job_id == jobs.c.id,
+            results.c.seq == 0,
+            jobs.c.chunks_total == 1,
+            results.c.row_count <= bindparam("most"),
+        ),
     )
-    .outerjoin(results, and_(ONLY_CHUNK, results.c.row_count <= bindparam("most")))
     .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
 )
 

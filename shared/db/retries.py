@@ -35,7 +35,8 @@ def retry_job(
         raise JobNotFound
     if JobState(old.state) not in TERMINAL:
         raise JobUnfinished
-    again = _unrun(connection, job)
+    # The rows of an upload that did not complete are waiting to be purged.
+    again = _unrun(connection, job) if old.chunks_total else []
     if not again:
         raise NothingToRetry
     renumbered = _renumbered(again, retry, outbox, created_at)
@@ -55,7 +56,6 @@ def retry_job(
 
 
 def _unrun(connection: Connection, job: JobId) -> list[Any]:
-    # Inputs may have been erased, as those of a broken-off upload are: then nothing can be rerun.
     same = and_(inputs.c.job_id == chunks.c.job_id, inputs.c.seq == chunks.c.seq)
     query = (
         select(*chunks.c["seq", "queue", "first_line", "row_count"])

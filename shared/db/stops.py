@@ -3,16 +3,28 @@
 from sqlalchemy import Connection, Update, select, update
 
 from shared.db.deliveries import announce
-from shared.db.jobs import erase, erase_rows
+from shared.db.finishes import summarise
+from shared.db.jobs import erase
 from shared.db.tables import chunks, jobs
 from shared.db.types import now
-from shared.domain.jobs import TERMINAL, ChunkState, JobId, JobState, chunk_sources, sources
+from shared.domain.jobs import ChunkState, JobId, JobState, chunk_sources, sources
 
 
 def stop_job(connection: Connection, job: JobId, state: JobState) -> bool:
-    """Move `job` to `state`, canceled or expired, with all chunks that are still open.
+    """Move `job` to `state`, canceled or expired, and summarize the results that it keeps.
 
-    Gives False when the job had already finished.
+    Return False when the job had already finished.
+    """
+    stopped = end_job(connection, job, state)
+    if stopped:
+        summarise(connection, job)
+    return stopped
+
+
+def end_job(connection: Connection, job: JobId, state: JobState) -> bool:
+    """Move `job` to `state`, and cancel all chunks that are still open.
+
+    Return False when the job had already finished.
     """
     # Chunks before jobs, as everywhere; their results, once written, stay.
     still = select(jobs.c.id).where(jobs.c.id == job, jobs.c.state.in_(sources(state)))
@@ -37,23 +49,7 @@ def _cancel(job: JobId) -> Update:
     )
 
 
-def bury(connection: Connection, job: JobId) -> bool:
-    """Erase the data of `job`, which must have finished, and leave a row that says so.
-
-    Gives False when the job still runs.
-    """
-    buried = connection.execute(
-        update(jobs)
-        .where(jobs.c.id == job, jobs.c.state.in_(TERMINAL))
-        .values(deleted_at=now(), labels={}, warnings=[], layout=None, summary=None)
-        .values(webhook_url=None, webhook_host=None)
-    )
-    if buried.rowcount:
-        erase_rows(connection, [job])
-    return buried.rowcount == 1
-
-
 def discard(connection: Connection, job: JobId) -> None:
     """Stop `job` if it still runs, and erase it with all that belongs to it."""
-    stop_job(connection, job, JobState.CANCELED)
+    end_job(connection, job, JobState.CANCELED)
     erase(connection, [job])

@@ -8,12 +8,11 @@ from sqlalchemy import Connection, case, select, update
 
 from shared.bodies import lines_of_rows
 from shared.db.finishes import Finished, finish
-from shared.db.jobs import erase_first
 from shared.db.refs import among
 from shared.db.stops import stop_job
 from shared.db.tables import chunks, inputs, jobs
 from shared.db.types import AnyRow, now
-from shared.db.uploads import UPLOAD_INCOMPLETE, fail_upload
+from shared.db.uploads import UPLOAD_INCOMPLETE, end_upload
 from shared.domain.chunks import ChunkResult, Dispatch, Encoding, Outbox
 from shared.domain.jobs import (
     UNFINISHED,
@@ -193,18 +192,5 @@ def expire_jobs(connection: Connection, limit: int) -> list[JobId]:
 
 def _expire(connection: Connection, job: JobId, state: str) -> bool:
     if state == JobState.RECEIVING:
-        return fail_upload(connection, job, UPLOAD_INCOMPLETE)
+        return end_upload(connection, job, JobState.FAILED, UPLOAD_INCOMPLETE)
     return stop_job(connection, job, JobState.EXPIRED)
-
-
-def erase_expired(connection: Connection, limit: int) -> int:
-    """Delete finished jobs whose retention is over, with up to `limit` chunks; count the jobs.
-
-    One job at least, however many chunks it has.
-    """
-    old = (
-        select(*jobs.c["id", "chunks_total"])
-        .where(jobs.c.expires_at < now())
-        .order_by(jobs.c.expires_at)
-    )
-    return erase_first(connection, old, limit)

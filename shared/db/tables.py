@@ -160,6 +160,18 @@ deliveries = Table(
     **_INNODB,
 )
 
+# Deleted jobs whose chunks, inputs and results are still to be deleted; jobs take turns.
+purges = Table(
+    "purges",
+    metadata,
+    Column("job_id", ascii_text(36, fixed=True), primary_key=True),
+    # Chunks before this one have been deleted.
+    Column("next_seq", Integer, nullable=False),
+    Column("next_at", UtcDateTime, nullable=False),
+    Index("purges_by_turn", "next_at"),
+    **_INNODB,
+)
+
 # What clients call their jobs, one row a label, so that they can be found by it.
 job_labels = Table(
     "job_labels",

@@ -4,20 +4,28 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import Connection, case, delete, insert, select, update
+from sqlalchemy import Connection, case, insert, select, update
 
 from shared.db.finishes import advance_jobs, explain
 from shared.db.idempotency import forget_key_of, seal_key
 from shared.db.jobs import stored_job
-from shared.db.stops import stop_job
+from shared.db.purges import schedule_purge
+from shared.db.stops import end_job
 from shared.db.submissions import chunk_row, input_row, insert_job
 from shared.db.tables import chunks as chunk_table
-from shared.db.tables import inputs, jobs, results
+from shared.db.tables import inputs, jobs
 from shared.db.types import now
 from shared.domain.chunks import Dispatch, NewChunk, Outbox, Submission
 from shared.domain.errors import UploadIncomplete, UploadStopped
 from shared.domain.jobs import ChunkRef, JobFailure, JobId, JobState, Queue
 
+_NO_ROWS: Final = dict.fromkeys(
+    (
+        *("rows_total", "rows_succeeded", "rows_failed"),
+        *("chunks_total", "chunks_finished", "chunks_released"),
+    ),
+    0,
+) | {"summary": None}
 _INCOMPLETE: Final = UploadIncomplete()
 UPLOAD_INCOMPLETE: Final = JobFailure(code=_INCOMPLETE.code, detail=_INCOMPLETE.detail)
 
@@ -123,17 +131,18 @@ def _completed(connection: Connection, submission: Submission) -> bool:
     return connection.scalar(deadline) == submission.deadline_at
 
 
-def fail_upload(connection: Connection, job: JobId, failure: JobFailure) -> bool:
-    """Fail a job whose upload came to nothing, and erase the rows that did arrive.
+def end_upload(connection: Connection, job: JobId, state: JobState, failure: JobFailure) -> bool:
+    """Move a job whose upload did not complete to `state`, failed or canceled.
 
-    Gives False when the job was not receiving any more.
+    None of its rows is kept, and it counts none: half a file must not pass for all of it. Return
+    False when the job was not receiving any more.
     """
     receiving = select(jobs.c.id).where(jobs.c.id == job, jobs.c.state == JobState.RECEIVING)
     if connection.scalar(receiving.with_for_update()) is None:
         return False
-    stop_job(connection, job, JobState.FAILED)
+    end_job(connection, job, state)
     explain(connection, job, failure)
     forget_key_of(connection, job)
-    for table in (inputs, results):
-        connection.execute(delete(table).where(table.c.job_id == job))
+    connection.execute(update(jobs).where(jobs.c.id == job).values(_NO_ROWS))
+    schedule_purge(connection, [job])
     return True

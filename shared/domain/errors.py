@@ -179,7 +179,7 @@ class Overloaded(DryBeansError):
 
 
 class UploadIncomplete(DryBeansError):
-    """The upload broke off before its end; send it again."""
+    """The upload ended before the end of the file, so none of its rows are kept; send it again."""
 
     code = "upload_incomplete"
 

@@ -84,6 +84,10 @@ TERMINAL: Final = frozenset(state for state, moves in MOVES.items() if not moves
 UNFINISHED: Final = frozenset(JobState) - TERMINAL
 
 
+TOO_MANY_ERRORS: Final = "too_many_errors"
+"""The failure of a job that has more bad rows than its client allows."""
+
+
 def sources(target: JobState) -> frozenset[JobState]:
     """Give the states from which a job may move to `target`: the guard of that move's UPDATE."""
     return frozenset(state for state, moves in MOVES.items() if target in moves)
@@ -210,7 +214,21 @@ class Job:
 
     @property
     def progress(self) -> float:
-        """Give the share of rows that have been tried, 0 to 1."""
-        if self.finished and self.state not in _STOPPED:
-            return 1.0
-        return (self.rows_succeeded + self.rows_failed) / max(self.rows_total, 1)
+        """Return the share of rows that have a label or an error, 0 to 1."""
+        return self.rows_tried / max(self.rows_total, 1)
+
+    @property
+    def rows_tried(self) -> int:
+        """Return the number of rows that have a label or an error: those with a result."""
+        return self.rows_succeeded + self.rows_failed
+
+    @property
+    def can_retry(self) -> bool:
+        """Return whether a retry of this job would find rows to run.
+
+        These are the rows of chunks that were canceled, or that were given up; a bad row stays bad.
+        """
+        if not self.finished or not self.rows_total:
+            return False
+        given_up = self.failure is not None and self.failure.code != TOO_MANY_ERRORS
+        return given_up or self.rows_tried < self.rows_total

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from shared.db.tables import chunks, jobs
 from tests.beans import COUNT, a_csv, bean_labels, beans, written
+from tests.factories import purge_all
 from tests.service import Body, Service, break_off
 from tests.uploads import CHUNK, MANY, look, parts, stored, the_job
 
@@ -80,7 +81,7 @@ def test_a_small_csv_is_a_small_job(service: Service, count: int, queue: str) ->
 
 
 @pytest.mark.parametrize("worked", [False, True])
-def test_a_broken_off_upload_fails_its_job_and_leaves_no_rows(
+def test_an_upload_that_its_sender_aborts_is_canceled_and_leaves_no_rows(
     start: Start, *, worked: bool
 ) -> None:
     """Half of a file would be read as the whole; also when its first chunks have results."""
@@ -91,11 +92,46 @@ def test_a_broken_off_upload_fails_its_job_and_leaves_no_rows(
 
     assert (answer.status_code, answer.get_json()["code"]) == (400, "upload_incomplete")
     job = the_job(service)
-    assert (job["state"], job["error"]["code"]) == ("failed", "upload_incomplete")
-    assert stored(service, job["id"]) == {"inputs": 0, "results": 0}
+    assert (job["state"], job["error"]["code"]) == ("canceled", "upload_incomplete")
+    assert counts_of(service, job) == NOTHING
     service.work()
+    purge_all(service.database)
+    assert stored(service, job["id"]) == {"inputs": 0, "results": 0}
     assert look(service, job["id"]) == job
-    assert service.rows(job) == []
+    assert counts_of(service, job) == NOTHING
+
+
+NOTHING = {
+    "job": {"total": 0, "succeeded": 0, "failed": 0},
+    "listed": {"total": 0, "succeeded": 0, "failed": 0},
+    "progress": 0.0,
+    "summary": {"counts": {}, "out_of_range": {}, "drift": {}, "drift_rows": 0},
+    "retry": (None, 409),
+    "page": {"results": [], "next": None, "total": 0},
+    "ndjson": "",
+    "waited": [],
+    "errors": 1,
+    "csv": 1,
+}
+
+
+def counts_of(service: Service, job: dict[str, Any]) -> dict[str, Any]:
+    """Return every place that shows how many rows a job has."""
+    client = service.client.application.test_client()
+    (listed,) = client.get("/jobs").get_json()["jobs"]
+    seen, path = look(service, job["id"]), f"/jobs/{job['id']}"
+    return {
+        "job": seen["rows"],
+        "listed": listed["rows"],
+        "progress": seen["progress"],
+        "summary": seen["summary"],
+        "retry": (seen["links"]["retry"], client.post(f"{path}/retry").status_code),
+        "page": client.get(f"{path}/results").get_json(),
+        "ndjson": client.get(f"{path}/results?format=ndjson").text,
+        "waited": client.get(path, headers={"Prefer": "wait=1"}).get_json()["results"],
+        "errors": len(client.get(f"{path}/errors").text.splitlines()),
+        "csv": len(client.get(f"{path}/results?format=csv").text.splitlines()),
+    }
 
 
 def work_some(service: Service) -> None:
@@ -131,6 +167,8 @@ def test_a_flaw_far_down_refuses_the_whole_file(
     assert answer.get_json()["detail"].startswith(words)
     job = the_job(service)
     assert (job["state"], job["error"]["code"]) == ("failed", code)
+    assert counts_of(service, job) == NOTHING
+    purge_all(service.database)
     assert stored(service, job["id"]) == {"inputs": 0, "results": 0}
 
 

@@ -16,6 +16,7 @@ from shared.db.tables import inputs, jobs, results
 from shared.settings import Settings
 from tests.api_process import ApiProcess, answer_on, as_http_chunk
 from tests.beans import a_csv, names
+from tests.factories import purge_all
 from tests.service import in_parts
 from worker.sweep import new_sweep
 
@@ -88,15 +89,17 @@ def test_a_whole_upload_is_accepted(
 
 
 @pytest.mark.parametrize("length", [LENGTH, None], ids=["Content-Length", "chunked"])
-def test_a_connection_that_is_closed_midway_fails_its_job(
+def test_a_connection_that_is_closed_midway_cancels_its_job(
     api: ApiProcess, database: Database, length: int | None
 ) -> None:
     """At once, and with nothing left of it; half a file must not pass for the whole."""
     with api.upload(PARTS[:HALF], length=length):
         until(in_state(database, "receiving"))
 
-    until(in_state(database, "failed"))
+    until(in_state(database, "canceled"))
     assert the_job(database).error_code == "upload_incomplete"
+    assert the_job(database).rows_total == 0
+    purge_all(database)
     assert rows_kept(database) == [0, 0]
 
 
@@ -110,13 +113,13 @@ def test_a_client_that_stops_sending_but_listens_is_told(api: ApiProcess) -> Non
     assert b'"code":"upload_incomplete"' in answer
 
 
-def test_a_chunk_that_is_cut_off_within_fails_its_job(api: ApiProcess, database: Database) -> None:
+def test_a_chunk_that_is_cut_off_cancels_its_job(api: ApiProcess, database: Database) -> None:
     """The framing breaks, not only the CSV."""
     with api.upload(PARTS[:HALF], length=None) as connection:
         until(in_state(database, "receiving"))
         connection.sendall(as_http_chunk(PARTS[HALF])[:1000])
 
-    until(in_state(database, "failed"))
+    until(in_state(database, "canceled"))
     assert the_job(database).error_code == "upload_incomplete"
 
 
@@ -138,6 +141,8 @@ def test_an_api_that_is_killed_midway_leaves_a_job_that_the_sweep_fails(
 
     until(swept)
     assert the_job(database).error_code == "upload_incomplete"
+    assert the_job(database).rows_total == 0
+    purge_all(database)
     assert rows_kept(database) == [0, 0]
 
 

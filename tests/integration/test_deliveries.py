@@ -11,8 +11,9 @@ from sqlalchemy import select, update
 from shared.db.deliveries import claim_deliveries, read_due
 from shared.db.engine import Database
 from shared.db.finishes import finish
+from shared.db.purges import delete_expired
 from shared.db.stops import stop_job
-from shared.db.sweeps import erase_expired, expire_jobs, return_expired_leases
+from shared.db.sweeps import expire_jobs, return_expired_leases
 from shared.db.tables import deliveries, jobs
 from shared.db.types import now
 from shared.domain import chunks as values
@@ -117,7 +118,7 @@ def test_one_host_gets_no_more_than_its_share(database: Database) -> None:
 def test_an_erased_job_leaves_no_delivery(database: Database) -> None:
     """Retention takes everything."""
     finish_it(database, with_webhook(retention=timedelta(seconds=0)))
-    wait_for(lambda: database.write(lambda c: erase_expired(c, 10)) == 1)
+    wait_for(lambda: database.write(lambda c: delete_expired(c, 10)) == 1)
 
     assert database.read(lambda c: c.execute(select(deliveries)).all()) == []
 

@@ -144,8 +144,8 @@ def test_an_unfinished_job_cannot_be_retried_or_deleted(small: Service) -> None:
     assert small.finish(job)["state"] == "succeeded"
 
 
-def test_a_deleted_job_is_gone_and_its_data_with_it(small: Service) -> None:
-    """410 from then on, on every address of the job, and no row of data is left."""
+def test_a_deleted_job_is_gone_and_its_data_with_it(small: Service, sweep: Sweep) -> None:
+    """410 from then on, on every address of the job; the sweep leaves no row of its data."""
     job = submit(small)
     small.finish(job)
 
@@ -156,7 +156,9 @@ def test_a_deleted_job_is_gone_and_its_data_with_it(small: Service) -> None:
     for verb in ("cancel", "retry"):
         assert small.client.post(f"/jobs/{job}/{verb}").status_code in {404, 410}
     assert small.client.delete(f"/jobs/{job}").status_code == 410
+    sweep()
     assert count(small, job) == [0, 0, 0]
+    assert small.client.get(f"/jobs/{job}").status_code == 410
 
 
 def test_a_job_past_its_deadline_expires_and_keeps_what_was_finished(

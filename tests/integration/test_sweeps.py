@@ -10,9 +10,9 @@ from sqlalchemy import Column, Connection, select, text
 from shared.db.claims import give_back
 from shared.db.engine import Database
 from shared.db.finishes import finish
+from shared.db.purges import PurgeLimits, delete_expired, purge_chunks
 from shared.db.stops import stop_job
 from shared.db.sweeps import (
-    erase_expired,
     expire_jobs,
     make_all_due,
     take_due,
@@ -115,7 +115,8 @@ def test_a_job_is_erased_when_its_retention_is_over(database: Database) -> None:
         )
     )
 
-    assert database.write(lambda c: erase_expired(c, 10)) == 1
+    assert database.write(lambda c: delete_expired(c, 10)) == 1
+    assert database.write(lambda c: purge_chunks(c, PurgeLimits())).jobs == 1
     for table, key in ((jobs, jobs.c.id), (chunks, chunks.c.job_id), (inputs, inputs.c.job_id)):
         left = set(database.read(partial(ids_in, key=key)))
         assert left == {young.id, waiting.id}, table.name

@@ -79,12 +79,12 @@ def test_drift_is_shown_and_the_histograms_behind_it_are_not() -> None:
         (DONE, 1.0),
         (replace(RUNNING, state=JobState.QUEUED, rows_succeeded=0), 0.0),
         (replace(RUNNING, state=JobState.CANCELED), 0.6667),
-        (replace(RUNNING, state=JobState.FAILED, rows_succeeded=0), 1.0),
+        (replace(RUNNING, state=JobState.FAILED, rows_succeeded=0), 0.0),
         (replace(RUNNING, state=JobState.RECEIVING, rows_succeeded=0, rows_total=0), 0.0),
     ],
 )
 def test_progress_is_the_share_of_rows_that_were_tried(job: Job, progress: float) -> None:
-    """From 0 to 1; a job that was stopped stays where it was."""
+    """From 0 to 1; a job that was stopped or refused stays where it was."""
     assert job_document(job)["progress"] == progress
 
 
