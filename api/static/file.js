@@ -51,7 +51,7 @@ async function start(file, again = newKey()) {
     const key = progress.whole() ? again : newKey();
     const retry = el("button", { type: "button", click: () => start(file, key) }, "Send it again");
     place.replaceChildren(error.name === "AbortError"
-      ? el("p", { class: "notice", role: "status" }, `The upload of ${file.name} was canceled.`)
+      ? el("p", { class: "notice", role: "status" }, `The upload of ${file.name} was canceled; none of its rows are kept.`)
       : problem(error, ...(passing ? [retry] : [])));
   }
 }

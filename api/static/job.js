@@ -3,10 +3,11 @@
 import { call, json } from "./api.js";
 import { follow } from "./events.js";
 import { badge, duration, el, find, left, percent, problem, rows, time, whole } from "./dom.js";
+import { countText } from "./counts.js";
 import { showOutcome } from "./outcome.js";
 
 const path = `/jobs/${find("job").dataset.job}`;
-const UNRUN = ["failed", "canceled", "expired", "partial"];
+const ENDED = { canceled: "The job was canceled", expired: "The job expired" };
 let finished = false;
 
 function progressText(job) {
@@ -14,8 +15,7 @@ function progressText(job) {
   const done = succeeded + failed;
   if (job.finished_at) {
     const took = (new Date(job.finished_at) - new Date(job.started_at ?? job.created_at)) / 1000;
-    const bad = failed ? `, ${whole(failed)} failed` : "";
-    return `${rows(succeeded)} with a label${bad}, of ${whole(total)}, in ${duration(took)}`;
+    return `${countText(job)}, in ${duration(took)}`;
   }
   const rest = job.eta_seconds === null ? "" : `, ${left(job.eta_seconds)}`;
   const ahead = job.queue?.rows_ahead ? `; ${rows(job.queue.rows_ahead)} of other jobs ahead` : "";
@@ -40,7 +40,7 @@ function facts(job) {
 }
 
 function notices(job) {
-  const failed = job.error ? [problem({ title: "The job failed", message: job.error.detail })] : [];
+  const failed = job.error ? [problem({ title: ENDED[job.state] ?? "The job failed", message: job.error.detail })] : [];
   return [...failed, ...job.warnings.map((warning) => el("p", { class: "notice warn" }, warning))];
 }
 
@@ -48,13 +48,13 @@ function show(job) {
   document.title = `${job.state} ${job.finished_at ? "" : percent(job.progress)} · job · drybeans`;
   find("state").replaceChildren(badge(job.state));
   find("connection").textContent = job.finished_at ? "" : "Live";
-  find("progress").value = job.finished_at && job.state !== "canceled" ? 1 : job.progress;
+  find("progress").value = job.progress;
   find("progress").className = job.state;
   find("progress-text").textContent = progressText(job);
   find("facts").replaceChildren(...facts(job));
   find("notices").replaceChildren(...notices(job));
   find("cancel").hidden = Boolean(job.finished_at);
-  find("retry").hidden = !job.finished_at || !UNRUN.includes(job.state) || job.rows.succeeded + job.rows.failed >= job.rows.total;
+  find("retry").hidden = !job.links.retry;
   find("delete").hidden = !job.finished_at;
   if (job.finished_at && !finished) {
     finished = true;

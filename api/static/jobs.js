@@ -1,7 +1,8 @@
 // The list of jobs: filters and pages stand in the address, so they survive a reload and a link.
 
 import { json } from "./api.js";
-import { badge, el, find, percent, problem, rows, time, whole } from "./dom.js";
+import { countText } from "./counts.js";
+import { badge, el, find, problem, time } from "./dom.js";
 
 const list = find("jobs");
 const paging = find("paging");
@@ -16,15 +17,12 @@ function query() {
 }
 
 function line(job) {
-  const { total, succeeded, failed } = job.rows;
   const labels = Object.entries(job.labels).map(([name, value]) => el("span", { class: "chip" }, `${name}=${value}`));
   return el("li", {}, el("a", { class: "job", href: `/ui/jobs/${job.id}` },
     badge(job.state),
     el("span", { class: "job-main" }, el("code", {}, job.id), labels),
     el("span", { class: "soft" }, `${job.model.name}@${job.model.version}`),
-    el("span", { class: "number" }, job.finished_at
-      ? [succeeded + failed < total ? `${whole(succeeded)} of ` : "", rows(total), failed ? el("span", { class: "error-text" }, `, ${whole(failed)} failed`) : ""]
-      : `${percent(job.progress)} of ${rows(total)}`),
+    el("span", { class: `number ${job.rows.failed ? "error-text" : ""}` }, countText(job)),
     el("span", { class: "soft when" }, time(job.created_at))));
 }
 

@@ -84,11 +84,13 @@ async function guarded(place, work) {
 
 export function showOutcome(job) {
   const summary = job.summary;
-  find("outcome").hidden = false;
+  // Without rows there is nothing to show or to download.
+  find("outcome").hidden = job.rows.total === 0;
+  if (find("outcome").hidden) return;
   find("downloads").replaceChildren(...downloads(job));
-  const counted = summary && Object.keys(summary.counts).length;
+  const counted = Object.keys(summary.counts).length;
   find("classes").replaceChildren(counted ? countBars(summary.counts) : el("p", { class: "empty" }, "No row has a label."));
-  find("drift").replaceChildren(...(summary && Object.keys(summary.drift).length ? drift(summary) : [el("p", { class: "empty" }, "Nothing to compare.")]));
+  find("drift").replaceChildren(...(Object.keys(summary.drift).length ? drift(summary) : [el("p", { class: "empty" }, "Nothing to compare.")]));
   guarded("first", () => showFirst(job));
   guarded("bad", () => showBad(job));
 }

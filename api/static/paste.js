@@ -1,5 +1,6 @@
 // Rows that are pasted: JSON goes as it is, all else as the CSV or TSV that it is.
 
+import { answerPlace } from "./answer.js";
 import { submit } from "./api.js";
 import { probabilityCell } from "./charts.js";
 import { el, find, problem, rows as inWords, table } from "./dom.js";
@@ -7,7 +8,7 @@ import { resultsOf } from "./row.js";
 
 const form = find("paste-form");
 const text = find("rows");
-const answer = find("paste-answer");
+const answer = answerPlace(find("paste-answer"));
 const MOST = 1000;
 
 function asJson(given, model, outputs) {
@@ -48,13 +49,14 @@ function shown(found, job) {
 }
 
 async function predict(model, outputs) {
-  answer.replaceChildren(el("p", { class: "loading" }, "Predicting …"));
+  const show = answer.begin();
+  show(el("p", { class: "loading" }, "Predicting …"));
   try {
     const job = await send(text.value.trim(), model, outputs);
-    if (job.rows.total > MOST) location.assign(`/ui/jobs/${job.id}`);
-    else answer.replaceChildren(shown(await resultsOf(job), job));
+    if (job.rows.total <= MOST) show(shown(await resultsOf(job), job));
+    else if (show()) location.assign(`/ui/jobs/${job.id}`);
   } catch (error) {
-    answer.replaceChildren(problem(error));
+    show(problem(error));
   }
 }
 
@@ -63,6 +65,10 @@ export function startPaste(model, outputs) {
     event.preventDefault();
     predict(model, outputs);
   });
-  form.addEventListener("reset", () => answer.replaceChildren());
-  find("paste-sample").addEventListener("click", () => { text.value = text.dataset.sample; });
+  form.addEventListener("input", answer.discard);
+  form.addEventListener("reset", answer.discard);
+  find("paste-sample").addEventListener("click", () => {
+    answer.discard();
+    text.value = text.dataset.sample;
+  });
 }

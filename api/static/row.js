@@ -1,12 +1,12 @@
 // One row, typed into a form: hints while typing, then the label with its probabilities.
 
+import { answerPlace } from "./answer.js";
 import { json, submit } from "./api.js";
 import { probabilityBars } from "./charts.js";
 import { el, find, percent, problem } from "./dom.js";
 
 const form = find("row-form");
-const answer = find("row-answer");
-const empty = [...answer.childNodes];
+const answer = answerPlace(find("row-answer"));
 let sample = 0;
 
 const inputs = () => [...form.querySelectorAll("input")];
@@ -32,6 +32,7 @@ function complain(input) {
 }
 
 function fillSample() {
+  answer.discard();
   for (const input of inputs()) {
     const values = input.dataset.samples.trim().split(" ");
     input.value = values[sample % values.length];
@@ -59,28 +60,33 @@ function shown(row, job, outside) {
 
 async function predict(model, outputs) {
   const button = form.querySelector("[type=submit]");
-  answer.replaceChildren(el("p", { class: "loading" }, "Predicting …"));
+  const show = answer.begin();
+  show(el("p", { class: "loading" }, "Predicting …"));
   button.disabled = true;
   try {
     const instances = [Object.fromEntries(inputs().map((input) => [input.name, Number(input.value)]))];
     const job = await submit("/jobs", "application/json", JSON.stringify({ model, outputs, instances }));
     const [row] = await resultsOf(job);
-    answer.replaceChildren(shown(row, job, form.querySelectorAll(".outside").length));
+    show(shown(row, job, form.querySelectorAll(".outside").length));
   } catch (error) {
-    answer.replaceChildren(problem(error));
+    show(problem(error));
   } finally {
     button.disabled = false;
   }
 }
 
 export function startRow(model, outputs) {
-  form.addEventListener("input", (event) => hint(event.target));
+  form.addEventListener("input", (event) => {
+    answer.discard();
+    hint(event.target);
+  });
   form.addEventListener("reset", () => {
     setTimeout(() => inputs().forEach(hint));
-    answer.replaceChildren(...empty);
+    answer.discard();
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
+    answer.discard();
     const wrong = inputs().filter(complain);
     if (wrong.length) wrong[0].focus();
     else predict(model, outputs);

@@ -1,5 +1,7 @@
 """The page at the root in a real browser: one row, pasted rows, with and without a mouse."""
 
+from collections.abc import Callable
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -38,6 +40,40 @@ def test_what_is_missing_or_strange_is_said_beside_its_field(page: Page) -> None
     page.get_by_role("button", name="Predict", exact=True).click()
 
     expect(page.locator("#row-answer")).to_contain_text("1 of the measurements lies outside")
+
+
+def test_a_label_disappears_when_the_values_beside_it_change(page: Page) -> None:
+    """An edited, refused or reset form shows no label of other values."""
+    page.goto("/")
+    label = page.locator("#row-answer .label")
+    sample = page.get_by_role("button", name="Fill in a sample")
+    predict = page.get_by_role("button", name="Predict", exact=True)
+    sample.click()
+    first = page.locator("#f0")
+    changes: list[Callable[[], None]] = [
+        lambda: first.fill("9e9"),
+        lambda: first.fill("wide"),
+        sample.click,
+        lambda: page.get_by_role("button", name="Clear").click(),
+    ]
+    for change in changes:
+        sample.click()
+        predict.click()
+        expect(label).to_be_visible()
+        change()
+        expect(label).to_have_count(0)
+
+
+def test_pasted_rows_that_change_lose_their_labels(page: Page) -> None:
+    """The table of labels belongs to the text that was sent."""
+    page.goto("/#paste")
+    page.locator("#rows").fill(a_csv(3))
+    page.get_by_role("button", name="Predict", exact=True).click()
+    cells(page, "Answers")
+
+    page.locator("#rows").fill(a_csv(2))
+
+    expect(page.get_by_role("region", name="Answers", exact=True)).to_have_count(0)
 
 
 def test_a_model_without_probabilities_still_gives_its_label(page: Page) -> None:

@@ -1,15 +1,19 @@
 """From the drop of a CSV to the download of its labels, and all that can go wrong on the way."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import httpx
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.beans import a_csv, bean_labels
 from tests.chaos.proxy import Proxy
 from tests.e2e.service import Service
 from tests.e2e.views import COUNTS, cells, choose, drop, job_of, with_bad_rows
+from tests.waiting import wait_for
 
 
 def downloaded(page: Page, name: str) -> bytes:
@@ -64,8 +68,51 @@ def test_an_upload_can_be_canceled(proxied: tuple[Page, Proxy]) -> None:
     expect(page.locator("#upload progress")).to_be_visible()
     page.get_by_role("button", name="Cancel the upload").click()
 
-    expect(page.locator("#upload")).to_contain_text("was canceled")
+    expect(page.locator("#upload")).to_have_text(
+        "The upload of beans.csv was canceled; none of its rows are kept."
+    )
     proxy.thaw()
+
+
+def test_a_canceled_upload_shows_the_same_count_everywhere(embedded: Service, page: Page) -> None:
+    """Its header, its card, the list and the API: canceled, no rows, and nothing to retry."""
+    label = uuid4().hex
+
+    def sent() -> Iterator[bytes]:
+        yield from [a_csv(40_000).encode()] * 4
+        wait_for(lambda: any(job["rows"]["total"] for job in listed(embedded, label)), 600)
+        raise httpx.WriteError("The sender stops.")
+
+    with pytest.raises(httpx.WriteError):
+        upload(embedded, f"/jobs?label.upload={label}", sent())
+    wait_for(lambda: listed(embedded, label)[0]["state"] == "canceled", 600)
+
+    (job,) = listed(embedded, label)
+    assert job["rows"] == {"total": 0, "succeeded": 0, "failed": 0}
+    page.goto(f"/ui/jobs?label=upload={label}")
+    expect(page.locator(".job .number")).to_have_text("No rows are kept")
+    page.get_by_role("link", name=job["id"]).click()
+    expect(page.locator("#state")).to_have_text("canceled")
+    expect(page.locator("#progress-text")).to_contain_text("No rows are kept, in ")
+    expect(page.locator("#notices")).to_contain_text("The job was canceled")
+    expect(page.locator("#notices")).to_contain_text(
+        "The upload ended before the end of the file, so none of its rows are kept; send it again."
+    )
+    expect(page.locator("#outcome")).to_be_hidden()
+    expect(page.get_by_role("button", name="Retry remaining rows")).to_be_hidden()
+
+
+def upload(service: Service, path: str, body: Iterator[bytes]) -> None:
+    """Send a CSV piece by piece."""
+    with service.client() as client:
+        client.post(path, content=body, headers={"Content-Type": "text/csv"})
+
+
+def listed(service: Service, label: str) -> list[dict[str, Any]]:
+    """Return the jobs with this label."""
+    with service.client() as client:
+        found: list[dict[str, Any]] = client.get(f"/jobs?label.upload={label}").json()["jobs"]
+        return found
 
 
 def test_a_job_can_be_canceled(page: Page, idle: Callable[[], Any]) -> None:
@@ -77,7 +124,7 @@ def test_a_job_can_be_canceled(page: Page, idle: Callable[[], Any]) -> None:
     page.get_by_role("button", name="Cancel the job").click()
     expect(page.locator("#state")).to_have_text("canceled")
     idle()
-    page.get_by_role("button", name="Run again").click()
+    page.get_by_role("button", name="Retry remaining rows").click()
 
     page.wait_for_url(lambda url: "/ui/jobs/" in url and job not in url)
     expect(page.locator("#state")).to_have_text("succeeded")

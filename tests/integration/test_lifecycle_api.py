@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from redis import Redis
-from sqlalchemy import func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from shared.db.tables import chunks, idempotency_keys, inputs, jobs, results
 from shared.db.types import now
@@ -91,8 +91,40 @@ def test_a_canceled_job_ends_at_once_and_keeps_what_was_finished(
     assert document["state"] == "canceled"
     finished = document["rows"]["succeeded"]
     assert 0 < finished < ROWS
-    rows = small.client.get(f"/jobs/{job}/results?partial=true").get_json()["results"]
-    assert len([row for row in rows if "label" in row]) == finished
+    pages = small.client.get(f"/jobs/{job}/results").get_json()
+    assert (pages["total"], pages["next"]) == (finished, None)
+    assert len([row for row in pages["results"] if "label" in row]) == finished
+    assert sum(document["summary"]["counts"].values()) == finished
+    assert document["links"]["retry"] == f"/jobs/{job}/retry"
+
+
+def test_pages_of_a_stopped_job_lead_only_to_rows_that_are_there(small: Service) -> None:
+    """A gap is skipped, and the last page has no next one, however small the pages are."""
+    job = submit(small, 9)
+    done = chunks.c.job_id == job
+    small.finish(job)
+    states = {0: "done", 1: "canceled", 2: "canceled", 3: "done", 4: "canceled"}
+
+    def leave_gaps(connection: Connection) -> None:
+        kept = connection.execute(select(results).where(results.c.job_id == job)).all()
+        for stored in kept:
+            if states[stored.seq] != "done":
+                here = (results.c.job_id == job) & (results.c.seq == stored.seq)
+                connection.execute(delete(results).where(here))
+        for seq, state in states.items():
+            connection.execute(update(chunks).where(done, chunks.c.seq == seq).values(state=state))
+
+    small.database.write(leave_gaps)
+    change(small, job, state="canceled", rows_succeeded=4, rows_failed=0)
+
+    seen, path = [], f"/jobs/{job}/results?limit=1"
+    while path:
+        page = small.client.get(path).get_json()
+        seen.append([row["row"] for row in page["results"]])
+        assert page["total"] == 4
+        path = page["next"]
+
+    assert seen == [[0], [1], [6], [7]]
 
 
 def test_a_finished_job_cannot_be_canceled(small: Service) -> None:

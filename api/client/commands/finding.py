@@ -41,11 +41,11 @@ def list_(session: Session, limit: int, **wanted: Any) -> int:
         session.terminal.answer([job.document for job in found], "")
         return OK
     session.terminal.table(
-        ("id", "state", "rows", "failed", "model", "submitted", "labels"),
+        ("id", "state", "rows", "succeeded", "failed", "model", "submitted", "labels"),
         (
             (
-                job.id, job.state, f"{job.rows.total:,}", f"{job.rows.failed:,}", job.model,
-                f"{job.created_at:%Y-%m-%d %H:%M}",
+                job.id, job.state, f"{job.rows.total:,}", f"{job.rows.succeeded:,}",
+                f"{job.rows.failed:,}", job.model, f"{job.created_at:%Y-%m-%d %H:%M}",
                 " ".join(f"{name}={value}" for name, value in job.labels.items()),
             )
             for job in found
