@@ -27,6 +27,7 @@ STATUS: Final[dict[type[DryBeansError], HTTPStatus]] = {
     errors.SettingsInvalid: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.ClaimLost: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.ModelUnknown: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.ModelUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ModelNotFound: HTTPStatus.NOT_FOUND,
     errors.RequestInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.BodyMalformed: HTTPStatus.BAD_REQUEST,

@@ -77,7 +77,7 @@ class Standing:
         yield metrics.WORKER_BEAT.family(
             ((one.name, str(one.details.get("queues", ""))), one.reported_at)
             for one in heartbeats
-            if one.kind is ProcessKind.WORKER
+            if one.kind is ProcessKind.WORKER and one.details.get("running", 1)
         )
 
     def _models(self) -> GaugeMetricFamily:

@@ -82,7 +82,7 @@ class Stages:
     def _run(self, refs: list[Any]) -> None:
         claimant = Claimant(token=uuid4().hex, lease=timedelta(seconds=15))
         claimed = self._database.write(lambda c: claim(c, refs, claimant))
-        outcomes = predict_chunks(self._models("drybeans", claimed[0].model_version), claimed)
+        outcomes = predict_chunks(self._models(claimed[0].model), claimed)
         self._database.write(lambda c: finish(c, outcomes, _OUTBOX))
 
     def _time(self, work: Callable[[], object]) -> Cost:

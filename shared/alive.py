@@ -1,4 +1,4 @@
-"""A sign of life in a file, for probes: `python -m shared.alive FILE [SECONDS]` reads it."""
+"""A heartbeat in a file, for probes: `python -m shared.alive FILE [SECONDS]` reads it."""
 
 import sys
 import time
@@ -9,15 +9,22 @@ _OLDEST: Final = 180.0
 
 
 class Alive:
-    """Touches a file at each beat; without a file it does nothing."""
+    """Writes a file at each beat; without a file it does nothing."""
 
     def __init__(self, file: Path | None) -> None:
         """Take the `file` to touch, or None."""
         self._file = file
 
-    def beat(self) -> None:
-        """Show that this process still does its work."""
-        if self._file is not None:
+    def beat(self, status: str = "") -> None:
+        """Show that this process still does its work, and in which `status` it is."""
+        if self._file is None:
+            return
+        if status:
+            # Replaced as a file, so that no probe reads half of it.
+            replacement = self._file.with_name(f"{self._file.name}.new")
+            replacement.write_text(status, encoding="utf-8")
+            replacement.replace(self._file)
+        else:
             self._file.touch()
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,13 +77,28 @@ def read_manifest(folder: Path) -> Manifest:
     Raises `ManifestInvalid`, naming the file.
     """
     path = folder / MANIFEST_FILE
+    document = _read_json(path)
     try:
-        manifest = parse_manifest(_read_json(path))
+        manifest = parse_manifest(document)
     except ManifestInvalid as error:
         raise ManifestInvalid(f"{path}: {error.detail}", faults=error.faults) from error
     if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
         raise ManifestInvalid(f"{path}: it describes {manifest.id}, which does not belong there.")
     return manifest
+
+
+def check_model(folder: Path, manifest: Manifest) -> None:
+    """Check size and hash of the model file in `folder` without holding it in memory.
+
+    Raises `ArtifactRefused`.
+    """
+    path = folder / manifest.model_file
+    try:
+        with path.open("rb") as file:
+            _check_size(path, os.fstat(file.fileno()).st_size, manifest)
+            _check_digest(path, hashlib.file_digest(file, "sha256").hexdigest(), manifest)
+    except OSError as error:
+        raise ArtifactRefused(f"{path} cannot be read ({error.strerror}).") from error
 
 
 def read_model(folder: Path, manifest: Manifest) -> bytes:
@@ -95,18 +111,25 @@ def read_model(folder: Path, manifest: Manifest) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise ArtifactRefused(f"{path} cannot be read ({error.strerror}).") from error
-    if len(content) != manifest.model_bytes:
+    _check_size(path, len(content), manifest)
+    _check_digest(path, hashlib.sha256(content).hexdigest(), manifest)
+    return content
+
+
+def _check_size(path: Path, size: int, manifest: Manifest) -> None:
+    if size != manifest.model_bytes:
         raise ArtifactRefused(
-            f"{path} has {len(content)} bytes where its manifest says {manifest.model_bytes}: "
+            f"{path} has {size} bytes where its manifest says {manifest.model_bytes}: "
             "it is truncated or another file."
         )
-    digest = hashlib.sha256(content).hexdigest()
+
+
+def _check_digest(path: Path, digest: str, manifest: Manifest) -> None:
     if digest != manifest.sha256:
         raise ArtifactRefused(
             f"{path} has the SHA-256 {digest} where its manifest says {manifest.sha256}: "
             "it was tampered with or is damaged."
         )
-    return content
 
 
 def read_aliases(folder: Path) -> dict[str, int]:
@@ -130,6 +153,11 @@ def _read_aliases(folder: Path, versions: _Versions) -> dict[str, int]:
             path = folder / ALIASES_FILE
             raise ManifestInvalid(f"{path}: {alias!r} is version {version}, which is not there.")
     return aliases
+
+
+def version_folders(root: Path) -> list[Path]:
+    """Return the folder of every version of every model under `root`, whatever is in it."""
+    return [version for model in _folders(root) for version in _folders(model)]
 
 
 def _read_versions(folder: Path) -> dict[int, Manifest]:

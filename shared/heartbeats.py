@@ -168,15 +168,17 @@ class ProcessHeartbeat:
         """Name the process."""
         self.name = self.name or process_name(self.kind)
 
-    def beat(self) -> None:
-        """Report once."""
-        self.file.beat()
+    def beat(self, *, works: bool = True, at_once: bool = False) -> None:
+        """Report once; without `works` not in the file, `at_once` however young the last report."""
+        details = self.details()
+        if works:
+            self.file.beat(orjson.dumps(details).decode() if details else "")
         now = time.monotonic()
-        if now < self._next:
+        if now < self._next and not at_once:
             return
         self._next = now + self.interval
         try:
-            self.store.record(self.name, self.kind, self.details())
+            self.store.record(self.name, self.kind, details)
         except QueueDown as error:
             log.debug("heartbeat_failed", extra={"reason": error.detail})
 

@@ -1,14 +1,14 @@
 """Parts that stand in for slow or rare ones in tests: real classes that work, only smaller."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.domain.chunks import Dispatch
-from shared.domain.errors import QueueDown
+from shared.domain.errors import ModelUnavailable, QueueDown
 from shared.domain.jobs import JobId
-from shared.domain.manifest import Manifest
+from shared.domain.manifest import Manifest, ModelPin
 from tests.models import a_manifest
 from worker.inference import RowsRefused
 from worker.models import Model
@@ -55,6 +55,38 @@ def a_loaded_model(predictor: FakePredictor, manifest: Manifest | None = None) -
         lows=np.array([feature.minimum for feature in manifest.features]),
         highs=np.array([feature.maximum for feature in manifest.features]),
     )
+
+
+class FakeModels:
+    """Returns `model` for every pin, or refuses with `reason`; the first call may take long.
+
+    It is `settled` once it was called, or from the beginning.
+    """
+
+    def __init__(
+        self,
+        model: Model | None = None,
+        *,
+        reason: str = "",
+        settled: bool = True,
+        load: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.asked: list[ModelPin] = []
+        self._model, self._reason = model, reason
+        self._settled, self._load = settled, load
+
+    def settled(self, pin: ModelPin) -> bool:
+        del pin
+        return self._settled
+
+    def __call__(self, pin: ModelPin) -> Model:
+        self.asked.append(pin)
+        if not self._settled:
+            self._load()
+            self._settled = True
+        if self._model is None:
+            raise ModelUnavailable(self._reason)
+        return self._model
 
 
 class FakeQueue:

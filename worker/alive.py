@@ -1,18 +1,32 @@
-"""The worker's health: `python -m worker.alive FILE [SECONDS]`, asked by probes.
+"""The worker's health: `python -m worker.alive FILE [SECONDS] [--ready]`, asked by probes.
 
 Without Redis no worker can beat, and restarting them all would only make the return slower: what
-counts as ill is a worker that is deaf while Redis speaks.
+counts as ill is a worker that is deaf while Redis speaks. With `--ready` a worker that beats is
+also asked whether it can load its models: one that cannot is not restarted, for that would change
+nothing, but it is no reason to stop the workers that an upgrade replaces.
 """
 
 import sys
+from pathlib import Path
 
 from shared.alive import main as sign_of_life
+from shared.worker_status import parse_status
+
+_READY = "--ready"
 
 
 def main(arguments: list[str]) -> str | None:
-    """Give None when the last beat is young enough or Redis is away, else what is wrong."""
-    wrong = sign_of_life(arguments)
-    return wrong if wrong and _redis_answers() else None
+    """Return None when the last beat is young enough or Redis is away, else what is wrong."""
+    given = [argument for argument in arguments if argument != _READY]
+    wrong = sign_of_life(given)
+    if wrong:
+        return wrong if _redis_answers() else None
+    return _unready(Path(given[0])) if _READY in arguments else None
+
+
+def _unready(file: Path) -> str | None:
+    status = parse_status(file.read_bytes())
+    return " ".join(status.problems) or None if status else None
 
 
 def _redis_answers() -> bool:

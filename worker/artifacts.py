@@ -64,7 +64,7 @@ def load(folder: Path) -> Artifact:
     except ManifestInvalid as error:
         raise ArtifactRefused(error.detail) from error
     content = read_model(folder, manifest)
-    _check_libraries(manifest)
+    check_libraries(manifest)
     estimator = _interpret(content, manifest)
     _check_kind(estimator, manifest)
     _check_golden(estimator, manifest)
@@ -135,7 +135,8 @@ def _is_sklearns_own(name: str) -> bool:
     return isinstance(found, type) and found.__module__.startswith("sklearn.")
 
 
-def _check_libraries(manifest: Manifest) -> None:
+def check_libraries(manifest: Manifest) -> None:
+    """Check that the libraries are here with which the artifact was made: `ArtifactRefused`."""
     for library, needed in manifest.libraries.items():
         found = _installed(library)
         if found != needed:

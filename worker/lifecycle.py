@@ -1,7 +1,10 @@
 """What a pool process builds after the fork, and nothing before it."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, Final
 from uuid import uuid4
 
 from celery import bootsteps, signals
@@ -20,9 +23,16 @@ from shared.metrics import WORKER_INFO, WorkerMetrics
 from shared.queue import MessageQueue
 from shared.settings import Settings
 from shared.tracing import open_traces
-from worker.models import Models
+from shared.worker_status import WorkerStatus, merge
+from worker.inventory import ModelInventory
+from worker.models import Loading, Models
 from worker.run import RunBatch
+from worker.status_folder import StatusFolder
 from worker.watching import BatchWatch
+
+log = logging.getLogger(__name__)
+
+_CHECK_SECONDS: Final = 1.0
 
 
 def message_queue(settings: Settings) -> MessageQueue:
@@ -42,7 +52,8 @@ def new_runner(settings: Settings) -> RunBatch:
 
     return RunBatch(
         database=open_database(settings.database_url.get_secret_value(), connections=2),
-        models=Models(settings.model_root, note=loaded),
+        # A batch may wait twice for a model: for the first one of its process, and for its own.
+        models=Models(settings.model_root, note=loaded, patience=settings.task_seconds / 5),
         watch=BatchWatch(
             metrics,
             lambda model: features.get(model, ()),
@@ -59,25 +70,62 @@ def new_runner(settings: Settings) -> RunBatch:
 class PoolProcess:
     """The batch run of the current process: built once in each child, right after the fork.
 
-    A connection that crosses a fork serves two masters; a model with an OpenMP pool hangs.
+    A connection that crosses a fork serves two masters; a model with an OpenMP pool hangs. No
+    model is loaded before the process takes messages: Celery kills a process that is not up in
+    time, and how long models take to load is not known.
     """
 
-    def __init__(self, build: Callable[[], RunBatch], slots: Slots | None = None) -> None:
-        """Take `build`, which is called once per process, and where all processes count."""
+    def __init__(
+        self,
+        build: Callable[[], RunBatch],
+        default_model: str,
+        statuses: StatusFolder,
+        slots: Slots | None = None,
+    ) -> None:
+        """Take `build`, which is called once per process, and where all processes report."""
         self._build = build
+        self._default_model = default_model
+        self._statuses = statuses
         self._slots = slots
         self._runner: RunBatch | None = None
+        self._warm: Loading | None = None
 
     def start(self, **_: object) -> None:
-        """Build the batch run and load the default models."""
+        """Build the batch run and start loading the default model."""
         # One BLAS thread per process: the processes themselves fill the cores.
         threadpool_limits(1)
         if self._slots is not None:
             # The pool numbers its processes, and gives a number again when its process has ended.
             self._slots.take(current_process_index())
         self._runner = self._build()
-        self._runner.models.warm()
+        inventory = ModelInventory(self._runner.models)
+        self._warm = inventory.warm(self._default_model)
+        threading.Thread(
+            target=self._report, args=(inventory, self._runner), name="inventory", daemon=True
+        ).start()
+
+    def _report(self, inventory: ModelInventory, runner: RunBatch) -> None:
+        """Keep the status of this process current for as long as it lives."""
+        self._await_warm(runner)
         freeze_objects()
+        last = None
+        while True:
+            try:
+                available, refused = inventory.read()
+                status = WorkerStatus(processes=1, running=1, available=available, refused=refused)
+                if status != last:
+                    self._statuses.write(status)
+                    last = status
+            except Exception:
+                # Reporting must not end: the status would stay what it was.
+                log.exception("inventory_failed")
+            time.sleep(_CHECK_SECONDS)
+
+    def _await_warm(self, runner: RunBatch) -> None:
+        warm = self._warm
+        if warm is not None:
+            warm.done.wait(runner.models.patience)
+            self._warm = None
 
     def end(self, **_: object) -> None:
         """Hand over what the process has to tell, before it ends."""
@@ -85,10 +133,15 @@ class PoolProcess:
             self._runner.watch.traces.close()
 
     def __call__(self) -> RunBatch:
-        """Give the batch run, building it when the pool did not."""
+        """Return the batch run, building it when the pool did not.
+
+        The first batch waits for the default model: a process that dies of loading it (for want of
+        memory) then holds no claim of any job.
+        """
         if self._runner is None:
             self.start()
         assert self._runner is not None  # noqa: S101 - start() sets it
+        self._await_warm(self._runner)
         return self._runner
 
 
@@ -99,14 +152,40 @@ def connect_signals(process: PoolProcess) -> None:
     signals.worker_before_create_process.connect(lambda **_: freeze_objects(), weak=False)
 
 
-def worker_heartbeat(settings: Settings) -> ProcessHeartbeat:
-    """Return the heartbeat of this worker, with the queues that it takes messages from."""
-    return ProcessHeartbeat(
-        kind=ProcessKind.WORKER,
-        store=HeartbeatStore(settings.redis_url.get_secret_value()),
-        file=Alive(settings.heartbeat_file),
-        details=lambda: {"queues": settings.queues},
-    )
+class WorkerHeartbeat:
+    """Reports the processes of the pool: every few seconds, and when they change.
+
+    The file for probes is written only while a process of the pool can take a batch: a main
+    process that takes messages which nobody runs does no work.
+    """
+
+    def __init__(self, settings: Settings, statuses: StatusFolder) -> None:
+        """Report for a worker of `settings` whose pool processes report in `statuses`."""
+        self._statuses = statuses
+        self._processes = settings.workers
+        self._status = WorkerStatus(processes=settings.workers, running=0)
+        self._next = float("-inf")
+        self._heartbeat = ProcessHeartbeat(
+            kind=ProcessKind.WORKER,
+            store=HeartbeatStore(settings.redis_url.get_secret_value()),
+            file=Alive(settings.heartbeat_file),
+            details=lambda: {"queues": settings.queues, **self._status.details()},
+        )
+        self.name = self._heartbeat.name
+
+    def beat(self, pids: Collection[int]) -> None:
+        """Report the state of the pool, whose processes are `pids`."""
+        status = merge(self._processes, self._statuses.read(pids))
+        changed = status != self._status
+        if not changed and time.monotonic() < self._next:
+            return
+        self._status, self._next = status, time.monotonic() + self._heartbeat.interval
+        self._heartbeat.beat(works=bool(status.running), at_once=changed)
+
+    def end(self, **_: object) -> None:
+        """Report that this worker ends because it was told to."""
+        self._heartbeat.end()
+        self._statuses.close()
 
 
 def worker_info(name: str, queues: str) -> Iterator[GaugeMetricFamily]:
@@ -114,7 +193,7 @@ def worker_info(name: str, queues: str) -> Iterator[GaugeMetricFamily]:
     yield WORKER_INFO.family([((name, queues), 1)])
 
 
-def heartbeat_step(heartbeat: ProcessHeartbeat) -> type[bootsteps.StartStopStep]:
+def heartbeat_step(heartbeat: WorkerHeartbeat) -> type[bootsteps.StartStopStep]:
     """Make the step of Celery's consumer that reports while the consumer takes messages.
 
     It belongs to the consumer and not to the worker: a worker that is up but deaf, whose consumer
@@ -125,7 +204,10 @@ def heartbeat_step(heartbeat: ProcessHeartbeat) -> type[bootsteps.StartStopStep]
         requires = ("celery.worker.consumer.tasks:Tasks",)
 
         def start(self, parent: Any) -> None:  # noqa: ANN401 - Celery has no types
-            heartbeat.beat()
-            parent.timer.call_repeatedly(heartbeat.interval, heartbeat.beat)
+            def beat() -> None:
+                heartbeat.beat(parent.pool.info["processes"])
+
+            beat()
+            parent.timer.call_repeatedly(_CHECK_SECONDS, beat)
 
     return Heartbeat

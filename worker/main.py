@@ -14,12 +14,13 @@ from shared.settings import read_settings
 from shared.tracing import prepare_traces
 from worker.lifecycle import (
     PoolProcess,
+    WorkerHeartbeat,
     connect_signals,
     heartbeat_step,
     new_runner,
-    worker_heartbeat,
     worker_info,
 )
+from worker.status_folder import StatusFolder
 from worker.tasks import register
 
 settings = read_settings()
@@ -43,6 +44,8 @@ _OPTIONS = {
     "task_soft_time_limit": None,
     # A batch is cut to take seconds; a process that takes this long hangs.
     "task_time_limit": settings.task_seconds,
+    # A process is up before it loads any model; on a busy machine even that may take a while.
+    "worker_proc_alive_timeout": settings.task_seconds,
     # Flower turns them on in workers while it looks; they are three messages for each task.
     "worker_send_task_events": False,
     "task_send_sent_event": False,
@@ -65,8 +68,9 @@ _OPTIONS = {
 app = Celery("drybeans", broker=settings.redis_url.get_secret_value(), set_as_current=False)
 app.conf.update(_OPTIONS)
 _slots = None if settings.metrics_port is None else Slots()
-_process = PoolProcess(lambda: new_runner(settings), _slots)
-_heartbeat = worker_heartbeat(settings)
+_statuses = StatusFolder()
+_process = PoolProcess(lambda: new_runner(settings), settings.default_model, _statuses, _slots)
+_heartbeat = WorkerHeartbeat(settings, _statuses)
 register(app, _process)
 connect_signals(_process)
 signals.worker_shutdown.connect(_heartbeat.end, weak=False)

@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import groupby
@@ -17,8 +17,9 @@ from shared.db.finishes import Finished, finish
 from shared.db.packets import RowsMissed
 from shared.db.unclaimed import finish_untried, read_untried
 from shared.domain.chunks import NO_TRAIL, ChunkResult, Claimed, Dispatch, Outbox
-from shared.domain.errors import DatabaseDown, ModelUnknown, QueueDown
+from shared.domain.errors import DatabaseDown, ModelUnavailable, QueueDown
 from shared.domain.jobs import ChunkRef, JobFailure, RetryPolicy
+from shared.domain.manifest import ModelPin
 from shared.queue import MessageQueue
 from worker.leases import Leases
 from worker.models import Models
@@ -28,7 +29,8 @@ from worker.watching import BatchWatch, SeenBatch
 
 log = logging.getLogger(__name__)
 
-# For some ten minutes, as an upgrade takes, a chunk waits for a worker that has its model.
+# For some ten minutes, as an upgrade takes, a chunk waits for a worker that can load its model: it
+# is claimed so many times, the first pauses between them being shorter.
 _MODEL_PAUSE: Final = timedelta(seconds=5)
 _MODEL_CLAIMS: Final = 120
 
@@ -89,6 +91,14 @@ class RunBatch:
         claimant = Claimant(token=self.new_token(), lease=self.lease)
         with seen.step("claim"):
             claimed = self.database.write(lambda connection: claim(connection, refs, claimant))
+        absent = {
+            chunk.model
+            for chunk in claimed
+            if chunk.fence <= _MODEL_CLAIMS and not self.models.settled(chunk.model)
+        }
+        if absent:
+            self._load_unclaimed(absent, claimed, seen, trails)
+            return
         seen.taken(claimed)
         if not claimed:
             return
@@ -103,12 +113,31 @@ class RunBatch:
                 )
         seen.finished(outcomes, finished)
 
+    def _load_unclaimed(
+        self,
+        absent: Collection[ModelPin],
+        claimed: Sequence[Claimed],
+        seen: SeenBatch,
+        trails: Trails,
+    ) -> None:
+        """Give back the chunks, load their models, and claim them again.
+
+        Loading may take longer than anything else and may kill the process (a model that does not
+        fit into memory): neither is the fault of a chunk, so none is claimed meanwhile.
+        """
+        self._give_back(claimed, "A worker loads its model.", _MODEL_PAUSE, counted=False)
+        for pin in absent:
+            with suppress(ModelUnavailable):
+                self.models(pin)
+        if all(self.models.settled(pin) for pin in absent):
+            self._run_claimed([chunk.ref for chunk in claimed], seen, trails)
+
     def _outcomes(self, claimed: Sequence[Claimed]) -> list[ChunkResult]:
         outcomes: list[ChunkResult] = []
         for chunks in _by_model(claimed):
             try:
                 outcomes += self._predict(chunks)
-            except ModelUnknown as error:
+            except ModelUnavailable as error:
                 outcomes += self._leave_to_others(chunks, error)
             except Exception:
                 log.exception("batch_failed", extra={"chunks": len(chunks)})
@@ -117,26 +146,30 @@ class RunBatch:
         return outcomes
 
     def _leave_to_others(
-        self, chunks: Sequence[Claimed], error: ModelUnknown
+        self, chunks: Sequence[Claimed], error: ModelUnavailable
     ) -> Iterator[ChunkResult]:
-        """Give back chunks of a model that this worker does not have, while others may have it."""
+        """Give back chunks whose model this worker cannot load, while others may load it."""
         reason = error.detail
-        log.warning("model_missing", extra={"chunks": len(chunks), "reason": reason})
+        log.warning("model_unavailable", extra={"chunks": len(chunks), "reason": reason})
         for chunk in chunks:
             if chunk.fence > _MODEL_CLAIMS:
-                yield _given_up(chunk, f"Nobody has its model. {reason}")
+                detail = f"For ten minutes no worker could load {chunk.model.id}. {reason}"
+                yield _given_up(chunk, JobFailure(code=error.code, detail=detail))
             else:
-                self._give_back(chunk, reason, _MODEL_PAUSE, counted=False)
+                pause = min(timedelta(seconds=chunk.fence), _MODEL_PAUSE)
+                self._give_back([chunk], reason, pause, counted=False)
 
     def _give_back(
-        self, chunk: Claimed, reason: str, after: timedelta, *, counted: bool = True
+        self, chunks: Sequence[Claimed], reason: str, after: timedelta, *, counted: bool = True
     ) -> None:
-        self.database.write(
-            lambda c: give_back(c, chunk, reason=reason, after=after, counted=counted)
-        )
+        def work(connection: Connection) -> None:
+            for chunk in chunks:
+                give_back(connection, chunk, reason=reason, after=after, counted=counted)
+
+        self.database.write(work)
 
     def _predict(self, chunks: Sequence[Claimed]) -> list[ChunkResult]:
-        return predict_chunks(self.models(chunks[0].model_name, chunks[0].model_version), chunks)
+        return predict_chunks(self.models(chunks[0].model), chunks)
 
     def _try_alone(self, chunk: Claimed) -> ChunkResult | None:
         try:
@@ -146,8 +179,8 @@ class RunBatch:
             log.exception("chunk_failed", extra=_fields(chunk) | {"attempt": chunk.attempt})
             if self.retry.exhausted(chunk.attempt):
                 detail = f"Every one of {chunk.attempt} attempts failed; the last with {reason}"
-                return _given_up(chunk, detail)
-            self._give_back(chunk, reason, self.retry.delay(chunk.attempt))
+                return _given_up(chunk, JobFailure(code="prediction_failed", detail=detail))
+            self._give_back([chunk], reason, self.retry.delay(chunk.attempt))
             return None
 
     def _finish(self, work: Callable[[Connection], Finished], trails: Trails) -> Finished:
@@ -194,8 +227,9 @@ class RunBatch:
 
 
 def _by_model(claimed: Sequence[Claimed]) -> Iterator[list[Claimed]]:
-    def key(chunk: Claimed) -> tuple[str, int, tuple[str, ...]]:
-        return chunk.model_name, chunk.model_version, chunk.outputs
+    def key(chunk: Claimed) -> tuple[str, int, str, tuple[str, ...]]:
+        model = chunk.model
+        return model.name, model.version, model.sha256, chunk.outputs
 
     for _, chunks in groupby(sorted(claimed, key=key), key=key):
         yield list(chunks)
@@ -205,14 +239,14 @@ def _fields(chunk: Claimed) -> dict[str, object]:
     return {"job": chunk.ref.job, "chunk": chunk.ref.seq}
 
 
-def _given_up(chunk: Claimed, detail: str) -> ChunkResult:
+def _given_up(chunk: Claimed, failure: JobFailure) -> ChunkResult:
     return ChunkResult(
         ref=chunk.ref,
         fence=chunk.fence,
         first_row=chunk.first_row,
         first_line=chunk.first_line,
         row_count=chunk.row_count,
-        model_version=f"{chunk.model_name}@{chunk.model_version}",
+        model_version=chunk.model.id,
         lines=lines_of_rows(chunk.encoding, chunk.body, chunk.first_line),
-        failure=JobFailure(code="prediction_failed", detail=detail),
+        failure=failure,
     )

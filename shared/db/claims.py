@@ -32,6 +32,7 @@ from shared.domain.jobs import (
     JobState,
     chunk_sources,
 )
+from shared.domain.manifest import ModelPin
 from shared.domain.rows import RowError
 
 
@@ -66,7 +67,7 @@ def with_rows(fence: ColumnElement[int], attempt: ColumnElement[int]) -> Select[
             fence.label("fence"),
             attempt.label("attempt"),
             *inputs.c["encoding", "body", "errors"],
-            *jobs.c["model_name", "model_version", "outputs", "layout"],
+            *jobs.c["model_name", "model_version", "model_sha256", "outputs", "layout"],
             only_chunk().label("sole"),
         )
         .join(inputs, (inputs.c.job_id == chunks.c.job_id) & (inputs.c.seq == chunks.c.seq))
@@ -124,8 +125,7 @@ def as_claimed(row: AnyRow) -> Claimed:
         layout=CsvLayout.of(row.layout) if row.layout else None,
         body=row.body,
         errors=tuple(RowError(**error) for error in row.errors or ()),
-        model_name=row.model_name,
-        model_version=row.model_version,
+        model=ModelPin(row.model_name, row.model_version, row.model_sha256),
         outputs=tuple(row.outputs),
         sole=bool(row.sole),
     )

@@ -9,6 +9,7 @@ from typing import Final
 
 from shared.domain.csv_layout import CsvLayout
 from shared.domain.jobs import ChunkRef, JobFailure, JobId, JobState, Queue
+from shared.domain.manifest import ModelPin
 from shared.domain.rows import RowError
 
 
@@ -142,8 +143,7 @@ class Claimed:
     layout: CsvLayout | None
     body: bytes
     errors: tuple[RowError, ...]
-    model_name: str
-    model_version: int
+    model: ModelPin
     outputs: tuple[str, ...]
     sole: bool = False
 

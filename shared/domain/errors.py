@@ -46,6 +46,12 @@ class ModelUnknown(DryBeansError):
     code = "model_unknown"
 
 
+class ModelUnavailable(DryBeansError):
+    """No worker can load this model at present; try again later."""
+
+    code = "model_unavailable"
+
+
 class ModelNotFound(DryBeansError):
     """No model lives at this address."""
 

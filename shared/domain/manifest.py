@@ -58,6 +58,20 @@ class Golden:
     probabilities: tuple[tuple[float, ...], ...] | None
 
 
+@dataclass(frozen=True, slots=True)
+class ModelPin:
+    """The one artifact that a job was accepted for; `sha256` is that of its model file."""
+
+    name: str
+    version: int
+    sha256: str
+
+    @property
+    def id(self) -> str:
+        """Name and version in one word, such as "drybeans@2"."""
+        return f"{self.name}@{self.version}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """One version of a model. `classes` stand in the order of the estimator's `classes_`.
@@ -97,6 +111,11 @@ class Manifest:
     def id(self) -> str:
         """Name and version in one word, such as "drybeans@2"."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def pin(self) -> ModelPin:
+        """Return what a job that is accepted for this artifact is pinned to."""
+        return ModelPin(self.name, self.version, self.sha256)
 
 
 def parse_manifest(document: object) -> Manifest:

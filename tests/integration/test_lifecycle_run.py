@@ -21,12 +21,10 @@ from shared.db.sweeps import return_expired_leases
 from shared.db.tables import chunks
 from shared.domain.chunks import Encoding, Submission
 from shared.domain.csv_layout import CsvLayout
-from shared.domain.errors import ModelUnknown
-from shared.domain.jobs import ChunkRef, ChunkState, Job, JobState, RetryPolicy
+from shared.domain.jobs import ChunkRef, Job, JobState, RetryPolicy
 from shared.zstd import compress
 from tests.factories import OUTBOX, a_submission, submit
-from tests.fakes import FakePredictor, FakeQueue, a_loaded_model
-from worker.models import Model
+from tests.fakes import FakeModels, FakePredictor, FakeQueue, a_loaded_model
 from worker.run import RunBatch
 
 POLICY = RetryPolicy(max_attempts=2, first_delay=timedelta(0))
@@ -51,8 +49,7 @@ class SlowPredictor(FakePredictor):
 
 def a_run(database: Database, predictor: FakePredictor, lease: float = 15.0) -> RunBatch:
     """Make a batch run whose only model asks `predictor`."""
-    model: Model = a_loaded_model(predictor)
-    parts: Any = {"models": lambda *_: model, "queue": FakeQueue()}
+    parts: Any = {"models": FakeModels(a_loaded_model(predictor)), "queue": FakeQueue()}
     return RunBatch(
         database=database,
         new_token=lambda: f"t{time.monotonic_ns()}",
@@ -220,48 +217,6 @@ def test_rows_that_are_given_up_are_named_by_their_lines(database: Database, *, 
     (given_up,) = database.read(lambda c: read_whole_results(c, [ref.job]))[ref.job]
     assert given_up.failure is not None
     assert [given_up.line(0), given_up.line(1)] == [7, 10]
-
-
-def without_models(run: RunBatch) -> RunBatch:
-    """Make the batch run of a worker that has no model."""
-
-    def models(*_: object) -> Model:
-        raise ModelUnknown("There is no model 'toy@9'.")
-
-    parts: Any = {"models": models}
-    return replace(run, **parts)
-
-
-def test_a_chunk_whose_model_is_missing_waits_for_another_worker(database: Database) -> None:
-    """The attempt is not counted: while workers are upgraded, old and new ones take messages."""
-    (ref,) = submit(database, of_numbers(1))
-    new = a_run(database, FakePredictor())
-    old = without_models(new)
-
-    for _ in range(POLICY.max_attempts + 1):
-        old([ref])
-    row = database.read(lambda c: c.execute(select(chunks).where(chunks.c.job_id == ref.job)).one())
-    assert (row.state, row.attempt) == (ChunkState.PENDING, 0)
-    assert row.next_publish_at is not None
-    assert "no model 'toy@9'" in row.error_detail
-
-    new([ref])
-    job = the_job(database, ref)
-    assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
-
-
-def test_a_chunk_whose_model_nobody_has_fails_in_the_end(database: Database) -> None:
-    """After more tries than an upgrade takes, with a reason."""
-    (ref,) = submit(database, of_numbers(1))
-    old = without_models(a_run(database, FakePredictor()))
-    database.write(lambda c: c.execute(update(chunks).values(fence=120)))
-
-    old([ref])
-
-    job = the_job(database, ref)
-    assert job.state is JobState.FAILED
-    assert job.failure is not None
-    assert job.failure.detail == "Nobody has its model. There is no model 'toy@9'."
 
 
 @pytest.mark.parametrize("times", [2, 3])

@@ -9,6 +9,7 @@ import pytest
 from shared.domain.chunks import Claimed, Encoding
 from shared.domain.csv_layout import CsvLayout
 from shared.domain.jobs import ChunkRef, JobId
+from shared.domain.manifest import ModelPin
 from shared.domain.rows import RowError, pack
 from shared.zstd import compress
 from tests.fakes import FakePredictor, a_loaded_model
@@ -39,8 +40,7 @@ def a_claim(*rows: object, outputs: tuple[str, ...] = ("label",), seq: int = 0) 
         layout=None,
         body=packed.body,
         errors=packed.errors,
-        model_name="toy",
-        model_version=1,
+        model=ModelPin("toy", 1, "0" * 64),
         outputs=outputs,
     )
 

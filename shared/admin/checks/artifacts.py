@@ -6,7 +6,7 @@ from typing import Final
 
 from shared.admin.checks.finding import Finding, ok, wrong
 from shared.admin.command import Stage
-from shared.catalog import Catalog, read_model
+from shared.catalog import Catalog, check_model
 from shared.domain.errors import ArtifactRefused, ManifestInvalid, ModelUnknown
 from shared.domain.manifest import Manifest
 
@@ -37,7 +37,7 @@ def check_artifacts(stage: Stage) -> Iterator[Finding]:
 
 def _check(catalog: Catalog, manifest: Manifest) -> Iterator[Finding]:
     try:
-        read_model(catalog.folder(manifest), manifest)
+        check_model(catalog.folder(manifest), manifest)
     except ArtifactRefused as error:
         yield wrong(_ABOUT, error.detail, "Put the right file there, or publish the model again.")
         return

@@ -9,6 +9,7 @@ from shared.admin.command import Stage, told
 from shared.domain.errors import QueueDown
 from shared.domain.jobs import Queue
 from shared.heartbeats import Heartbeat, ProcessKind
+from shared.worker_status import read_status
 
 _ABOUT: Final = "processes"
 SILENT_SECONDS: Final = 30.0
@@ -56,12 +57,39 @@ def _judge_kind(kind: ProcessKind, heartbeats: Sequence[Heartbeat]) -> Iterator[
             _ABOUT, f"No {_NAMES[kind]} reported in the last {SILENT_SECONDS:.0f} s.", _START[kind]
         )
     if kind is ProcessKind.WORKER and current:
-        yield from _judge_queues(current)
+        yield from _judge_queues([worker for worker in current if _works(worker)])
+        for worker in current:
+            yield from _judge_pool(worker)
     if silent:
         yield warning(
             _ABOUT, f"{_PLURALS[kind]} that died or hang: {_listed(silent)}.",
             "See their logs and memory limits; they are forgotten 15 minutes after their last "
             "report.",
+        )  # fmt: skip
+
+
+def _works(worker: Heartbeat) -> bool:
+    status = read_status(worker.details)
+    # A worker of an earlier release reports only that it takes messages.
+    return status is None or status.running > 0
+
+
+def _judge_pool(worker: Heartbeat) -> Iterator[Finding]:
+    """Judge what a worker reports of its pool's processes, and of the models they can load."""
+    status = read_status(worker.details)
+    if status is None:
+        return
+    if status.running < status.processes:
+        judge_ = warning if status.running else wrong
+        yield judge_(
+            _ABOUT,
+            f"{worker.name}: {status.running} of {status.processes} processes can take work.",
+            "It may have just started. If not, its processes die: see its log and memory limit.",
+        )
+    for id_, reason in sorted(status.refused.items()):
+        yield wrong(
+            _ABOUT, f"{worker.name} cannot load {id_}: {reason}",
+            "Install there what the other workers have; until then they run these jobs.",
         )  # fmt: skip
 
 
