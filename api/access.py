@@ -4,13 +4,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from shared.db.engine import Database
 from shared.db.keys import note_use, queued_rows, read_api_key
-from shared.domain.errors import DryBeansError, KeyMissing, KeyWrong, QuotaExceeded
+from shared.domain.errors import DatabaseDown, DryBeansError, KeyMissing, KeyWrong, QuotaExceeded
 from shared.domain.keys import ApiKey, read_key
 
 log = logging.getLogger(__name__)
@@ -132,7 +133,9 @@ class KeyAccess:
     def _note_use(self, entry: _Entry, key_id: str) -> None:
         if self._clock() - entry.used_noted > 60:  # noqa: PLR2004 - a minute is exact enough
             entry.used_noted = self._clock()
-            self._database.write(lambda c: note_use(c, key_id))
+            # A database that takes no changes may still be read by whoever has a key.
+            with suppress(DatabaseDown):
+                self._database.write(lambda c: note_use(c, key_id))
 
 
 def record_refusal(error: DryBeansError, *, method: str, path: str, address: str | None) -> None:

@@ -3,11 +3,12 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from shared.db.listing import AGE_PREFIX
-from shared.domain.errors import Overloaded
+from shared.domain.errors import DatabaseDown, Overloaded
 from shared.domain.jobs import JobId, Queue
 
 Counted = Mapping[Queue, Mapping[str, int]]
@@ -55,8 +56,13 @@ class Backlog:
             )
 
     def ahead_of(self, job: JobId, queue: Queue, rows: int) -> Ahead:
-        """Tell what waits before `job`, of which `rows` rows are still to be run."""
-        self._refresh()
+        """Tell what waits before `job`, of which `rows` rows are still to be run.
+
+        As it was seen last where the database cannot be asked: a job that has been accepted is not
+        to be refused for want of an estimate.
+        """
+        with suppress(DatabaseDown):
+            self._refresh()
         prefix = job[:AGE_PREFIX]
         waiting = sum(n for age, n in self._counted[queue].items() if age < prefix)
         rate = self._rates.get(queue)

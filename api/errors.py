@@ -54,6 +54,10 @@ STATUS: Final[dict[type[DryBeansError], HTTPStatus]] = {
     errors.JobUnfinished: HTTPStatus.CONFLICT,
     errors.IntakeFull: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DatabaseDown: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DatabaseBusy: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DatabaseUnwritable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DatabaseLoginRefused: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.CommitUncertain: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.QueueDown: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.WaitTimedOut: HTTPStatus.SERVICE_UNAVAILABLE,
 }

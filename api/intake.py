@@ -10,20 +10,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from shared.domain.chunks import Dispatch, Submission
-from shared.domain.errors import DatabaseDown, DryBeansError, IntakeFull
+from shared.domain.errors import CommitUncertain, DatabaseDown, DryBeansError, IntakeFull
 
 log = logging.getLogger(__name__)
 
 Store = Callable[[Sequence[Submission]], list[Dispatch]]
 Publish = Callable[[Sequence[Dispatch]], None]
-
-_UNANSWERED: Final = (
-    "The database does not answer. The job may still be accepted: send it again with the same "
-    "Idempotency-Key, or look for it before you do."
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +34,7 @@ class IntakeLimits:
 class _Waiting:
     submission: Submission
     done: threading.Event = field(default_factory=threading.Event)
-    error: DryBeansError | None = None
+    error: Exception | None = None
 
 
 class Intake:
@@ -69,7 +63,8 @@ class Intake:
     def submit(self, submission: Submission) -> None:
         """Return once `submission` is committed.
 
-        Raises `IntakeFull` when too much waits, `DatabaseDown` when it could not be stored.
+        Raises `IntakeFull` when too much waits, `DatabaseDown` when it was not stored and
+        `CommitUncertain` when it may have been; and what only this submission is refused for.
         """
         entry = _Waiting(submission)
         with self._changed:
@@ -96,7 +91,7 @@ class Intake:
                 self._bytes -= entry.submission.size
                 raise DatabaseDown
         if not entry.done.is_set():
-            raise DatabaseDown(_UNANSWERED)
+            raise CommitUncertain
 
     def close(self) -> None:
         """Take no more, store what waits, and return when that is done."""
@@ -134,13 +129,12 @@ class Intake:
         if len(group) > 1:
             for entry in group:
                 self._commit([entry])
-        elif isinstance(error, DryBeansError):
-            self._answer(group, error)
-        else:
+            return
+        if not isinstance(error, DryBeansError):
             log.error("submission_failed", exc_info=error)
-            self._answer(group, DatabaseDown(f"The job could not be stored: {error}"))
+        self._answer(group, error)
 
-    def _answer(self, group: Sequence[_Waiting], error: DryBeansError | None) -> None:
+    def _answer(self, group: Sequence[_Waiting], error: Exception | None) -> None:
         for entry in group:
             entry.error = error
             entry.done.set()

@@ -7,10 +7,18 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from shared.db.engine import Database
-from shared.db.uploads import add_chunk, begin_upload, complete_upload, end_upload
+from shared.db.jobs import are_stored
+from shared.db.uploads import (
+    add_chunk,
+    begin_upload,
+    complete_upload,
+    end_upload,
+    has_chunk,
+    is_completed,
+)
 from shared.domain.chunks import Dispatch, NewChunk, Outbox, Submission
 from shared.domain.errors import DatabaseDown
-from shared.domain.jobs import JobFailure, JobId, JobState
+from shared.domain.jobs import ChunkRef, JobFailure, JobId, JobState
 from shared.tracing import NoTraces, Span, Traces, below
 
 log = logging.getLogger(__name__)
@@ -32,21 +40,28 @@ class DatabaseUploads:
     def begin(self, submission: Submission, /) -> None:
         """Store the job without chunks."""
         with self._span(submission):
-            self.database.write(lambda c: begin_upload(c, submission, self.outbox, self.patience))
+            self.database.write(
+                lambda c: begin_upload(c, submission, self.outbox, self.patience),
+                lambda c: are_stored(c, [submission.id]),
+            )
         log.info("upload_begins", extra={"job": submission.id})
 
     def add(self, submission: Submission, chunk: NewChunk, /) -> None:
         """Store the next chunk. Raises `UploadStopped` when the job has ended meanwhile."""
         with self._span(submission):
             released = self.database.write(
-                lambda c: add_chunk(c, submission, chunk, self.outbox, self.patience)
+                lambda c: add_chunk(c, submission, chunk, self.outbox, self.patience),
+                lambda c: has_chunk(c, ChunkRef(job=submission.id, seq=chunk.seq)),
             )
         self.publish(released)
 
     def complete(self, submission: Submission, /) -> None:
         """Close the upload. Raises `UploadStopped` when the job has ended meanwhile."""
         with self._span(submission):
-            released = self.database.write(lambda c: complete_upload(c, submission, self.outbox))
+            released = self.database.write(
+                lambda c: complete_upload(c, submission, self.outbox),
+                lambda c: is_completed(c, submission),
+            )
         self.publish([replace(dispatch, trail=submission.trail) for dispatch in released])
 
     def end(self, job: JobId, state: JobState, failure: JobFailure, /) -> None:

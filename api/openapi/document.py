@@ -239,8 +239,9 @@ def _problems(errors: Errors, schemas: _Schemas) -> dict[str, Any]:
         if issubclass(error, HTTPException):
             status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
             codes[status][http_code(status)] = error.description or status.phrase
-        else:
-            codes[STATUS[error]][error.code] = error().detail
+            continue
+        for each in (error, *error.__subclasses__()):
+            codes[STATUS[each]][each.code] = each().detail
     return {str(status.value): _problem(status, told, schemas) for status, told in codes.items()}
 
 

@@ -62,7 +62,13 @@ def await_rows(services: Services, job: Job, locate: Callable[[int], str]) -> li
             f"No worker answered within {seconds:g} s. Unless it is erased the job goes on: "
             f"GET /jobs/{job.id}"
         )
-    done = find_whole(services, job.id)
+    try:
+        done = find_whole(services, job.id)
+    except DatabaseDown as error:
+        raise type(error)(
+            "The database cannot be read now. The job was accepted, and unless it is erased its "
+            f"results stay: GET /jobs/{job.id}"
+        ) from error
     rows = read_rows(services, done)
     if done.job.state is not JobState.SUCCEEDED:
         faults = tuple(_fault(row, locate) for row in rows if "error" in row)

@@ -1,5 +1,7 @@
 """What a client may do to a job: cancel it, run it again, delete it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
@@ -11,17 +13,20 @@ from api.openapi.operation import FIND, Answer, Content, Operation, ok
 from api.responses import json_response
 from api.routes.finding import check_room, describe, find_job, note_job, read_id, read_origin
 from api.services import Services, new_job_id, utc_now
+from shared.db.jobs import are_stored
 from shared.db.purges import soft_delete
 from shared.db.retries import retry_job
-from shared.db.stops import stop_job
+from shared.db.stops import is_deleted, is_in_state, stop_job
 from shared.domain.errors import (
+    CommitUncertain,
+    DatabaseDown,
     JobFinished,
     JobUnfinished,
     NothingToRetry,
     Overloaded,
     QuotaExceeded,
 )
-from shared.domain.jobs import JobState
+from shared.domain.jobs import Job, JobState
 
 _RETRY: Final = Operation(
     tag="jobs",
@@ -53,11 +58,7 @@ def blueprint(services: Services) -> Blueprint:
 
         It takes effect at once: a chunk that a worker holds can no longer write its result.
         """
-        job = find_job(services, job_id)
-        if not database.write(lambda c: stop_job(c, job.id, JobState.CANCELED)):
-            state = find_job(services, job_id).state
-            raise JobFinished(f"The job is {state}; only an unfinished job can be canceled.")
-        return json_response(describe(services, find_job(services, job_id)))
+        return json_response(describe(services, _cancel(services, job_id)))
 
     @routes.post("/jobs/<job_id>/retry")
     @_RETRY
@@ -76,7 +77,11 @@ def blueprint(services: Services) -> Blueprint:
         It is gone at once (410); its rows and results are deleted from the database shortly after.
         """
         job = find_job(services, job_id)
-        if not database.write(lambda c: soft_delete(c, job.id)):
+        with uncertain("The job may have been deleted; ask for it before you try again."):
+            deleted = database.write(
+                lambda c: soft_delete(c, job.id), lambda c: is_deleted(c, job.id)
+            )
+        if not deleted:
             state = find_job(services, job_id).state
             raise JobUnfinished(f"The job is {state}; cancel it first.")
         return Response(status=HTTPStatus.NO_CONTENT)
@@ -84,16 +89,55 @@ def blueprint(services: Services) -> Blueprint:
     return routes
 
 
+@contextmanager
+def uncertain(detail: str) -> Iterator[None]:
+    """Say `detail` where nobody can tell whether a change was committed."""
+    try:
+        yield
+    except CommitUncertain as error:
+        raise CommitUncertain(detail) from error
+
+
+def _cancel(services: Services, job_id: str) -> Job:
+    """Cancel a job and read it.
+
+    Raises `JobFinished` when it had ended before, and `CommitUncertain`.
+    """
+    job = find_job(services, job_id)
+    told = "The job may have been canceled; look at it before you try again."
+    if not job.finished:
+        with uncertain(told):
+            services.database.write(
+                lambda c: stop_job(c, job.id, JobState.CANCELED),
+                lambda c: is_in_state(c, job.id, JobState.CANCELED),
+            )
+        try:
+            after = find_job(services, job_id)
+        except DatabaseDown as error:
+            raise CommitUncertain(told) from error
+        # It was unfinished a moment ago: whoever canceled it since, it is what was asked for.
+        if after.state is JobState.CANCELED:
+            return after
+        job = after
+    raise JobFinished(f"The job is {job.state}; only an unfinished job can be canceled.")
+
+
 def _retry(services: Services, job_id: str) -> Response:
     check_room(services)
     find_job(services, job_id)
     again = new_job_id()
-    dispatches = services.database.write(
-        lambda c: retry_job(c, read_id(job_id), again, utc_now(), services.settings.outbox)
-    )
+    told = f"The retry may have been accepted as the job {again}; look for it before you try again."
+    with uncertain(told):
+        dispatches = services.database.write(
+            lambda c: retry_job(c, read_id(job_id), again, utc_now(), services.settings.outbox),
+            lambda c: are_stored(c, [again]),
+        )
     trail = read_origin().trail
     services.publisher.offer([replace(dispatch, trail=trail) for dispatch in dispatches])
     headers = {"Location": f"/jobs/{again}", "Retry-After": "1"}
-    job = find_job(services, again)
+    try:
+        job = find_job(services, again)
+    except DatabaseDown as error:
+        raise CommitUncertain(told) from error
     note_job(job)
     return json_response(describe(services, job), HTTPStatus.ACCEPTED, headers)

@@ -216,11 +216,21 @@ def _wait_asked() -> float | None:
     return min(float(found[1]), _MOST_WAIT) if found else None
 
 
+def _find_waited(services: Services, known: WholeJob, *, accepted: bool) -> WholeJob:
+    """Read a job that has been waited for; one just accepted stays so without a database."""
+    try:
+        return find_whole(services, known.job.id)
+    except DatabaseDown:
+        if not accepted:
+            raise
+        return known
+
+
 def _answer(services: Services, job: Job, *, accepted: bool) -> Response:
     waited = _wait_asked()
     whole = WholeJob(job=job, results=None)
     if waited is not None and not job.finished and services.waiter.wait(job.id, waited):
-        whole = find_whole(services, job.id)
+        whole = _find_waited(services, whole, accepted=accepted)
         job = whole.job
     document = describe(services, job)
     headers = {}

@@ -7,6 +7,7 @@ from flask import Blueprint, Response
 from api.documents import JobDocument
 from api.openapi.operation import FIND, Answer, Content, Operation
 from api.responses import json_response
+from api.routes.changes import uncertain
 from api.routes.finding import describe, find_job
 from api.services import Services
 from shared.db.deliveries import redeliver
@@ -32,7 +33,9 @@ def blueprint(services: Services) -> Blueprint:
         job = find_job(services, job_id)
         if job.webhook_url is None:
             raise NoWebhook
-        if not services.database.write(lambda c: redeliver(c, job.id)):
+        with uncertain("The webhook may be sent again; look at the job before you try again."):
+            sent_again = services.database.write(lambda c: redeliver(c, job.id))
+        if not sent_again:
             raise JobUnfinished(f"The job is {job.state}; its webhook is sent when it has ended.")
         return json_response(describe(services, job), HTTPStatus.ACCEPTED)
 

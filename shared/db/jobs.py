@@ -1,6 +1,6 @@
 """Reads and erases jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, and_, bindparam, delete, select
 
@@ -43,6 +43,14 @@ def stored_job(connection: Connection, job: JobId) -> JobState | None:
     """Give the state of `job`, or None when there is none."""
     state = connection.scalar(select(jobs.c.state).where(jobs.c.id == job))
     return None if state is None else JobState(state)
+
+
+def are_stored(connection: Connection, ids: Collection[JobId]) -> bool:
+    """Return whether all jobs `ids` are committed; waits for a transaction that inserts them."""
+    found = connection.scalars(
+        select(jobs.c.id).where(jobs.c.id.in_(sorted(ids))).with_for_update()
+    )
+    return set(found) == set(ids)
 
 
 def job_of_row(row: AnyRow) -> Job:

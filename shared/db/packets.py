@@ -17,10 +17,9 @@ from sqlalchemy import Connection, Engine, Executable, event
 _MOST_BYTES: Final = 1_000_000
 _BETWEEN: Final = b";\n"
 
-# Fails with GUARD_FAILED, a number out of range, so that the server goes no further. In a SET:
-# MariaDB overlooks what goes wrong in a DO.
+# Fails with 1690, a number out of range (`ErrorKind.STALE_ROWS`), so that the server goes no
+# further. In a SET: MariaDB overlooks what goes wrong in a DO.
 _GUARD: Final = b"SET @drybeans_guard = IF(ROW_COUNT() = %d, 0, EXP(710))"
-GUARD_FAILED: Final = 1690
 
 
 class RowsMissed(Exception):

@@ -41,6 +41,18 @@ def end_job(connection: Connection, job: JobId, state: JobState) -> bool:
     return moved.rowcount == 1
 
 
+def is_in_state(connection: Connection, job: JobId, state: JobState) -> bool:
+    """Return whether `job` is in `state`; waits for a transaction that moves it."""
+    query = select(jobs.c.state).where(jobs.c.id == job).with_for_update()
+    return connection.scalar(query) == state
+
+
+def is_deleted(connection: Connection, job: JobId) -> bool:
+    """Return whether `job` is deleted; waits for a transaction that deletes it."""
+    query = select(jobs.c.deleted_at).where(jobs.c.id == job).with_for_update()
+    return connection.scalar(query) is not None
+
+
 def _cancel(job: JobId) -> Update:
     return (
         update(chunks)

@@ -8,28 +8,39 @@ from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from shared.db.engine import Database
+from shared.db.jobs import are_stored
 from shared.db.packets import held
 from shared.db.tables import chunks, idempotency_keys, inputs, job_labels, jobs
 from shared.domain.chunks import Dispatch, NewChunk, Outbox, Submission
-from shared.domain.errors import KeyTaken
+from shared.domain.errors import CommitUncertain, DatabaseDown, KeyTaken
 from shared.domain.jobs import ChunkState
 
 
 def store_group(database: Database, group: Sequence[Submission], outbox: Outbox) -> list[Dispatch]:
     """Commit `group` and give the chunks that are to be published now.
 
-    Raises `KeyTaken` when an idempotency key is there already.
+    Raises `KeyTaken` when an idempotency key is there already, and `CommitUncertain` when the
+    response to the commit was lost and the database cannot be asked whether the jobs are there.
     """
+    ids = {submission.id for submission in group}
 
     def insert_held(connection: Connection) -> list[Dispatch]:
         with held(connection):
             _insert_all(connection, group, outbox)
         return _published(group, outbox)
 
+    def is_committed(connection: Connection) -> bool:
+        return are_stored(connection, ids)
+
     try:
-        return database.write(insert_held)
+        return database.write(insert_held, is_committed)
     except IntegrityError:
-        return database.write(lambda connection: insert_group(connection, group, outbox))
+        # A key is taken; or an earlier attempt was committed, which only a look can tell.
+        pass
+    try:
+        return database.write(lambda c: insert_group(c, group, outbox), is_committed)
+    except DatabaseDown as error:
+        raise CommitUncertain from error
 
 
 def insert_group(

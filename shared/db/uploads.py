@@ -115,7 +115,7 @@ def complete_upload(
         )
     )
     if not moved.rowcount:
-        if _completed(connection, submission):
+        if is_completed(connection, submission):
             # A first run was committed and its answer lost: the sweep publishes.
             return []
         raise UploadStopped(f"The job {submission.id} has ended before its upload did.")
@@ -125,9 +125,18 @@ def complete_upload(
     return [dispatch for move in moves for dispatch in move.freed]
 
 
-def _completed(connection: Connection, submission: Submission) -> bool:
+def has_chunk(connection: Connection, ref: ChunkRef) -> bool:
+    """Return whether a chunk is committed; waits for a transaction that inserts it."""
+    query = select(chunk_table.c.seq).where(
+        chunk_table.c.job_id == ref.job, chunk_table.c.seq == ref.seq
+    )
+    return connection.scalar(query.with_for_update()) is not None
+
+
+def is_completed(connection: Connection, submission: Submission) -> bool:
+    """Return whether the upload of `submission` is completed; waits for who completes it."""
     # Only a completed upload has the deadline of a whole job.
-    deadline = select(jobs.c.deadline_at).where(jobs.c.id == submission.id)
+    deadline = select(jobs.c.deadline_at).where(jobs.c.id == submission.id).with_for_update()
     return connection.scalar(deadline) == submission.deadline_at
 
 

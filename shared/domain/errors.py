@@ -220,6 +220,30 @@ class DatabaseDown(DryBeansError):
     code = "database_down"
 
 
+class DatabaseBusy(DatabaseDown):
+    """The database is busy with other changes; nothing was accepted, so try again shortly."""
+
+    code = "database_busy"
+
+
+class DatabaseUnwritable(DatabaseDown):
+    """The database stores nothing, because it is full or read-only; nothing was accepted."""
+
+    code = "database_unwritable"
+
+
+class DatabaseLoginRefused(DatabaseDown):
+    """The database refuses the login or the rights of this service; nothing was accepted."""
+
+    code = "database_login_refused"
+
+
+class CommitUncertain(DatabaseDown):
+    """The job may have been accepted; send it again with the same Idempotency-Key."""
+
+    code = "commit_uncertain"
+
+
 class QueueDown(DryBeansError):
     """Redis does not answer."""
 

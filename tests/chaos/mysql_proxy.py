@@ -1,6 +1,7 @@
 """A proxy that understands MySQL's packets: it harms commits and replaces responses by errors.
 
-A commit is a packet that is COMMIT, or a pipeline of statements that ends in it.
+A commit is a packet that is COMMIT after one that changed something, or a pipeline of statements
+that ends in it. (SQLAlchemy sends a COMMIT of nothing on each new connection.)
 """
 
 import asyncio
@@ -15,6 +16,7 @@ _HEADER: Final = 4
 _QUERY: Final = 3
 _COMMIT: Final = b"COMMIT"
 _SEPARATOR: Final = b";\n"
+_CHANGES: Final = (b"INSERT", b"UPDATE", b"DELETE")
 _OK: Final = 0x00
 _ERROR: Final = 0xFF
 _MORE_RESULTS: Final = 0x0008
@@ -59,6 +61,7 @@ class MySQLProxy(Proxy):
         self._moment = Moment.AFTER
         self._refused: dict[bytes, ServerError] = {}
         self._silenced: set[Link] = set()
+        self._changed: set[Link] = set()
 
     def cut_commits(self, count: int, moment: Moment) -> None:
         """Cut the connections of the next `count` commits at `moment`."""
@@ -91,13 +94,21 @@ class MySQLProxy(Proxy):
                 self._halves -= 1
                 await self._send_half(packet, link)
                 return
-            if self._commits > 0 and is_commit(packet):
+            if self._is_commit(packet, link) and self._commits > 0:
                 self._commits -= 1
                 if await self._harm_commit(packet, link):
                     return
                 continue
             link.server.write(packet)
             await drain(link.server)
+
+    def _is_commit(self, packet: bytes, link: Link) -> bool:
+        if ends_in_commit(packet):
+            alone = len(packet) == _HEADER + 1 + len(_COMMIT)
+            return not alone or link in self._changed
+        if _is_query(packet) and packet[_HEADER + 1 :].startswith(_CHANGES):
+            self._changed.add(link)
+        return False
 
     def _error_for(self, packet: bytes) -> ServerError | None:
         if not _is_query(packet):
@@ -163,7 +174,7 @@ def _is_query(packet: bytes) -> bool:
     return len(packet) > _HEADER and packet[3] == 0 and packet[_HEADER] == _QUERY
 
 
-def is_commit(packet: bytes) -> bool:
+def ends_in_commit(packet: bytes) -> bool:
     """Return whether `packet` is a commit, alone or at the end of a pipeline."""
     text = packet[_HEADER + 1 :]
     return _is_query(packet) and (text == _COMMIT or text.endswith(_SEPARATOR + _COMMIT))
