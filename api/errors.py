@@ -53,6 +53,7 @@ STATUS: Final[dict[type[DryBeansError], HTTPStatus]] = {
     errors.UploadStopped: HTTPStatus.CONFLICT,
     errors.JobUnfinished: HTTPStatus.CONFLICT,
     errors.IntakeFull: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.TooManyStreams: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DatabaseDown: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DatabaseBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DatabaseUnwritable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -125,7 +126,8 @@ def problem(status: HTTPStatus, code: str, detail: str, faults: tuple[Fault, ...
     return response
 
 
-def _of_drybeans(error: DryBeansError) -> Response:
+def error_response(error: DryBeansError) -> Response:
+    """Return the problem document of `error`."""
     status = STATUS[type(error)]
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("request_failed", exc_info=error)
@@ -157,7 +159,7 @@ def register_errors(app: Flask, *, max_body_bytes: int) -> None:
         detail = f"The body is larger than {max_body_bytes} bytes; send less, or a CSV."
         return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, errors.BodyTooLarge.code, detail)
 
-    app.register_error_handler(DryBeansError, _of_drybeans)
+    app.register_error_handler(DryBeansError, error_response)
     app.register_error_handler(RequestEntityTooLarge, too_large)
     app.register_error_handler(HTTPException, _of_werkzeug)
     app.register_error_handler(Exception, _of_anything)

@@ -17,6 +17,7 @@ from api.news import Listener
 from api.options import ReadOptions
 from api.publisher import Publisher
 from api.standing import Standing
+from api.stream_limit import StreamLimit
 from api.submit import SubmitJob, SubmitLimits
 from api.together import Together
 from api.uploads import DatabaseUploads
@@ -57,6 +58,8 @@ class Services:
     look_up: Together[JobId, Job]
     results_of: Together[JobId, list[StoredResult]]
     look_up_whole: Together[JobId, WholeJob]
+    downloads: StreamLimit
+    event_streams: StreamLimit
     backlog: Backlog
     standing: Standing
     metrics: ApiMetrics
@@ -126,6 +129,8 @@ def build_services(settings: Settings) -> Services:
         listener=Listener(News(settings.redis_url.get_secret_value()).listen, waiter),
         heartbeat=_heartbeat(settings),
         access=KeyAccess(database) if settings.api_keys else OpenAccess(),
+        downloads=StreamLimit(settings.max_downloads),
+        event_streams=StreamLimit(settings.max_event_streams),
         backlog=waiting,
         metrics=metrics,
         traces=traces,

@@ -24,12 +24,16 @@ from shared.domain.errors import (
     KeyMissing,
     KeyWrong,
     QuotaExceeded,
+    TooManyStreams,
 )
 
 _REFS: Final = "#/components/schemas/{model}"
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_GUARDED: Final[Errors] = (HostNotAllowed, KeyMissing, KeyWrong, QuotaExceeded, DatabaseDown)
-"""The errors of every route that may ask for a key."""
+_GUARDED: Final[Errors] = (
+    *(HostNotAllowed, KeyMissing, KeyWrong, QuotaExceeded, DatabaseDown),
+    TooManyStreams,
+)
+"""The errors of every route that may ask for a key, and whose response may be large."""
 _UNSAFE: Final[Errors] = (CrossOriginRefused,)
 """The errors of every route whose method changes something."""
 

@@ -214,6 +214,12 @@ class IntakeFull(DryBeansError):
     code = "intake_full"
 
 
+class TooManyStreams(DryBeansError):
+    """The service is sending as many large responses as it can; try again shortly."""
+
+    code = "too_many_streams"
+
+
 class DatabaseDown(DryBeansError):
     """The database does not answer; nothing was accepted, so try again shortly."""
 
