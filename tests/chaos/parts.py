@@ -15,6 +15,7 @@ import psutil
 from shared.domain.jobs import ChunkRef
 from tests.chaos.batches import note_of, read_note
 from tests.servers import ServerFailed
+from tests.servers.reaper import end_with_this_process
 
 _ROOT: Final = Path(__file__).parents[2]
 _STOP_SECONDS: Final = 40.0
@@ -48,6 +49,7 @@ class Part:
                 stderr=log,
                 start_new_session=True,
             )
+        end_with_this_process(self._process.pid)
         self._groups.append(self._process.pid)
         self.starts += 1
 
