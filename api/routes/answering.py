@@ -21,6 +21,7 @@ from shared.domain.errors import (
     Overloaded,
     QuotaExceeded,
     RequestInvalid,
+    UploadIncomplete,
     WaitTimedOut,
 )
 from shared.domain.jobs import Job, JobState
@@ -32,6 +33,7 @@ WAITED: Final[Errors] = (
     BodyTooSlow,
     BodyTypeUnsupported,
     RequestInvalid,
+    UploadIncomplete,
     Overloaded,
     IntakeFull,
     QuotaExceeded,
