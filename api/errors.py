@@ -1,7 +1,9 @@
 """Every error as RFC 9457 problem+json: the one place that turns errors into HTTP."""
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Annotated, Final, NotRequired
 
 import orjson
@@ -42,6 +44,7 @@ STATUS: Final[dict[type[DryBeansError], HTTPStatus]] = {
     errors.KeyMissing: HTTPStatus.UNAUTHORIZED,
     errors.KeyWrong: HTTPStatus.UNAUTHORIZED,
     errors.KeyUnknown: HTTPStatus.NOT_FOUND,
+    errors.NotPermitted: HTTPStatus.FORBIDDEN,
     errors.HostNotAllowed: HTTPStatus.MISDIRECTED_REQUEST,
     errors.CrossOriginRefused: HTTPStatus.FORBIDDEN,
     errors.QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
@@ -61,13 +64,6 @@ STATUS: Final[dict[type[DryBeansError], HTTPStatus]] = {
     errors.CommitUncertain: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.QueueDown: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.WaitTimedOut: HTTPStatus.SERVICE_UNAVAILABLE,
-}
-
-_HEADERS: Final[dict[HTTPStatus, tuple[str, str]]] = {
-    HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After", "2"),
-    HTTPStatus.TOO_MANY_REQUESTS: ("Retry-After", "1"),
-    HTTPStatus.CONFLICT: ("Retry-After", "1"),
-    HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate", "Bearer"),
 }
 
 
@@ -97,12 +93,22 @@ def http_code(status: HTTPStatus) -> str:
     return status.phrase.lower().replace(" ", "_").replace("-", "_")
 
 
-def retry_headers(status: HTTPStatus) -> tuple[str, ...]:
-    """Name the headers that go with a problem of this status."""
-    return (_HEADERS[status][0],) if status in _HEADERS else ()
+def headers_of(error: DryBeansError | type[DryBeansError]) -> dict[str, str]:
+    """Return the headers that go with the problem document of `error`."""
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    kind = error if isinstance(error, type) else type(error)
+    if STATUS[kind] is HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return headers
 
 
-def problem(status: HTTPStatus, code: str, detail: str, faults: tuple[Fault, ...] = ()) -> Response:
+def problem(
+    status: HTTPStatus,
+    code: str,
+    detail: str,
+    faults: tuple[Fault, ...] = (),
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Response:
     """Write a problem document; at most 100 faults are listed."""
     document: Problem = {
         "type": "about:blank",
@@ -119,11 +125,8 @@ def problem(status: HTTPStatus, code: str, detail: str, faults: tuple[Fault, ...
         document["error"] = detail
     if len(faults) > MOST_FAULTS:
         document["errors_truncated"] = True
-    response = Response(orjson.dumps(document), status, content_type="application/problem+json")
-    if status in _HEADERS:
-        name, value = _HEADERS[status]
-        response.headers[name] = value
-    return response
+    kind = "application/problem+json"
+    return Response(orjson.dumps(document), status, dict(headers), content_type=kind)
 
 
 def error_response(error: DryBeansError) -> Response:
@@ -131,7 +134,7 @@ def error_response(error: DryBeansError) -> Response:
     status = STATUS[type(error)]
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("request_failed", exc_info=error)
-    return problem(status, error.code, error.detail, error.faults)
+    return problem(status, error.code, error.detail, error.faults, headers_of(error))
 
 
 def _of_werkzeug(error: HTTPException) -> Response:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, TypeAdapter
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
-from api.errors import STATUS, Problem, http_code, retry_headers
+from api.errors import STATUS, Problem, headers_of, http_code
 from api.openapi.operation import Answer, Content, Errors, Operation, operation_of
 from api.openapi.parts import HEADERS, PATH, REQUEST_HEADERS
 from api.options import LABEL_PREFIX, label_values
@@ -239,6 +239,7 @@ def _headers(*names: str) -> dict[str, Any]:
 def _problems(errors: Errors, schemas: _Schemas) -> dict[str, Any]:
     """Write an answer for each status of `errors`, with the codes that may stand in it."""
     codes: defaultdict[HTTPStatus, dict[str, str]] = defaultdict(dict)
+    headers: defaultdict[HTTPStatus, set[str]] = defaultdict(set)
     for error in errors:
         if issubclass(error, HTTPException):
             status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -246,7 +247,12 @@ def _problems(errors: Errors, schemas: _Schemas) -> dict[str, Any]:
             continue
         for each in (error, *error.__subclasses__()):
             codes[STATUS[each]][each.code] = each().detail
-    return {str(status.value): _problem(status, told, schemas) for status, told in codes.items()}
+            headers[STATUS[each]].update(headers_of(each))
+    return {
+        str(status.value): _problem(status, told, schemas)
+        | {"headers": _headers("X-Request-ID", *sorted(headers[status]))}
+        for status, told in codes.items()
+    }
 
 
 def _problem(status: HTTPStatus, told: Mapping[str, str], schemas: _Schemas) -> dict[str, Any]:
@@ -267,6 +273,5 @@ def _problem(status: HTTPStatus, told: Mapping[str, str], schemas: _Schemas) -> 
     content = {"schema": {"allOf": [schemas.of(Problem), code]}, "examples": examples}
     return {
         "description": f"{status.phrase}: {', '.join(f'`{name}`' for name in sorted(told))}.",
-        "headers": _headers("X-Request-ID", *retry_headers(status)),
         "content": {"application/problem+json": content},
     }

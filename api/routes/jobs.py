@@ -246,7 +246,7 @@ def _answer(services: Services, job: Job, *, accepted: bool) -> Response:
     if accepted:
         headers["Location"] = f"/jobs/{job.id}"
     response = json_response(document, status, headers)
-    if request.method == "GET":
+    if request.method in {"GET", "HEAD"}:
         response.add_etag()
         response.make_conditional(request)
     return response

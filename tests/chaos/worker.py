@@ -11,10 +11,8 @@ import random
 import signal
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
 from shared.domain.chunks import ChunkResult, Claimed
 from shared.domain.jobs import ChunkRef
@@ -26,13 +24,6 @@ SECONDS: Final = "DRYBEANS_TEST_CHAOS_SECONDS"
 NAME: Final = "DRYBEANS_TEST_CHAOS_NAME"
 FOLDER: Final = "DRYBEANS_TEST_CHAOS_FOLDER"
 MUTANT: Final = "DRYBEANS_TEST_CHAOS_MUTANT"
-
-
-class _Token:
-    """A claim's token that says which worker it belongs to."""
-
-    def __init__(self, name: str) -> None:
-        self.hex = f"{name}-{uuid4().hex}"
 
 
 def main() -> None:
@@ -60,7 +51,6 @@ def main() -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
         return predict_chunks(model, chunks)
 
-    setattr(worker.lifecycle, "uuid4", partial(_Token, os.environ[NAME]))  # noqa: B010 - as below
     setattr(worker.run.RunBatch, "__call__", seen)  # noqa: B010 - as below
     setattr(worker.run, "predict_chunks", deadly)  # noqa: B010 - not exported: only here
     if mutant := os.environ.get(MUTANT):
