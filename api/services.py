@@ -13,6 +13,7 @@ from api.csv.cut import CutLimits
 from api.csv.receive import CsvLimits, ReceiveCsv, UploadStore
 from api.intake import Intake, IntakeLimits
 from api.measures import Accept, counted_publish, counted_store, traced_accept, traced_publish
+from api.model_readiness import ModelReadiness
 from api.news import Listener
 from api.options import ReadOptions
 from api.publisher import Publisher
@@ -55,6 +56,7 @@ class Services:
     waiter: Waiter
     listener: Listener
     heartbeat: HeartbeatThread
+    model_ready: ModelReadiness
     look_up: Together[JobId, Job]
     results_of: Together[JobId, list[StoredResult]]
     look_up_whole: Together[JobId, WholeJob]
@@ -128,6 +130,7 @@ def build_services(settings: Settings) -> Services:
         waiter=waiter,
         listener=Listener(News(settings.redis_url.get_secret_value()).listen, waiter),
         heartbeat=_heartbeat(settings),
+        model_ready=ModelReadiness(HeartbeatStore(settings.redis_url.get_secret_value()).read),
         access=KeyAccess(database) if settings.api_keys else OpenAccess(),
         downloads=StreamLimit(settings.max_downloads),
         event_streams=StreamLimit(settings.max_event_streams),

@@ -161,7 +161,9 @@ def _operation(
     answers = {
         str(status.value): _answer(answer, schemas) for status, answer in operation.answers.items()
     }
-    answers |= _problems(operation.errors + checks, schemas) | _BY_SERVER
+    for status, problem in _problems(operation.errors + checks, schemas).items():
+        answers[status] = _either(answers[status], problem) if status in answers else problem
+    answers |= _BY_SERVER
     entry: dict[str, Any] = {
         "tags": [operation.tag],
         "parameters": [*_parameters(rule, operation, schemas)],
@@ -230,6 +232,15 @@ def _answer(answer: Answer, schemas: _Schemas) -> dict[str, Any]:
             content.kind: _content(content, schemas) for content in answer.content
         }
     return document
+
+
+def _either(answer: dict[str, Any], problem: dict[str, Any]) -> dict[str, Any]:
+    """Merge two answers of one status, whose bodies are of different media types."""
+    return {
+        "description": f"{answer['description']} {problem['description']}",
+        "headers": answer["headers"] | problem["headers"],
+        "content": answer.get("content", {}) | problem["content"],
+    }
 
 
 def _headers(*names: str) -> dict[str, Any]:

@@ -55,6 +55,24 @@ class ModelUnavailable(DryBeansError):
     retry_after = 2
 
 
+class WorkerDied(DryBeansError):
+    """Workers died while they ran this job."""
+
+    code = "worker_died"
+
+
+class PredictionFailed(DryBeansError):
+    """The model failed on this job."""
+
+    code = "prediction_failed"
+
+
+class JobCanceled(DryBeansError):
+    """The job was canceled before every row had a label."""
+
+    code = "job_canceled"
+
+
 class ModelNotFound(DryBeansError):
     """No model lives at this address."""
 
