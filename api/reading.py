@@ -19,8 +19,10 @@ class Watcher(Protocol):
         ...
 
 
-def read_json(request: Request, *, untyped: bool = False) -> Mapping[str, Any]:
-    """Read the body as a JSON object.
+def read_json(
+    request: Request, watcher: Watcher | None = None, *, untyped: bool = False
+) -> Mapping[str, Any]:
+    """Read the body as a JSON object, and show it to `watcher`.
 
     With `untyped` it may also come without a content type, as some protocols' clients send it.
     Raises `BodyTypeUnsupported` for another content type, `BodyMalformed` for what is not JSON
@@ -32,6 +34,8 @@ def read_json(request: Request, *, untyped: bool = False) -> Mapping[str, Any]:
     body = request.get_data(cache=False)
     # A chunked body over the limit was cut there without a word; asking for more raises.
     request.stream.read(1)
+    if watcher is not None:
+        watcher.add(body)
     document = parse_json(body)
     if not isinstance(document, dict):
         raise RequestInvalid('The body must be a JSON object such as {"instances": [[…]]}.')

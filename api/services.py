@@ -13,12 +13,10 @@ from api.csv.cut import CutLimits
 from api.csv.receive import CsvLimits, ReceiveCsv, UploadStore
 from api.intake import Intake, IntakeLimits
 from api.measures import Accept, counted_publish, counted_store, traced_accept, traced_publish
-from api.model_readiness import ModelReadiness
 from api.news import Listener
 from api.options import ReadOptions
 from api.publisher import Publisher
 from api.standing import Standing
-from api.stream_limit import StreamLimit
 from api.submit import SubmitJob, SubmitLimits
 from api.together import Together
 from api.uploads import DatabaseUploads
@@ -56,12 +54,9 @@ class Services:
     waiter: Waiter
     listener: Listener
     heartbeat: HeartbeatThread
-    model_ready: ModelReadiness
     look_up: Together[JobId, Job]
     results_of: Together[JobId, list[StoredResult]]
     look_up_whole: Together[JobId, WholeJob]
-    downloads: StreamLimit
-    event_streams: StreamLimit
     backlog: Backlog
     standing: Standing
     metrics: ApiMetrics
@@ -130,10 +125,7 @@ def build_services(settings: Settings) -> Services:
         waiter=waiter,
         listener=Listener(News(settings.redis_url.get_secret_value()).listen, waiter),
         heartbeat=_heartbeat(settings),
-        model_ready=ModelReadiness(HeartbeatStore(settings.redis_url.get_secret_value()).read),
         access=KeyAccess(database) if settings.api_keys else OpenAccess(),
-        downloads=StreamLimit(settings.max_downloads),
-        event_streams=StreamLimit(settings.max_event_streams),
         backlog=waiting,
         metrics=metrics,
         traces=traces,

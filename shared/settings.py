@@ -53,9 +53,6 @@ class Settings(BaseSettings):
     # gunicorn takes whole seconds only.
     head_seconds: Count = 75
     body_seconds: Seconds = 60.0
-    send_timeout: Seconds = 30.0
-    max_downloads: Count = 32
-    max_event_streams: Count = 3000
 
     max_body_bytes: Count = 16 * 1024 * 1024
     max_upload_bytes: Count = 16 * 1024**3

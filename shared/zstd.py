@@ -9,7 +9,6 @@ if sys.version_info >= (3, 14):
         ZstdCompressor,
         ZstdDecompressor,
         ZstdError,
-        ZstdFile,
         compress,
         decompress,
     )
@@ -20,7 +19,6 @@ else:
         ZstdCompressor,
         ZstdDecompressor,
         ZstdError,
-        ZstdFile,
         compress,
         decompress,
     )
@@ -31,7 +29,6 @@ __all__ = [
     "ZstdCompressor",
     "ZstdDecompressor",
     "ZstdError",
-    "ZstdFile",
     "compress",
     "decompress",
 ]

@@ -18,15 +18,10 @@ from shared.domain.errors import (
     DatabaseDown,
     Fault,
     IntakeFull,
-    JobCanceled,
-    ModelUnavailable,
     Overloaded,
-    PredictionFailed,
     QuotaExceeded,
     RequestInvalid,
-    UploadIncomplete,
     WaitTimedOut,
-    WorkerDied,
 )
 from shared.domain.jobs import Job, JobState
 
@@ -37,22 +32,14 @@ WAITED: Final[Errors] = (
     BodyTooSlow,
     BodyTypeUnsupported,
     RequestInvalid,
-    UploadIncomplete,
     Overloaded,
     IntakeFull,
     QuotaExceeded,
     DatabaseDown,
     WaitTimedOut,
-    ModelUnavailable,
-    PredictionFailed,
-    WorkerDied,
-    JobCanceled,
     *FIND,
 )
 """The errors of every call that submits a job and waits for it."""
-
-_FAILURES: Final = {error.code: error for error in (ModelUnavailable, PredictionFailed, WorkerDied)}
-"""What ends a job through no fault of its rows, by the code that the job keeps."""
 
 
 def submit_now(services: Services, document: Mapping[str, Any]) -> Job:
@@ -66,9 +53,8 @@ def submit_now(services: Services, document: Mapping[str, Any]) -> Job:
 def await_rows(services: Services, job: Job, locate: Callable[[int], str]) -> list[ResultRow]:
     """Wait for `job` and give a document for each row, every one with a label.
 
-    Raises `WaitTimedOut` when no worker answers in time, `RequestInvalid` when a row is at fault
-    and has no label, `locate` then gives the pointer to a row in the client's request, and an
-    error of its own when the job failed through no fault of its rows.
+    Raises `WaitTimedOut` when no worker answers in time, and `RequestInvalid` when a row has no
+    label; `locate` then gives the pointer to a row in the client's request.
     """
     seconds = services.settings.predict_wait_seconds
     if not services.waiter.wait(job.id, seconds):
@@ -83,21 +69,11 @@ def await_rows(services: Services, job: Job, locate: Callable[[int], str]) -> li
             "The database cannot be read now. The job was accepted, and unless it is erased its "
             f"results stay: GET /jobs/{job.id}"
         ) from error
-    _check_failure(done.job)
     rows = read_rows(services, done)
     if done.job.state is not JobState.SUCCEEDED:
         faults = tuple(_fault(row, locate) for row in rows if "error" in row)
         raise RequestInvalid("Some rows have no label; errors says why.", faults=faults)
     return rows
-
-
-def _check_failure(job: Job) -> None:
-    if job.failure is not None and job.failure.code in _FAILURES:
-        raise _FAILURES[job.failure.code](job.failure.detail)
-    if job.state is JobState.CANCELED:
-        raise JobCanceled
-    if job.state is JobState.EXPIRED:
-        raise WaitTimedOut("The job passed its time limit before every row had a label.")
 
 
 def _fault(row: ResultRow, locate: Callable[[int], str]) -> Fault:
