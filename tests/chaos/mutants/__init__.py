@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from tests.chaos.mutants import fencing
+from tests.chaos.mutants import fencing, guards
 from tests.chaos.mutants.base import Mutant
 
 __all__ = ["MUTANTS", "Mutant"]
 
-MUTANTS: Final[dict[str, Mutant]] = {**fencing.MUTANTS}
+MUTANTS: Final[dict[str, Mutant]] = {**fencing.MUTANTS, **guards.MUTANTS}
