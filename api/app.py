@@ -5,7 +5,7 @@ from typing import Final
 from flask import Flask, Response, g, request
 
 from api.access import OpenAccess, record_refusal
-from api.errors import register_errors
+from api.errors import error_response, register_errors
 from api.origin_policy import OriginPolicy
 from api.routes import (
     changes,
@@ -23,8 +23,9 @@ from api.routes import (
     webhooks,
 )
 from api.services import Services
+from api.stream_limit import PIECE
 from api.watching import watch_requests
-from shared.domain.errors import DryBeansError
+from shared.domain.errors import DryBeansError, TooManyStreams
 
 _PARTS: Final = (
     *(health, home, jobs, listing, changes, events, results, webhooks, models, predict),
@@ -38,6 +39,9 @@ PUBLIC: Final = PROBES | {
     "documents.docs_asset",
     "documents.openapi",
 }
+
+_SAFE: Final = frozenset({"GET", "HEAD"})
+_PREDICTIONS: Final = frozenset({"predict", "protocols"})
 
 # What browsers are told; another site may call the API only where a proxy in front allows it.
 _ALWAYS: Final = {
@@ -68,6 +72,7 @@ def create_app(services: Services) -> Flask:
     policy = OriginPolicy(hosts=services.settings.hosts, origins=services.settings.origins)
     app.before_request(lambda: _admit(services, policy))
     app.after_request(_harden)
+    app.after_request(lambda response: _limit_size(services, response))
     return app
 
 
@@ -91,6 +96,19 @@ def _from_prometheus(services: Services) -> bool:
     # By the socket that the request came in at, not by what its head says.
     port = str(services.settings.metrics_port)
     return request.endpoint == "metrics.metrics" and request.environ.get("SERVER_PORT") == port
+
+
+def _limit_size(services: Services, response: Response) -> Response:
+    """Let a response that is large as a whole take a place among the downloads."""
+    # Public ones are constants; what reports a change that was made may not be refused any more.
+    changing = request.method not in _SAFE and request.blueprint not in _PREDICTIONS
+    large = response.is_sequence and (response.content_length or 0) > PIECE
+    if not large or changing or request.endpoint in PUBLIC:
+        return response
+    try:
+        return services.downloads.hold(response)
+    except TooManyStreams as error:
+        return error_response(error)
 
 
 def _harden(response: Response) -> Response:

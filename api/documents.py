@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from api.backlog import Ahead
 from shared.domain.jobs import Job, JobState, Queue
 from shared.domain.manifest import Feature, Manifest
-from shared.domain.summaries import drift
+from shared.domain.summaries import drift, drift_rows
 from shared.domain.webhooks import Delivery
 
 
@@ -264,7 +264,7 @@ def _summary(summary: Mapping[str, Any], manifest: Manifest | None) -> Summary:
         "counts": summary.get("counts", {}),
         "out_of_range": summary.get("out_of_range", {}),
         "drift": drift(summary, manifest.features if manifest else ()),
-        "drift_rows": summary.get("histogram_rows", 0),
+        "drift_rows": drift_rows(summary),
     }
 
 

@@ -1,7 +1,9 @@
 """Every error as RFC 9457 problem+json: the one place that turns errors into HTTP."""
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Annotated, Final, NotRequired
 
 import orjson
@@ -28,6 +30,9 @@ STATUS: Final[dict[type[DryBeansError], HTTPStatus]] = {
     errors.ClaimLost: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.ModelUnknown: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ModelUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.WorkerDied: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.PredictionFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.JobCanceled: HTTPStatus.CONFLICT,
     errors.ModelNotFound: HTTPStatus.NOT_FOUND,
     errors.RequestInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.BodyMalformed: HTTPStatus.BAD_REQUEST,
@@ -42,6 +47,7 @@ STATUS: Final[dict[type[DryBeansError], HTTPStatus]] = {
     errors.KeyMissing: HTTPStatus.UNAUTHORIZED,
     errors.KeyWrong: HTTPStatus.UNAUTHORIZED,
     errors.KeyUnknown: HTTPStatus.NOT_FOUND,
+    errors.NotPermitted: HTTPStatus.FORBIDDEN,
     errors.HostNotAllowed: HTTPStatus.MISDIRECTED_REQUEST,
     errors.CrossOriginRefused: HTTPStatus.FORBIDDEN,
     errors.QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
@@ -53,6 +59,7 @@ STATUS: Final[dict[type[DryBeansError], HTTPStatus]] = {
     errors.UploadStopped: HTTPStatus.CONFLICT,
     errors.JobUnfinished: HTTPStatus.CONFLICT,
     errors.IntakeFull: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.TooManyStreams: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DatabaseDown: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DatabaseBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DatabaseUnwritable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -60,13 +67,6 @@ STATUS: Final[dict[type[DryBeansError], HTTPStatus]] = {
     errors.CommitUncertain: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.QueueDown: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.WaitTimedOut: HTTPStatus.SERVICE_UNAVAILABLE,
-}
-
-_HEADERS: Final[dict[HTTPStatus, tuple[str, str]]] = {
-    HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After", "2"),
-    HTTPStatus.TOO_MANY_REQUESTS: ("Retry-After", "1"),
-    HTTPStatus.CONFLICT: ("Retry-After", "1"),
-    HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate", "Bearer"),
 }
 
 
@@ -96,12 +96,22 @@ def http_code(status: HTTPStatus) -> str:
     return status.phrase.lower().replace(" ", "_").replace("-", "_")
 
 
-def retry_headers(status: HTTPStatus) -> tuple[str, ...]:
-    """Name the headers that go with a problem of this status."""
-    return (_HEADERS[status][0],) if status in _HEADERS else ()
+def headers_of(error: DryBeansError | type[DryBeansError]) -> dict[str, str]:
+    """Return the headers that go with the problem document of `error`."""
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    kind = error if isinstance(error, type) else type(error)
+    if STATUS[kind] is HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return headers
 
 
-def problem(status: HTTPStatus, code: str, detail: str, faults: tuple[Fault, ...] = ()) -> Response:
+def problem(
+    status: HTTPStatus,
+    code: str,
+    detail: str,
+    faults: tuple[Fault, ...] = (),
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Response:
     """Write a problem document; at most 100 faults are listed."""
     document: Problem = {
         "type": "about:blank",
@@ -118,18 +128,16 @@ def problem(status: HTTPStatus, code: str, detail: str, faults: tuple[Fault, ...
         document["error"] = detail
     if len(faults) > MOST_FAULTS:
         document["errors_truncated"] = True
-    response = Response(orjson.dumps(document), status, content_type="application/problem+json")
-    if status in _HEADERS:
-        name, value = _HEADERS[status]
-        response.headers[name] = value
-    return response
+    kind = "application/problem+json"
+    return Response(orjson.dumps(document), status, dict(headers), content_type=kind)
 
 
-def _of_drybeans(error: DryBeansError) -> Response:
+def error_response(error: DryBeansError) -> Response:
+    """Return the problem document of `error`."""
     status = STATUS[type(error)]
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("request_failed", exc_info=error)
-    return problem(status, error.code, error.detail, error.faults)
+    return problem(status, error.code, error.detail, error.faults, headers_of(error))
 
 
 def _of_werkzeug(error: HTTPException) -> Response:
@@ -157,7 +165,7 @@ def register_errors(app: Flask, *, max_body_bytes: int) -> None:
         detail = f"The body is larger than {max_body_bytes} bytes; send less, or a CSV."
         return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, errors.BodyTooLarge.code, detail)
 
-    app.register_error_handler(DryBeansError, _of_drybeans)
+    app.register_error_handler(DryBeansError, error_response)
     app.register_error_handler(RequestEntityTooLarge, too_large)
     app.register_error_handler(HTTPException, _of_werkzeug)
     app.register_error_handler(Exception, _of_anything)

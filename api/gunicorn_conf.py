@@ -15,7 +15,7 @@ _settings = read_settings()
 _ports = [port for port in (_settings.port, _settings.metrics_port) if port is not None]
 bind = [f"{_settings.host}:{port}" for port in _ports]
 workers = _settings.api_processes
-worker_class = "gevent"
+worker_class = "api.gunicorn_worker.ApiWorker"
 worker_connections = 4000
 # Longer than any request but a wait; gevent keeps answering meanwhile.
 timeout = 60
@@ -40,7 +40,8 @@ def on_starting(server: Any) -> None:  # noqa: ANN401 - as below: gunicorn's own
 
 
 def pre_fork(server: Any, worker: Any) -> None:  # noqa: ANN401
-    """Give `worker` the first slot that no living one has."""
+    """Give `worker` its send time-out, and the first slot that no living one has."""
+    worker.send_timeout = _settings.send_timeout
     taken = {other.slot for other in server.WORKERS.values()}
     worker.slot = next(slot for slot in count() if slot not in taken)
 

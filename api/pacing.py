@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import gevent
+from gunicorn.http.errors import ParseException
 
-from shared.domain.errors import BodyTooSlow
+from shared.domain.errors import BodyMalformed, BodyTooSlow, UploadIncomplete
 
 PIECE: Final = 1 << 16
 """How many bytes must come within the time."""
@@ -46,7 +47,10 @@ class PacedBody(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 - a buffer of any kind
-        """Fill `buffer`, or what the body has left. Raises `BodyTooSlow` when a piece is late."""
+        """Fill `buffer`, or what the body has left.
+
+        Raises `BodyTooSlow`, `BodyMalformed` and `UploadIncomplete`.
+        """
         view = memoryview(buffer).cast("B")
         filled = 0
         while piece := self._next(min(len(view) - filled, PIECE)):
@@ -62,3 +66,10 @@ class PacedBody(io.RawIOBase):
         except BodyTooSlow:
             self._give_up()
             raise
+        except ParseException:
+            self._give_up()
+            raise BodyMalformed("The body's chunked encoding is damaged.") from None
+        except OSError:
+            # The client, or something between it and us, went away.
+            self._give_up()
+            raise UploadIncomplete from None

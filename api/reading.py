@@ -1,5 +1,6 @@
 """Reads request bodies: JSON only when it says so, strictly, within bounds."""
 
+import codecs
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
@@ -9,6 +10,7 @@ from flask import Request
 from shared.domain.errors import BodyMalformed, BodyTypeUnsupported, RequestInvalid
 
 _MOST_TOKEN: Final = 80
+_CHARSETS: Final = frozenset({"utf-8", "utf-8-sig", "ascii"})
 
 
 class Watcher(Protocol):
@@ -19,10 +21,8 @@ class Watcher(Protocol):
         ...
 
 
-def read_json(
-    request: Request, watcher: Watcher | None = None, *, untyped: bool = False
-) -> Mapping[str, Any]:
-    """Read the body as a JSON object, and show it to `watcher`.
+def read_json(request: Request, *, untyped: bool = False) -> Mapping[str, Any]:
+    """Read the body as a JSON object.
 
     With `untyped` it may also come without a content type, as some protocols' clients send it.
     Raises `BodyTypeUnsupported` for another content type, `BodyMalformed` for what is not JSON
@@ -31,23 +31,37 @@ def read_json(
     if not request.is_json and not (untyped and not request.mimetype):
         given = request.mimetype or "no content type"
         raise BodyTypeUnsupported(f"Send application/json; the request has {given}.")
+    check_charset(request.mimetype_params.get("charset"))
     body = request.get_data(cache=False)
     # A chunked body over the limit was cut there without a word; asking for more raises.
     request.stream.read(1)
-    if watcher is not None:
-        watcher.add(body)
     document = parse_json(body)
     if not isinstance(document, dict):
         raise RequestInvalid('The body must be a JSON object such as {"instances": [[…]]}.')
     return document
 
 
-def parse_json(text: bytes | str) -> Any:  # noqa: ANN401 - JSON
-    """Parse strict JSON. Raises `BodyMalformed` with the place of the first mistake."""
+def check_charset(name: str | None) -> None:
+    """Raise `BodyTypeUnsupported` when a content type declares text that is not UTF-8."""
+    if not name:
+        return
+    try:
+        known = codecs.lookup(name).name
+    except (LookupError, ValueError):
+        known = ""
+    if known not in _CHARSETS:
+        raise BodyTypeUnsupported(
+            f"The charset {name[:_MOST_TOKEN]!r} is not read here; send the text as UTF-8."
+        )
+
+
+def parse_json(text: bytes | str, what: str = "The body") -> Any:  # noqa: ANN401 - JSON
+    """Parse strict JSON. Raises `BodyMalformed` with the place of the first mistake in `what`."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise BodyMalformed(f"The body is not well-formed JSON: {_reason(text, error)}.") from None
+        reason = _reason(text, error).rstrip(".")
+        raise BodyMalformed(f"{what} is not well-formed JSON: {reason}.") from None
 
 
 def _reason(text: bytes | str, error: orjson.JSONDecodeError) -> str:

@@ -10,13 +10,16 @@ from api.access import Access, KeyAccess, OpenAccess
 from api.backlog import Backlog, WaterMarks
 from api.catalog import LiveCatalog
 from api.csv.cut import CutLimits
+from api.csv.decode import BodyLimits
 from api.csv.receive import CsvLimits, ReceiveCsv, UploadStore
 from api.intake import Intake, IntakeLimits
 from api.measures import Accept, counted_publish, counted_store, traced_accept, traced_publish
+from api.model_readiness import ModelReadiness
 from api.news import Listener
 from api.options import ReadOptions
 from api.publisher import Publisher
 from api.standing import Standing
+from api.stream_limit import StreamLimit
 from api.submit import SubmitJob, SubmitLimits
 from api.together import Together
 from api.uploads import DatabaseUploads
@@ -54,9 +57,12 @@ class Services:
     waiter: Waiter
     listener: Listener
     heartbeat: HeartbeatThread
+    model_ready: ModelReadiness
     look_up: Together[JobId, Job]
     results_of: Together[JobId, list[StoredResult]]
     look_up_whole: Together[JobId, WholeJob]
+    downloads: StreamLimit
+    event_streams: StreamLimit
     backlog: Backlog
     standing: Standing
     metrics: ApiMetrics
@@ -66,6 +72,12 @@ class Services:
     receive: ReceiveCsv
     validate_rows: ValidateRows
     validate_csv: ValidateCsv
+
+    @property
+    def body_limits(self) -> BodyLimits:
+        """How large the body of a CSV may be."""
+        settings = self.settings
+        return BodyLimits(bytes=settings.max_upload_bytes, ratio=settings.max_compression_ratio)
 
     def start(self) -> None:
         """Start the threads: after the server has forked."""
@@ -125,13 +137,16 @@ def build_services(settings: Settings) -> Services:
         waiter=waiter,
         listener=Listener(News(settings.redis_url.get_secret_value()).listen, waiter),
         heartbeat=_heartbeat(settings),
+        model_ready=ModelReadiness(HeartbeatStore(settings.redis_url.get_secret_value()).read),
         access=KeyAccess(database) if settings.api_keys else OpenAccess(),
+        downloads=StreamLimit(settings.max_downloads),
+        event_streams=StreamLimit(settings.max_event_streams),
         backlog=waiting,
         metrics=metrics,
         traces=traces,
         standing=_standing(settings, database, queue, waiting, catalog),
         validate_rows=ValidateRows(read_options=read_options, instances=settings.max_instances),
-        validate_csv=ValidateCsv(read_options=read_options, line_bytes=settings.max_line_bytes),
+        validate_csv=ValidateCsv(read_options=read_options, cut=_cut_limits(settings)),
         submit=_submit(settings, read_options, accept),
         receive=_receive(settings, read_options, accept, uploads),
     )
@@ -226,12 +241,21 @@ def _submit(settings: Settings, read_options: ReadOptions, accept: Accept) -> Su
     )
 
 
+def _cut_limits(settings: Settings) -> CutLimits:
+    return CutLimits(
+        piece_bytes=settings.chunk_bytes,
+        line_bytes=settings.max_line_bytes,
+        max_rows=settings.max_job_rows,
+    )
+
+
 def _receive(
     settings: Settings, read_options: ReadOptions, accept: Accept, store: UploadStore
 ) -> ReceiveCsv:
-    cut = CutLimits(piece_bytes=settings.chunk_bytes, line_bytes=settings.max_line_bytes)
     limits = CsvLimits(
-        cut=cut, interactive_rows=settings.interactive_max_rows, deadline=settings.deadline
+        cut=_cut_limits(settings),
+        interactive_rows=settings.interactive_max_rows,
+        deadline=settings.deadline,
     )
     return ReceiveCsv(
         read_options=read_options,

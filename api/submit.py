@@ -1,5 +1,6 @@
 """Turns a request into a job: checks the options and the rows, cuts chunks, hands them in."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -81,14 +82,16 @@ def read_instances(options: JsonJob, most: int) -> PackedRows:
     """
     instances = options.instances
     if not isinstance(instances, list) or not instances:
-        detail = "instances must be a list of at least one row."
+        detail = "Send a list of at least one row."
         raise RequestInvalid(detail, faults=(_fault("/instances", "instances", detail),))
     if len(instances) > most:
         raise BodyTooLarge(
             f"{len(instances)} rows are more than the {most} that one JSON job may have; send "
             "several jobs, or a CSV."
         )
-    return pack(instances, options.model.columns)
+    names = [feature.name for feature in options.model.features]
+    # Other requests get a turn meanwhile.
+    return pack(instances, options.model.columns, names, lambda: time.sleep(0))
 
 
 def _fault(where: str, code: str, detail: str) -> Fault:
@@ -96,13 +99,10 @@ def _fault(where: str, code: str, detail: str) -> Fault:
 
 
 def _nothing_usable(rows: PackedRows) -> str:
-    first = rows.errors[0]
-    which = "The only row" if rows.count == 1 else f"None of the {rows.count} rows"
-    return (
-        f"{which} can be predicted: {first.detail}"
-        if rows.count == 1
-        else (f"{which} can be predicted; errors says why. The first: {first.detail}")
-    )
+    first = rows.errors[0].detail
+    if rows.count == 1:
+        return f"The only row cannot be predicted. {first}"
+    return f"None of the {rows.count} rows can be predicted; errors says why. The first: {first}"
 
 
 def _row_faults(rows: PackedRows) -> tuple[Fault, ...]:

@@ -1,7 +1,8 @@
 """Says what is wrong with rows, and makes no job of them: nothing is stored, nobody is asked."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, NotRequired
 
 from pydantic import Field
@@ -12,13 +13,14 @@ from api.csv.receive import open_csv
 from api.documents import ModelVersion
 from api.options import CsvOptions, JobOptions, JsonJob, ReadOptions
 from api.submit import read_instances
-from shared.domain.csv_layout import CsvLayout, is_blank
-from shared.domain.csv_lines import read_line
+from shared.domain.csv_layout import CsvLayout, iter_rows
+from shared.domain.csv_lines import has_other_width, read_line
 from shared.domain.errors import RequestInvalid
 
 _MOST_ERRORS: Final = 100
 _PIECE: Final = 1 << 16
-"""Bytes that are read before other requests have a turn."""
+_PAUSE_ROWS: Final = 500
+"""Bytes that are held, and rows that are read before other requests get a turn."""
 
 
 class RowFlaw(TypedDict):
@@ -29,6 +31,9 @@ class RowFlaw(TypedDict):
     code: str
     field: str | None
     detail: str
+
+
+_UNSEEN: Final = RowFlaw(row=0, code="", field=None, detail="")
 
 
 class Column(TypedDict):
@@ -67,22 +72,22 @@ class ValidateRows:
         rows = read_instances(options, self.instances)
         flaws = [
             RowFlaw(row=error.row, code=error.code, field=error.field, detail=error.detail)
-            for error in rows.errors
+            for error in rows.errors[:_MOST_ERRORS]
         ]
-        return _report(options, rows.count, len(flaws), flaws)
+        return _report(options, rows.count, len(rows.errors), flaws)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidateCsv:
-    """Looks at the lines of a CSV, none of which may have more than `line_bytes`."""
+    """Looks at the lines of a CSV, within the limits of `cut`."""
 
     read_options: ReadOptions
-    line_bytes: int
+    cut: CutLimits
 
     def __call__(self, document: Mapping[str, Any], stream: Iterator[bytes]) -> ValidationReport:
         """Report on `stream`, of which one piece is held at a time. Raises what a job would."""
         options = self.read_options(CsvOptions, document)
-        cut = CutLimits(piece_bytes=_PIECE, line_bytes=self.line_bytes)
+        cut = replace(self.cut, piece_bytes=_PIECE)
         header, pieces = open_csv(options.model, stream, cut)
         rows = failed = 0
         flaws: list[RowFlaw] = []
@@ -105,17 +110,28 @@ class ValidateCsv:
 
 def _flaws(pieces: Iterable[Piece], layout: CsvLayout) -> Iterator[RowFlaw | None]:
     """Give for each row what is wrong with it, or None; the row's number is not yet there."""
+    found = 0
+    for line, raw in _rows(pieces):
+        if found >= _MOST_ERRORS and has_other_width(raw, layout):
+            # Nobody will see more of it, and there may be millions.
+            yield _UNSEEN
+            continue
+        _, error, _ = read_line(raw.decode("utf-8", "replace").removesuffix("\r"), layout)
+        if error is None:
+            yield None
+        else:
+            code, detail, field = error
+            found += 1
+            yield RowFlaw(row=0, line=line, code=code, field=field, detail=detail)
+
+
+def _rows(pieces: Iterable[Piece]) -> Iterator[tuple[int, bytes]]:
+    """Yield each row with its line in the file; other requests get a turn meanwhile."""
     for piece in pieces:
-        for at, raw in enumerate(piece.data.split(b"\n")[:-1]):
-            if is_blank(raw):
-                continue
-            _, error, _ = read_line(raw.decode("utf-8", "replace").removesuffix("\r"), layout)
-            if error is None:
-                yield None
-            else:
-                code, detail, field = error
-                line = piece.first_line + at
-                yield RowFlaw(row=0, line=line, code=code, field=field, detail=detail)
+        for done, (at, raw) in enumerate(iter_rows(piece.data) if piece.row_count else ()):
+            if done % _PAUSE_ROWS == 0:
+                time.sleep(0)
+            yield piece.first_line + at, raw
 
 
 def _report(options: JobOptions, rows: int, failed: int, flaws: list[RowFlaw]) -> ValidationReport:
@@ -124,7 +140,7 @@ def _report(options: JobOptions, rows: int, failed: int, flaws: list[RowFlaw]) -
         "model": {"name": model.name, "version": model.version, "sha256": model.sha256},
         "rows": rows,
         "usable_rows": rows - failed,
-        "errors": flaws[:_MOST_ERRORS],
+        "errors": flaws,
         "errors_truncated": failed > _MOST_ERRORS,
         "warnings": [],
         "columns": [

@@ -1,9 +1,7 @@
 """A design as it runs: its processes, started together and stopped by pid."""
 
-import ctypes
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -16,11 +14,12 @@ from typing import Any, Final, Self
 
 import psutil
 
+from tests.servers.reaper import end_with_this_process
+
 ROOT: Final = Path(__file__).parents[1]
 MODELS: Final = Path(os.environ.get("DRYBEANS_MODEL_ROOT", ROOT / "model_artifacts"))
 _READY_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 30.0
-_PR_SET_PDEATHSIG: Final = 1
 # Whatever tunes BLAS here is taken away from all sides, so that a run can be repeated elsewhere.
 _BLAS: Final = ("OPENBLAS_", "NVPL_", "MKL_", "OMP_", "GOTO_")
 
@@ -57,8 +56,8 @@ class Service:
                     stderr=log,
                     cwd=ROOT,
                     env=clean_environment() | dict(self.environment),
-                    preexec_fn=_die_with_parent,  # noqa: PLW1509 - no other thread runs yet
                 )
+            end_with_this_process(self._running[name].pid)
         self._await_ready()
 
     def stop(self, *names: str) -> None:
@@ -111,12 +110,6 @@ def clean_environment() -> dict[str, str]:
         if not name.startswith(("DRYBEANS_", *_BLAS))
     }
     return kept | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-
-
-def _die_with_parent() -> None:
-    # A benchmark that is killed must leave nothing running. Linux alone can do it.
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _answers(port: int) -> bool:

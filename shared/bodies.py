@@ -1,7 +1,7 @@
 """What can be told of a chunk's body without reading its numbers."""
 
 from shared.domain.chunks import Encoding
-from shared.domain.csv_layout import is_blank
+from shared.domain.csv_layout import iter_rows
 from shared.zstd import ZstdError, decompress
 
 
@@ -13,9 +13,9 @@ def lines_of_rows(encoding: Encoding, body: bytes, first_line: int) -> list[int]
     if encoding is not Encoding.CSV_ZSTD:
         return None
     try:
-        given = decompress(body).split(b"\n")[:-1]
+        data = decompress(body)
     except ZstdError:
         # The reason why it was given up, perhaps: no reason not to.
         return None
-    lines = [first_line + at for at, line in enumerate(given) if not is_blank(line)]
-    return None if len(lines) == len(given) else lines
+    lines = [first_line + at for at, _ in iter_rows(data)]
+    return None if len(lines) == data.count(b"\n") else lines

@@ -155,6 +155,22 @@ def _read_aliases(folder: Path, versions: _Versions) -> dict[str, int]:
     return aliases
 
 
+def version_numbers(folder: Path) -> list[int]:
+    """Return the versions of the model whose versions lie in `folder`, oldest first."""
+    return sorted(int(path.name) for path in _folders(folder) if path.name.isdecimal())
+
+
+def last_published(folder: Path) -> int:
+    """Return the last published version of the model whose versions lie in `folder`, 0 for none.
+
+    A version is published once an alias stands for it or for a later one: jobs may be pinned to it
+    then. Where nothing names a default, the newest version is it.
+    """
+    return max(
+        (read_aliases(folder) or {DEFAULT: max(version_numbers(folder), default=0)}).values()
+    )
+
+
 def version_folders(root: Path) -> list[Path]:
     """Return the folder of every version of every model under `root`, whatever is in it."""
     return [version for model in _folders(root) for version in _folders(model)]

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS: Final = 5.0
 """The interval between two heartbeats of a process."""
+SILENT_SECONDS: Final = 30.0
+"""A process whose last heartbeat is older counts as silent."""
 REMEMBERED_SECONDS: Final = 900
 """How long the last heartbeat of a process that ended without saying so is kept."""
 

@@ -48,7 +48,7 @@ class EventFormatter(logging.Formatter):
 
 def _on_one_line(value: object) -> str:
     """Write `value` without line ends and other control characters: a client may have sent it."""
-    text = str(value)
+    text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return text if text.isprintable() else repr(text)[1:-1]
 
 

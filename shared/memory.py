@@ -21,6 +21,13 @@ def keep_freed_memory() -> None:
             tune(option, size)
 
 
+def return_freed_memory() -> None:
+    """Return to the system what this process keeps of freed memory (glibc only)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def freeze_objects() -> None:
     """Have the collector of cycles pass over everything that exists now.
 

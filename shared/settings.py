@@ -53,9 +53,15 @@ class Settings(BaseSettings):
     # gunicorn takes whole seconds only.
     head_seconds: Count = 75
     body_seconds: Seconds = 60.0
+    send_timeout: Seconds = 30.0
+    max_downloads: Count = 32
+    max_event_streams: Count = 3000
 
     max_body_bytes: Count = 16 * 1024 * 1024
     max_upload_bytes: Count = 16 * 1024**3
+    max_job_rows: Count = 20_000_000
+    # How many times its size a compressed CSV may be.
+    max_compression_ratio: Count = 100
     # Python's csv module reads no field longer than the most that can be set here.
     max_line_bytes: Annotated[int, Field(ge=1, le=128 * 1024)] = 64 * 1024
     chunk_bytes: Count = 4 * 1024 * 1024

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.api_process import ApiProcess
+from tests.servers.reaper import end_with_this_process
 from tests.service import Service
 from tests.waiting import wait_for
 
@@ -37,6 +38,7 @@ class Command:
                 cwd=folder, env=kept | given | environment,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
             )  # fmt: skip
+        end_with_this_process(self._process.pid)
         self.code: int | None = None
         self.out = ""
 

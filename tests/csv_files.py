@@ -2,6 +2,7 @@
 
 import csv
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -83,7 +84,7 @@ def _read_row(line: int, text: str, file: CsvFile, features: Sequence[str]) -> C
 
 def flaw(cell: str) -> str | None:
     """Name what is wrong with a cell that should be a number."""
-    text = cell.strip()
+    text = cell.strip("".join(filter(_is_space, set(cell))))
     if not text:
         return "missing"
     if text.lower() in NOT_FINITE:
@@ -97,11 +98,16 @@ def flaw(cell: str) -> str | None:
     return None if math.isfinite(number) else "not_finite"
 
 
+def _is_space(character: str) -> bool:
+    return character in "\t\n\v\f\r" or unicodedata.category(character) == "Zs"
+
+
 SPELLINGS = ("{!r}", "{:.3f}", "{:e}", "{:G}", " {:.6f}", "{:.0f}.", "{:+.17g}  ")
-ODD_NUMBERS = ("007", ".5", "5.", "+1E3", "1e-400", "0e99", "\t7", "\xa05", "\x0b6")
+ODD_NUMBERS = ("007", ".5", "5.", "+1E3", "1e-400", "0e99", "\t7", "\xa05", "\x0b6", "8\u3000")
 NO_NUMBERS = (
     *("", " ", "x", "nan", "-NaN", "inf", "+Infinity", "1e999", "1_000", "\uff11", "0x10", "a_b"),
     *("True", "false", "1 2", "1e", "1d5", ".", "-", "+-1", "1,5", "1;5", "\0", "1\r2"),
+    *("0.999\x1d", "\x1c1", "1\x1e", "\x1f1", "1\x85", "1\u2028", "\ufeff1", "1\u200b", "\u0663"),
     *("\ufffd", "#N/A", "NULL", "--1", "1.2.3", "=1+1"),
 )
 WORDS = ("", "7", "bean", "a b", "é€", "-", "=1+1", "@x", "a'b", "a_b", "true", " x ", "\0")

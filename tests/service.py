@@ -49,7 +49,7 @@ class Service:
         # Every answer that any test sees is one that the OpenAPI document knows.
         app.test_client_class = CheckedClient
         self.client: FlaskClient = app.test_client()
-        self.run = replace(new_runner(self.settings), models=models)
+        self.run = replace(new_runner(self.settings, "worker-1@test"), models=models)
         self._redis = Redis.from_url(redis_url)
         self.services.start()
 

@@ -27,6 +27,7 @@ from shared.catalog import (
     ALIASES_FILE,
     DEFAULT,
     MANIFEST_FILE,
+    last_published,
     read_aliases,
     read_manifest,
     read_model,
@@ -76,7 +77,7 @@ def publish(
     manifest: Manifest,
     estimator: Estimator,
     *,
-    replace: bool = False,
+    replace_unpublished: bool = False,
     default: bool = True,
 ) -> Path:
     """Write the fitted `estimator` and `manifest` under `root` and return the artifact's folder.
@@ -86,11 +87,10 @@ def publish(
     The artifact is written aside, loaded back as a worker would, and only then moved to its
     place, so that nobody sees half of one. `default` lets the model's plain name stand for this
     version. Raises `ArtifactRefused` when it would not load, or when the version is there
-    already and `replace` is false.
+    already, unless it is not published yet and `replace_unpublished` allows to write over it.
     """
     target = root / manifest.name / str(manifest.version)
-    if target.exists() and not replace:
-        raise ArtifactRefused(f"{target} is there already; versions are not rewritten.")
+    _check_free(target, manifest, replace_unpublished=replace_unpublished)
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".publishing-", dir=root) as aside:
         folder = Path(aside) / manifest.name / str(manifest.version)
@@ -98,12 +98,32 @@ def publish(
         _write(folder, manifest, estimator)
         load(folder)
         target.parent.mkdir(exist_ok=True)
+        # Again: another publisher may have come first while this one was loading.
+        _check_free(target, manifest, replace_unpublished=replace_unpublished)
         if target.exists():
             shutil.move(target, Path(aside) / "replaced")
-        folder.rename(target)
+        try:
+            folder.rename(target)
+        except OSError as error:
+            raise ArtifactRefused(f"{target} cannot be written ({error.strerror}).") from error
     if default:
         _set_default(target.parent, manifest.version)
     return target
+
+
+def _check_free(target: Path, manifest: Manifest, *, replace_unpublished: bool) -> None:
+    if not target.exists():
+        return
+    if manifest.version <= last_published(target.parent):
+        raise ArtifactRefused(
+            f"{manifest.id} is published: an alias stands for it or for a later version, so jobs "
+            "may be pinned to it. Publish the next version instead."
+        )
+    if not replace_unpublished:
+        raise ArtifactRefused(
+            f"{manifest.id} is there already. It is not published, so --replace-unpublished may "
+            "write over it."
+        )
 
 
 def golden_of(estimator: Estimator, rows: Floats) -> Golden:

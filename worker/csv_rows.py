@@ -3,6 +3,8 @@
 The rules are those of `read_line`; `read_lines` gives the same answers, only faster.
 """
 
+import codecs
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +16,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from shared.domain.csv_layout import CsvLayout, is_blank
-from shared.domain.csv_lines import NUMBER, read_line
+from shared.domain.csv_layout import CsvLayout, iter_rows
+from shared.domain.csv_lines import PARSE_ERRORS, read_line
+from shared.domain.numerals import is_number
 from shared.domain.rows import RowError
+
+log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 
@@ -40,7 +45,13 @@ class Rows:
 
 def read_lines(data: bytes, layout: CsvLayout, row_count: int, first_line: int) -> Rows:
     """Read `data`, whole lines of which `row_count` are not blank, the first at `first_line`."""
-    clean = read_clean(data, layout, row_count) if row_count > _FEW else None
+    clean = None
+    if row_count > _FEW:
+        try:
+            clean = read_clean(data, layout, row_count)
+        except PARSE_ERRORS:
+            # The rows are right all the same, only later.
+            log.exception("fast_reader_failed", extra={"rows": row_count})
     return clean or read_each(data, layout, first_line)
 
 
@@ -99,9 +110,12 @@ def _same_width(data: bytes, layout: CsvLayout, row_count: int) -> bool:
 
 
 def _begins_with_numbers(data: bytes, layout: CsvLayout) -> bool:
-    # pandas takes a column for numbers in which every cell is "true" or "false".
+    # pandas takes a column for numbers in which every cell is "true" or "false", and takes a byte
+    # order mark off.
+    if data.startswith(codecs.BOM_UTF8):
+        return False
     fields = data[: data.index(b"\n")].decode("utf-8", "replace").split(layout.delimiter)
-    return all(NUMBER.fullmatch(fields[at].strip()) for at in layout.positions)
+    return all(is_number(fields[at]) for at in layout.positions)
 
 
 def _parse(data: bytes, layout: CsvLayout) -> pd.DataFrame | None:
@@ -128,9 +142,7 @@ def read_each(data: bytes, layout: CsvLayout, first_line: int) -> Rows:
     """Read `data` line by line: what `read_lines` must give, much more slowly."""
     values: list[Sequence[float]] = []
     errors, ids, lines = [], [], []
-    for at, raw in enumerate(data.split(b"\n")[:-1]):
-        if is_blank(raw):
-            continue
+    for at, raw in iter_rows(data):
         text = raw.decode("utf-8", "replace").removesuffix("\r")
         row, error, name = read_line(text, layout)
         if error is not None:

@@ -33,6 +33,8 @@ from worker.watching import BatchWatch
 log = logging.getLogger(__name__)
 
 _CHECK_SECONDS: Final = 1.0
+_RANDOM_DIGITS: Final = 12
+_MAX_WORKER_NAME: Final = 64 - 1 - _RANDOM_DIGITS
 
 
 def message_queue(settings: Settings) -> MessageQueue:
@@ -40,8 +42,16 @@ def message_queue(settings: Settings) -> MessageQueue:
     return MessageQueue(settings.redis_url.get_secret_value(), settings.message_limits)
 
 
-def new_runner(settings: Settings) -> RunBatch:
-    """Wire the batch run of one process; connections open at first use."""
+def claim_token(worker: str) -> str:
+    """Return a token for the claim of one batch: the name of `worker` and some random digits.
+
+    It is stored in `claimed_by`, which holds 64 characters.
+    """
+    return f"{worker[:_MAX_WORKER_NAME]}/{uuid4().hex[:_RANDOM_DIGITS]}"
+
+
+def new_runner(settings: Settings, worker: str) -> RunBatch:
+    """Wire the batch run of one process of `worker`; connections open at first use."""
     metrics = WorkerMetrics()
     metrics.process_starts.inc()
     features: dict[str, Sequence[Feature]] = {}
@@ -60,7 +70,7 @@ def new_runner(settings: Settings) -> RunBatch:
             open_traces(settings, "drybeans-worker"),
         ),
         queue=message_queue(settings),
-        new_token=lambda: uuid4().hex,
+        new_token=lambda: claim_token(worker),
         lease=settings.lease,
         retry=RetryPolicy(max_attempts=settings.max_attempts),
         outbox=settings.outbox,

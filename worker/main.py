@@ -69,8 +69,10 @@ app = Celery("drybeans", broker=settings.redis_url.get_secret_value(), set_as_cu
 app.conf.update(_OPTIONS)
 _slots = None if settings.metrics_port is None else Slots()
 _statuses = StatusFolder()
-_process = PoolProcess(lambda: new_runner(settings), settings.default_model, _statuses, _slots)
 _heartbeat = WorkerHeartbeat(settings, _statuses)
+_process = PoolProcess(
+    lambda: new_runner(settings, _heartbeat.name), settings.default_model, _statuses, _slots
+)
 register(app, _process)
 connect_signals(_process)
 signals.worker_shutdown.connect(_heartbeat.end, weak=False)

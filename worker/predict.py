@@ -116,9 +116,14 @@ def _cut(model: Model, chunk: Claimed, rows: Rows, answers: _Answers, part: slic
         errors=_errors(chunk, rows, answers.refused[part]),
         ids=rows.ids,
         lines=rows.lines,
-        summary=answers.observed.summary(part, labels),
+        summary=answers.observed.summary(part, labels, has_others=_has_others(chunk)),
         sole=chunk.sole,
     )
+
+
+def _has_others(chunk: Claimed) -> bool:
+    """Return whether the job of `chunk` has other chunks, as far as that is known here."""
+    return chunk.ref.seq > 0 or (chunk.layout is not None and not chunk.sole)
 
 
 def _errors(chunk: Claimed, rows: Rows, refused: NDArray[np.bool_]) -> tuple[RowError, ...]:

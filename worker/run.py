@@ -74,7 +74,10 @@ class RunBatch:
             with seen.step("predict"):
                 outcomes = [one for chunks in _by_model(found) for one in self._predict(chunks)]
         except Exception as error:  # noqa: BLE001 - whatever a model raises
-            log.info("unclaimed_failed", extra={"chunks": len(found), "reason": repr(error)})
+            log.info(
+                "unclaimed_failed",
+                extra={"chunks": len(found), "reason": f"{type(error).__name__}: {error}"},
+            )
             return False
         try:
             with seen.step("finish"):

@@ -4,19 +4,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.domain.manifest import Feature, Histogram
+from shared.domain.summaries import MIN_DRIFT_ROWS
 from worker.models import Model
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-
-# A distribution of fewer rows says more about chance than about drift.
-LEAST_ROWS: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,11 +36,14 @@ class Observed:
         outside = ((rows < model.lows) | (rows > model.highs)) & usable[:, None]
         return cls(features=model.manifest.features, rows=rows, usable=usable, outside=outside)
 
-    def summary(self, part: slice, labels: Sequence[str | None]) -> dict[str, object]:
+    def summary(
+        self, part: slice, labels: Sequence[str | None], *, has_others: bool = False
+    ) -> dict[str, object]:
         """Summarise the rows in `part`, which got `labels`.
 
         Gives `counts` by label, `out_of_range` rows by feature and, where `part` has at least
-        `LEAST_ROWS` usable rows, their `histograms` by feature and their number.
+        `MIN_DRIFT_ROWS` usable rows or its job `has_others`, their `histograms` by feature and
+        their number.
         """
         counts = Counter(labels)
         # Taken out afterwards: to look at each label first takes half as long again.
@@ -52,7 +53,7 @@ class Observed:
             "out_of_range": self._out_of_range(part),
         }
         rows = counts.total()
-        if rows >= LEAST_ROWS:
+        if rows >= MIN_DRIFT_ROWS or (rows and has_others):
             summary |= {"histograms": self._histograms(part), "histogram_rows": rows}
         return summary
 

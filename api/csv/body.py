@@ -7,6 +7,7 @@ from typing import Any, Final
 from flask import Request
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import (
     Data,
     Epilogue,
@@ -17,9 +18,9 @@ from werkzeug.sansio.multipart import (
     NeedData,
 )
 
-from api.csv.decode import Readable, decoded
+from api.csv.decode import BodyLimits, Readable, decoded
 from api.options import LABEL_PREFIX
-from api.reading import Watcher
+from api.reading import Watcher, check_charset
 from shared.domain.errors import BodyMalformed, BodyTooLarge, RequestInvalid, UploadIncomplete
 
 _MOST_FIELD: Final = 1 << 16
@@ -29,21 +30,23 @@ _TRUTHS: Final = {"true": True, "false": False}
 
 
 def read_body(
-    request: Request, most: int, watcher: Watcher | None = None
+    request: Request, limits: BodyLimits, watcher: Watcher | None = None
 ) -> tuple[Mapping[str, Any], Iterator[bytes]]:
-    """Give the options and the CSV's bytes, decompressed, at most `most` of them.
+    """Give the options and the CSV's bytes, decompressed, within `limits`.
 
-    The stream raises `UploadIncomplete` when the body ends early, and what `decoded` raises.
+    Raises `BodyTypeUnsupported` for a charset other than UTF-8. The stream raises
+    `UploadIncomplete` when the body ends early, and what `decoded` raises.
     """
-    body = _Body(_stream(request, most), request.content_length, watcher)
+    body = _Body(_stream(request, limits.bytes), request.content_length, watcher)
     fields = request.args.to_dict(flat=False)
     encoding = request.headers.get("Content-Encoding", "")
     if request.mimetype != "multipart/form-data":
-        return options_of(fields), decoded(body, encoding, most)
+        check_charset(request.mimetype_params.get("charset"))
+        return options_of(fields), decoded(body, encoding, limits)
     boundary = request.mimetype_params.get("boundary", "").encode()
     if not boundary:
         raise BodyMalformed("The multipart body has no boundary.")
-    parts = decoded(body, encoding, most)
+    parts = decoded(body, encoding, limits)
     # It must hold a slice beside what is left of the one before.
     decoder = MultipartDecoder(boundary, 2 * _MOST_FIELD, max_parts=_MOST_PARTS)
     form, stream = _read_form(parts, decoder)
@@ -92,6 +95,8 @@ def _read_form(
     for event in events:
         match event:
             case File(name="file"):
+                _, parameters = parse_options_header(event.headers.get("Content-Type"))
+                check_charset(parameters.get("charset"))
                 return fields.to_dict(flat=False), _file_data(events)
             case File():
                 raise RequestInvalid(f'Send the CSV as the field "file", not {event.name!r:.80}.')

@@ -2,17 +2,19 @@
 
 import csv
 import re
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from typing import Final
 
-from shared.domain.csv_layout import count_rows
+from shared.domain.csv_layout import count_rows, split_line
 from shared.domain.errors import BodyTooLarge, RequestInvalid
 
 BOM: Final = b"\xef\xbb\xbf"
-_BLANK_LINES: Final = re.compile(rb"(?:[ \t\r]*+\n)*+")
+_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
+_SAVE_AS_UTF8: Final = 'Save the file as UTF-8 (in Excel: "CSV UTF-8") and send it again.'
 _MAYBE_BLANK: Final = re.compile(rb"\n[ \t\r\n]")
 
 
@@ -31,11 +33,13 @@ class CutLimits:
     """About how many bytes make a piece, how many lines at most, and how long one line may be.
 
     A piece of very short lines would cost a worker too much: each may be a row with an error.
+    All pieces together may have `max_rows` rows.
     """
 
     piece_bytes: int
     line_bytes: int
     piece_lines: int = 40_000
+    max_rows: int = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +55,15 @@ class FirstLine:
 def take_first_line(stream: Iterator[bytes], most: int) -> FirstLine:
     """Take the first line that is not blank off `stream`, and a byte order mark before it.
 
-    Raises `RequestInvalid` when there is none, `BodyTooLarge` when it is over `most` bytes.
+    Raises `RequestInvalid` when there is none or it is not UTF-8, `BodyTooLarge` when it is over
+    `most` bytes.
     """
     data = b""
     number = 1
-    for part in chain((_without_mark(stream),), stream, (b"\n",)):
+    start = _without_mark(stream)
+    if start.startswith(_UTF16):
+        raise RequestInvalid(f"The file is in UTF-16, which is not read here. {_SAVE_AS_UTF8}")
+    for part in chain((start,), stream, (b"\n",)):
         data += part
         blank = _end_of_blank_lines(data)
         number += data.count(b"\n", 0, blank)
@@ -64,8 +72,15 @@ def take_first_line(stream: Iterator[bytes], most: int) -> FirstLine:
         if end > most or (end < 0 and len(data) > most):
             raise _line_too_long(most)
         if end >= 0:
-            text = data[:end].decode("utf-8", "replace").removesuffix("\r")
-            return FirstLine(text=text, raw=data[: end + 1], number=number, rest=data[end + 1 :])
+            raw = data[: end + 1]
+            refuse_invalid_text(raw, "", number)
+            if b"\0" in raw:
+                raise RequestInvalid(
+                    f"Line {number} holds NUL characters, so this is no CSV in UTF-8. "
+                    f"{_SAVE_AS_UTF8}"
+                )
+            text = raw.decode().removesuffix("\n").removesuffix("\r")
+            return FirstLine(text=text, raw=raw, number=number, rest=data[end + 1 :])
     raise RequestInvalid("The CSV is empty.")
 
 
@@ -78,8 +93,8 @@ def _without_mark(stream: Iterator[bytes]) -> bytes:
 
 
 def _end_of_blank_lines(data: bytes) -> int:
-    found = _BLANK_LINES.match(data)
-    return found.end() if found else 0
+    blank = len(data) - len(data.lstrip(b" \t\r\n"))
+    return data.rfind(b"\n", 0, blank) + 1
 
 
 def _line_too_long(most: int) -> BodyTooLarge:
@@ -91,15 +106,25 @@ def cut_lines(
 ) -> Iterator[Piece]:
     """Cut `stream`, which begins with line `first_line`, into pieces that end at line ends.
 
-    Memory is bounded by one piece. Raises `BodyTooLarge` for a line over the limit and
-    `RequestInvalid` for a quoted field that holds a line break, naming the line.
+    Memory is bounded by one piece. Raises `BodyTooLarge` for a line or a number of rows over the
+    limit, and `RequestInvalid` for bytes that are not UTF-8 and for a quoted field that holds a
+    line break, naming the line.
     """
     line = first_line
+    total = 0
     whole = _whole_lines(stream, limits)
     for data, lines in chain.from_iterable(_halved(data, limits.piece_lines) for data in whole):
         _refuse_long_lines(data, limits.line_bytes)
+        refuse_invalid_text(data, delimiter, line)
         refuse_broken_quotes(data, delimiter, line)
         rows = count_rows(data) if _may_have_blanks(data) else lines
+        total += rows
+        if total > limits.max_rows:
+            raise BodyTooLarge(
+                f"The CSV has more than {limits.max_rows} rows; send it as several jobs."
+            )
+        # Other requests get a turn: a body may expand into many pieces.
+        time.sleep(0)
         yield Piece(data=data, first_line=line, line_count=lines, row_count=rows)
         line += lines
 
@@ -154,33 +179,60 @@ def _refuse_long_lines(data: bytes, most: int) -> None:
             raise _line_too_long(most)
 
 
+def refuse_invalid_text(data: bytes, delimiter: str, first_line: int) -> None:
+    """Raise `RequestInvalid` for the first byte of `data` that is not UTF-8.
+
+    `data` are whole lines, of which the first has the number `first_line`. The column is named
+    where the `delimiter` is known.
+    """
+    if data.isascii():
+        return
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        start = data.rfind(b"\n", 0, error.start) + 1
+        line = first_line + data.count(b"\n", 0, start)
+        column = _count_fields(data[start : error.start], delimiter) if delimiter else None
+        place = f"Line {line}, column {column}" if column else f"Line {line}"
+        raise RequestInvalid(
+            f"{place}: the byte 0x{data[error.start]:02X} is not UTF-8, so the file is in another "
+            f"encoding, perhaps windows-1252. {_SAVE_AS_UTF8}"
+        ) from None
+
+
+def _count_fields(data: bytes, delimiter: str) -> int:
+    try:
+        return len(split_line(data.decode("latin-1"), delimiter)) or 1
+    except csv.Error:
+        return data.count(delimiter.encode()) + 1
+
+
 def refuse_broken_quotes(data: bytes, delimiter: str, first_line: int) -> None:
     """Raise `RequestInvalid` for the first line of `data` that ends inside a quoted field.
 
     `data` are whole lines, of which the first has the number `first_line`.
     """
-    if b'"' not in data or _well_quoted(delimiter).fullmatch(data):
+    if b'"' not in data:
         return
-    for at, line in enumerate(data.split(b"\n")):
-        if b'"' in line and _ends_inside_quotes(line, delimiter):
-            raise RequestInvalid(
-                f"Line {first_line + at} has a quoted field that does not end on that line; "
-                "a field may not hold a line break."
-            )
+    found = _well_quoted(delimiter).match(data)
+    end = found.end() if found else 0
+    if end < len(data):
+        line = first_line + data.count(b"\n", 0, end)
+        raise RequestInvalid(
+            f"Line {line} has a quoted field that does not end on that line; a field may not hold "
+            "a line break."
+        )
 
 
 @cache
 def _well_quoted(delimiter: str) -> re.Pattern[bytes]:
-    """Match whole lines in which every quoted field begins, ends and stays on its line."""
+    """Match whole lines in which every field that begins with a quote has its last one there.
+
+    What follows that quote, and quotes within a field that begins otherwise, are text.
+    """
     mark = re.escape(delimiter.encode())
     # Possessive, so that a piece of megabytes leaves no trail of places to come back to.
-    field = rb'(?:"[^"\n]*+"|[^"\n' + mark + rb"]*+)"
-    return re.compile(rb"(?:" + field + rb"(?:" + mark + field + rb")*+\r?\n)*+")
-
-
-def _ends_inside_quotes(line: bytes, delimiter: str) -> bool:
-    # The reader keeps a line end only when it stands inside a quoted field. It takes no carriage
-    # return within a line, which the worker gives an error of its own.
-    text = line.decode("utf-8", "replace").replace("\r", " ") + "\n"
-    fields = next(csv.reader([text], delimiter=delimiter), [])
-    return bool(fields) and fields[-1].endswith("\n")
+    quoted = rb'"[^"\n]*+(?:""[^"\n]*+)*+"'
+    rest = rb"[^\n" + mark + rb"]*+"
+    field = rb"(?:" + quoted + rest + rb'|(?!")' + rest + rb")"
+    return re.compile(rb"(?:" + field + rb"(?:" + mark + field + rb")*+\n)*+")

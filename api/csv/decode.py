@@ -3,6 +3,7 @@
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from shared.domain.errors import BodyMalformed, BodyTooLarge, BodyTypeUnsupported
@@ -12,6 +13,25 @@ PIECE: Final = 1 << 18
 _GZIP: Final = 16 + zlib.MAX_WBITS
 # Zstandard's own default allows a frame to ask for 128 MiB; levels up to 19 need 8 MiB.
 _WINDOW_LOG: Final = 23
+_CUT_OFF: Final = "The compressed body ends before its data does."
+
+RATIO_FREE_BYTES: Final = 1 << 20
+"""A compressed body may expand to so many bytes whatever its size: that does no harm."""
+
+FREE_FRAMES: Final = 10_000
+_FRAME_BYTES: Final = 1 << 12
+"""A body may have so many frames, and one more for so many bytes in them: each takes time."""
+
+# A frame gets twice as much each time: what is left after a small one is copied.
+_FIRST_SLICE: Final = 1 << 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyLimits:
+    """How many bytes a body may have once decompressed, and how many times its size."""
+
+    bytes: int
+    ratio: int
 
 
 class Readable(Protocol):
@@ -22,69 +42,101 @@ class Readable(Protocol):
         ...
 
 
-def _gunzip(body: Readable) -> Iterator[bytes]:
+class _Counted:
+    """Counts what is read of a body, and the frames in it."""
+
+    def __init__(self, body: Readable) -> None:
+        self._body = body
+        self.received = self.expanded = self.frames = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        while piece := self._body.read(PIECE):
+            self.received += len(piece)
+            yield piece
+
+    def begin_frame(self) -> None:
+        """Count a frame. Raises `BodyMalformed` when there are too many for so little data."""
+        self.frames += 1
+        if self.frames > FREE_FRAMES + self.expanded // _FRAME_BYTES:
+            raise BodyMalformed(
+                f"The compressed body has more than {FREE_FRAMES} parts of next to nothing; "
+                "compress the file in one go."
+            )
+
+
+def _gunzip(body: _Counted) -> Iterator[bytes]:
+    # Several gzip files, one after another, are one gzip file.
     stream = zlib.decompressobj(_GZIP)
-    begun = False
-    for piece in iter(lambda: body.read(PIECE), b""):
-        rest = piece
-        while rest:
+    for piece in body:
+        at, size = 0, _FIRST_SLICE
+        while at < len(piece):
             if stream.eof:
-                # Several gzip files, one after another, are one gzip file.
-                stream = zlib.decompressobj(_GZIP)
-            begun = True
-            yield stream.decompress(rest, PIECE)
-            rest = stream.unconsumed_tail or stream.unused_data
-    if begun and not stream.eof:
+                body.begin_frame()
+                stream, size = zlib.decompressobj(_GZIP), _FIRST_SLICE
+            part = piece[at : at + size]
+            yield stream.decompress(part, PIECE)
+            rest = len(stream.unconsumed_tail) + len(stream.unused_data)
+            at += len(part) - rest
+            size = _FIRST_SLICE if rest else 2 * size
+    if body.received and not stream.eof:
         raise BodyMalformed(_CUT_OFF)
 
 
-def _unzstd(body: Readable) -> Iterator[bytes]:
+def _unzstd(body: _Counted) -> Iterator[bytes]:
     options = {int(DecompressionParameter.window_log_max): _WINDOW_LOG}
     frame = ZstdDecompressor(options=options)
-    begun = False
-    for piece in iter(lambda: body.read(PIECE), b""):
-        rest = piece
-        while rest or not (frame.needs_input or frame.eof):
+    for piece in body:
+        at, size = 0, _FIRST_SLICE
+        while at < len(piece) or not (frame.needs_input or frame.eof):
             if frame.eof:
-                frame = ZstdDecompressor(options=options)
-            begun = True
-            yield frame.decompress(rest, PIECE)
-            rest = frame.unused_data if frame.eof else b""
-    if begun and not frame.eof:
+                body.begin_frame()
+                frame, size = ZstdDecompressor(options=options), _FIRST_SLICE
+            part = piece[at : at + size] if frame.needs_input else b""
+            yield frame.decompress(part, PIECE)
+            at += len(part) - (len(frame.unused_data) if frame.eof else 0)
+            size *= 2
+    if body.received and not frame.eof:
         raise BodyMalformed(_CUT_OFF)
 
 
-def _decompressed(body: Readable, pieces: Callable[[Readable], Iterator[bytes]]) -> Iterator[bytes]:
-    try:
-        yield from pieces(body)
-    except (zlib.error, ZstdError) as error:
-        raise BodyMalformed(f"The compressed body is damaged: {error}") from None
+_DECODERS: Final[dict[str, Callable[[_Counted], Iterator[bytes]]]] = {
+    "": iter,
+    "identity": iter,
+    "gzip": _gunzip,
+    "zstd": _unzstd,
+}
 
 
-_CUT_OFF: Final = "The compressed body ends before its data does."
-_DECODERS: Final = {"gzip": _gunzip, "zstd": _unzstd}
-
-
-def decoded(body: Readable, encoding: str, most: int) -> Iterator[bytes]:
+def decoded(body: Readable, encoding: str, limits: BodyLimits) -> Iterator[bytes]:
     """Give the body's bytes without their Content-Encoding, in pieces of at most `PIECE` bytes.
 
     Raises `BodyTypeUnsupported` for an unknown encoding, `BodyMalformed` for damaged or cut-off
-    data, `BodyTooLarge` after `most` bytes.
+    data, `BodyTooLarge` for a body beyond `limits`.
     """
-    name = encoding.strip().lower()
-    if name in {"", "identity"}:
-        pieces = iter(lambda: body.read(PIECE), b"")
-    elif name in _DECODERS:
-        pieces = _decompressed(body, _DECODERS[name])
-    else:
+    decode = _DECODERS.get(encoding.strip().lower())
+    if decode is None:
         raise BodyTypeUnsupported(
             f"Content-Encoding {encoding[:40]!r} is not known here; use gzip or zstd."
         )
-    total = 0
-    for piece in pieces:
-        total += len(piece)
-        if total > most:
-            raise BodyTooLarge(f"The CSV is larger than {most} bytes; send it in parts.")
-        yield piece
-        # A body that arrives fast, or expands much, never waits: let other requests have a turn.
-        time.sleep(0)
+    counted = _Counted(body)
+    try:
+        for piece in decode(counted):
+            counted.expanded += len(piece)
+            _check_size(counted, limits)
+            if piece:
+                yield piece
+                # A body that arrives fast, or expands much, never waits: others get a turn.
+                time.sleep(0)
+    except (zlib.error, ZstdError) as error:
+        reason = str(error).rstrip(".")
+        raise BodyMalformed(f"The compressed body is damaged: {reason}.") from None
+
+
+def _check_size(body: _Counted, limits: BodyLimits) -> None:
+    if body.expanded > limits.bytes:
+        raise BodyTooLarge(f"The CSV is larger than {limits.bytes} bytes; send it in parts.")
+    if body.expanded > max(RATIO_FREE_BYTES, body.received * limits.ratio):
+        raise BodyTooLarge(
+            f"The compressed body expands to more than {limits.ratio} times its size; send it "
+            "without Content-Encoding."
+        )

@@ -12,7 +12,7 @@ from pydantic import BaseModel, TypeAdapter
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
-from api.errors import STATUS, Problem, http_code, retry_headers
+from api.errors import STATUS, Problem, headers_of, http_code
 from api.openapi.operation import Answer, Content, Errors, Operation, operation_of
 from api.openapi.parts import HEADERS, PATH, REQUEST_HEADERS
 from api.options import LABEL_PREFIX, label_values
@@ -24,12 +24,16 @@ from shared.domain.errors import (
     KeyMissing,
     KeyWrong,
     QuotaExceeded,
+    TooManyStreams,
 )
 
 _REFS: Final = "#/components/schemas/{model}"
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_GUARDED: Final[Errors] = (HostNotAllowed, KeyMissing, KeyWrong, QuotaExceeded, DatabaseDown)
-"""The errors of every route that may ask for a key."""
+_GUARDED: Final[Errors] = (
+    *(HostNotAllowed, KeyMissing, KeyWrong, QuotaExceeded, DatabaseDown),
+    TooManyStreams,
+)
+"""The errors of every route that may ask for a key, and whose response may be large."""
 _UNSAFE: Final[Errors] = (CrossOriginRefused,)
 """The errors of every route whose method changes something."""
 
@@ -157,7 +161,9 @@ def _operation(
     answers = {
         str(status.value): _answer(answer, schemas) for status, answer in operation.answers.items()
     }
-    answers |= _problems(operation.errors + checks, schemas) | _BY_SERVER
+    for status, problem in _problems(operation.errors + checks, schemas).items():
+        answers[status] = _either(answers[status], problem) if status in answers else problem
+    answers |= _BY_SERVER
     entry: dict[str, Any] = {
         "tags": [operation.tag],
         "parameters": [*_parameters(rule, operation, schemas)],
@@ -228,6 +234,15 @@ def _answer(answer: Answer, schemas: _Schemas) -> dict[str, Any]:
     return document
 
 
+def _either(answer: dict[str, Any], problem: dict[str, Any]) -> dict[str, Any]:
+    """Merge two answers of one status, whose bodies are of different media types."""
+    return {
+        "description": f"{answer['description']} {problem['description']}",
+        "headers": answer["headers"] | problem["headers"],
+        "content": answer.get("content", {}) | problem["content"],
+    }
+
+
 def _headers(*names: str) -> dict[str, Any]:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
@@ -235,6 +250,7 @@ def _headers(*names: str) -> dict[str, Any]:
 def _problems(errors: Errors, schemas: _Schemas) -> dict[str, Any]:
     """Write an answer for each status of `errors`, with the codes that may stand in it."""
     codes: defaultdict[HTTPStatus, dict[str, str]] = defaultdict(dict)
+    headers: defaultdict[HTTPStatus, set[str]] = defaultdict(set)
     for error in errors:
         if issubclass(error, HTTPException):
             status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -242,7 +258,12 @@ def _problems(errors: Errors, schemas: _Schemas) -> dict[str, Any]:
             continue
         for each in (error, *error.__subclasses__()):
             codes[STATUS[each]][each.code] = each().detail
-    return {str(status.value): _problem(status, told, schemas) for status, told in codes.items()}
+            headers[STATUS[each]].update(headers_of(each))
+    return {
+        str(status.value): _problem(status, told, schemas)
+        | {"headers": _headers("X-Request-ID", *sorted(headers[status]))}
+        for status, told in codes.items()
+    }
 
 
 def _problem(status: HTTPStatus, told: Mapping[str, str], schemas: _Schemas) -> dict[str, Any]:
@@ -263,6 +284,5 @@ def _problem(status: HTTPStatus, told: Mapping[str, str], schemas: _Schemas) -> 
     content = {"schema": {"allOf": [schemas.of(Problem), code]}, "examples": examples}
     return {
         "description": f"{status.phrase}: {', '.join(f'`{name}`' for name in sorted(told))}.",
-        "headers": _headers("X-Request-ID", *retry_headers(status)),
         "content": {"application/problem+json": content},
     }

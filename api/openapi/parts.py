@@ -41,7 +41,10 @@ REQUEST_HEADERS: Final[dict[str, dict[str, Any]]] = {
         "example": "wait=10",
     },
     "Idempotency-Key": {
-        "description": "The same key makes the same job, for 24 hours.",
+        "description": (
+            "The same key makes the same job, for 24 hours. A retry may be sent in another way "
+            "(compression, form, spelling of JSON) but must have the same options and content."
+        ),
         "schema": {"type": "string", "pattern": "^[\\x20-\\x7e]{1,255}$"},
         "example": "0d7c1c6e-2b7c-4d0e-a1b8-7c9a5b1f3a52",
     },

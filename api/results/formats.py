@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
+from itertools import chain, islice
 from typing import Final
 
 import orjson
@@ -11,35 +12,58 @@ import orjson
 from api.documents import ResultRow
 from api.results.inputs import Cell, input_rows, original_rows
 from api.results.rows import ResultShape, error_document, failed_offsets, row_documents
+from api.stream_limit import PIECE
 from shared.db.results import StoredResult
 
 _NUMBER: Final = re.compile(r"[+-]?[\d.]+(?:[eE][+-]?\d+)?")
+_PAGE_ROWS: Final = 16
+_PLAIN_ROWS: Final = 4096
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 Stored = Iterable[StoredResult]
 
 
 def ndjson(results: Stored, shape: ResultShape) -> Iterator[bytes]:
-    """Write one JSON object a line, a chunk at a time."""
+    """Yield one JSON object a line, in pieces of about 64 KiB."""
     for stored in results:
-        yield b"".join(
-            orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
-            for row in row_documents(stored, shape)
-        )
+        rows = row_documents(stored, shape)
+        yield from in_pieces(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+
+
+def json_page(
+    results: Stored, shape: ResultShape, rows: range, following: str | None
+) -> Iterator[bytes]:
+    """Yield the page with the numbers `rows`, in pieces of about 64 KiB.
+
+    `following` is the link to the next page.
+    """
+    documents = (
+        row for stored in results for row in row_documents(stored, shape, rows.start, rows.stop)
+    )
+    end = orjson.dumps({"next": following, "total": shape.job.rows_tried})
+    yield from in_pieces(chain([b'{"results":['], _members(documents), [b"],", end[1:]]))
+
+
+def _members(rows: Iterator[ResultRow]) -> Iterator[bytes]:
+    """Write `rows` as the members of a JSON array, a few at a time."""
+    comma = b""
+    while some := list(islice(rows, _PAGE_ROWS)):
+        yield comma + orjson.dumps(some)[1:-1]
+        comma = b","
 
 
 def csv_table(results: Stored, shape: ResultShape) -> Iterator[bytes]:
-    """Write a header and one line a row, a chunk at a time.
+    """Yield a header and one line a row, in pieces of about 64 KiB.
 
     The columns are row, line and id where the job has them, label, p_<class> where asked for,
     error, and the features with `include_input`.
     """
-    yield _lines([_header(shape)])
+    yield from _lines([_header(shape)])
     for stored in results:
         if _is_plain(stored, shape):
-            yield _plain(stored, shape)
+            yield from _plain(stored, shape)
         else:
-            yield _lines(_cells(row, shape) for row in row_documents(stored, shape))
+            yield from _lines(_cells(row, shape) for row in row_documents(stored, shape))
 
 
 def errors_table(results: Stored, shape: ResultShape) -> Iterator[bytes]:
@@ -50,9 +74,9 @@ def errors_table(results: Stored, shape: ResultShape) -> Iterator[bytes]:
     layout = shape.job.layout
     names: Sequence[str] = layout.names if layout and layout.names else shape.features
     where = "line" if layout else "row"
-    yield _lines([[where, "error_code", "error_field", "error_detail", *names]])
+    yield from _lines([[where, "error_code", "error_field", "error_detail", *names]])
     for stored in results:
-        yield _lines(_failed(stored, shape))
+        yield from _lines(_failed(stored, shape))
 
 
 def safe(cell: Cell) -> Cell:
@@ -65,10 +89,31 @@ def safe(cell: Cell) -> Cell:
     return cell
 
 
-def _lines(rows: Iterable[Sequence[Cell]]) -> bytes:
+def in_pieces(parts: Iterable[bytes], size: int = PIECE) -> Iterator[bytes]:
+    """Join `parts` to pieces that end with the part that makes `size` bytes full."""
+    held: list[bytes] = []
+    length = 0
+    for part in parts:
+        held.append(part)
+        length += len(part)
+        if length >= size:
+            yield b"".join(held)
+            held, length = [], 0
+    if held:
+        yield b"".join(held)
+
+
+def _lines(rows: Iterable[Sequence[Cell]]) -> Iterator[bytes]:
     text = StringIO()
-    csv.writer(text).writerows([safe(cell) for cell in row] for row in rows)
-    return text.getvalue().encode()
+    write = csv.writer(text).writerow
+    for row in rows:
+        write([safe(cell) for cell in row])
+        if text.tell() >= PIECE:
+            yield text.getvalue().encode()
+            text.seek(0)
+            text.truncate()
+    if text.tell():
+        yield text.getvalue().encode()
 
 
 def _header(shape: ResultShape) -> list[str]:
@@ -86,22 +131,24 @@ def _is_plain(stored: StoredResult, shape: ResultShape) -> bool:
     """Say whether every row of `stored` is only a number, a line and a label."""
     extras = shape.include_input or shape.has_probabilities or stored.ids is not None
     gaps = stored.errors or stored.labels is None or stored.lines is not None
-    quoted = any(_lines([[name, ""]]) != f"{name},\r\n".encode() for name in shape.manifest.classes)
+    quoted = any(
+        b"".join(_lines([[name, ""]])) != f"{name},\r\n".encode() for name in shape.manifest.classes
+    )
     return not (extras or gaps or quoted)
 
 
-def _plain(stored: StoredResult, shape: ResultShape) -> bytes:
+def _plain(stored: StoredResult, shape: ResultShape) -> Iterator[bytes]:
     # The case of a large job without trouble, many times faster than row by row.
-    rows = range(stored.first_row, stored.first_row + stored.row_count)
-    labels = stored.labels or ()
-    if not shape.has_lines:
-        return "".join(
-            [f"{at},{label},\r\n" for at, label in zip(rows, labels, strict=True)]
-        ).encode()
     gap = stored.first_line - stored.first_row
-    return "".join(
-        [f"{at},{at + gap},{label},\r\n" for at, label in zip(rows, labels, strict=True)]
-    ).encode()
+    every = stored.labels or ()
+    for start in range(0, stored.row_count, _PLAIN_ROWS):
+        labels = every[start : start + _PLAIN_ROWS]
+        rows = enumerate(labels, stored.first_row + start)
+        if shape.has_lines:
+            lines = [f"{at},{at + gap},{label},\r\n" for at, label in rows]
+        else:
+            lines = [f"{at},{label},\r\n" for at, label in rows]
+        yield "".join(lines).encode()
 
 
 def _cells(row: ResultRow, shape: ResultShape) -> list[Cell]:
@@ -133,5 +180,4 @@ def _own(
     """Give the columns that the rows at `offsets` came with."""
     if stored.input is not None and shape.job.layout is not None:
         return original_rows(stored.input, shape.job.layout, offsets)
-    every = input_rows(stored, None, shape.features, slice(None))
-    return [every[offset] for offset in offsets]
+    return input_rows(stored, None, shape.features, offsets)

@@ -1,13 +1,11 @@
 """A stored chunk's result as rows, each with its label or its error."""
 
-import sys
-from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from api.documents import ResultRow, RowProblem
-from api.results.inputs import input_rows
+from api.results.inputs import as_numbers, input_rows
 from shared.db.results import StoredResult
 from shared.domain.jobs import Job
 from shared.domain.manifest import Manifest
@@ -49,43 +47,41 @@ class ResultShape:
 def row_documents(
     stored: StoredResult, shape: ResultShape, first: int = 0, last: int | None = None
 ) -> Iterator[ResultRow]:
-    """Write those rows of `stored` as documents that lie between `first` and `last` - 1."""
+    """Yield those rows of `stored` as documents that lie between `first` and `last` - 1."""
     start = max(first - stored.first_row, 0)
     end = stored.row_count if last is None else min(last - stored.first_row, stored.row_count)
-    part = slice(start, max(start, end))
+    offsets = range(start, max(start, end))
     errors = {error.row: error for error in stored.errors}
-    chances = probabilities(stored, len(shape.manifest.classes), part)
+    chances = probabilities(stored, len(shape.manifest.classes), offsets)
     layout, features = shape.job.layout, shape.features
-    given = input_rows(stored, layout, features, part) if shape.include_input else None
-    for at, offset in enumerate(range(stored.row_count)[part]):
+    given = input_rows(stored, layout, features, offsets) if shape.include_input else None
+    for offset in offsets:
         row: ResultRow = {"row": stored.first_row + offset}
         if shape.has_lines:
             row["line"] = stored.line(offset)
         if stored.ids is not None:
             row["id"] = stored.ids[offset]
         label = stored.labels[offset] if stored.labels is not None else None
+        likely = next(chances) if chances is not None else None
         if label is None:
             row["error"] = error_document(stored, errors.get(offset))
         else:
             row["label"] = label
-            if chances is not None:
-                row["probabilities"] = dict(zip(shape.manifest.classes, chances[at], strict=True))
+            if likely is not None:
+                row["probabilities"] = dict(zip(shape.manifest.classes, likely, strict=True))
         if given is not None:
-            row["input"] = dict(zip(features, given[at], strict=True))
+            row["input"] = dict(zip(features, next(given), strict=True))
         yield row
 
 
-def probabilities(stored: StoredResult, width: int, part: slice) -> list[list[float]] | None:
-    """Give the probabilities of `width` classes for the rows in `part`, or None without any."""
+def probabilities(stored: StoredResult, width: int, offsets: range) -> Iterator[list[float]] | None:
+    """Return the probabilities of `width` classes for the rows at `offsets`; None without any."""
     if stored.probabilities is None:
         return None
-    values = array("f")
-    values.frombytes(stored.probabilities)
-    if sys.byteorder == "big":
-        values.byteswap()
-    chosen = values[part.start * width : part.stop * width]
-    rounded = [round(value, DIGITS) for value in chosen]
-    return [rounded[at : at + width] for at in range(0, len(rounded), width)]
+    values = as_numbers(stored.probabilities, "f")
+    return (
+        [round(value, DIGITS) for value in values[at * width : (at + 1) * width]] for at in offsets
+    )
 
 
 def error_document(stored: StoredResult, error: RowError | None) -> RowProblem:

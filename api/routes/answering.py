@@ -1,6 +1,7 @@
 """Jobs that are waited for: what /predict and the inference protocols have in common."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from werkzeug.exceptions import BadRequest
@@ -18,10 +19,15 @@ from shared.domain.errors import (
     DatabaseDown,
     Fault,
     IntakeFull,
+    JobCanceled,
+    ModelUnavailable,
     Overloaded,
+    PredictionFailed,
     QuotaExceeded,
     RequestInvalid,
+    UploadIncomplete,
     WaitTimedOut,
+    WorkerDied,
 )
 from shared.domain.jobs import Job, JobState
 
@@ -32,20 +38,37 @@ WAITED: Final[Errors] = (
     BodyTooSlow,
     BodyTypeUnsupported,
     RequestInvalid,
+    UploadIncomplete,
     Overloaded,
     IntakeFull,
     QuotaExceeded,
     DatabaseDown,
     WaitTimedOut,
+    ModelUnavailable,
+    PredictionFailed,
+    WorkerDied,
+    JobCanceled,
     *FIND,
 )
 """The errors of every call that submits a job and waits for it."""
 
+_FAILURES: Final = {error.code: error for error in (ModelUnavailable, PredictionFailed, WorkerDied)}
+"""What ends a job through no fault of its rows, by the code that the job keeps."""
 
-def submit_now(services: Services, document: Mapping[str, Any]) -> Job:
-    """Submit the job in `document` in the caller's name."""
+_INSTANCES: Final = "/instances"
+
+
+def submit_now(services: Services, document: Mapping[str, Any], rows_at: str = _INSTANCES) -> Job:
+    """Submit the job in `document` in the caller's name.
+
+    Raises what a job raises; the errors of its rows point to `rows_at` in the client's request.
+    """
     check_room(services)
-    job = services.submit(document, read_origin())
+    try:
+        job = services.submit(document, read_origin())
+    except RequestInvalid as error:
+        faults = tuple(_moved(fault, rows_at) for fault in error.faults)
+        raise RequestInvalid(error.detail, faults=faults) from None
     note_job(job)
     return job
 
@@ -53,8 +76,9 @@ def submit_now(services: Services, document: Mapping[str, Any]) -> Job:
 def await_rows(services: Services, job: Job, locate: Callable[[int], str]) -> list[ResultRow]:
     """Wait for `job` and give a document for each row, every one with a label.
 
-    Raises `WaitTimedOut` when no worker answers in time, and `RequestInvalid` when a row has no
-    label; `locate` then gives the pointer to a row in the client's request.
+    Raises `WaitTimedOut` when no worker answers in time, `RequestInvalid` when a row is at fault
+    and has no label, `locate` then gives the pointer to a row in the client's request, and an
+    error of its own when the job failed through no fault of its rows.
     """
     seconds = services.settings.predict_wait_seconds
     if not services.waiter.wait(job.id, seconds):
@@ -69,11 +93,34 @@ def await_rows(services: Services, job: Job, locate: Callable[[int], str]) -> li
             "The database cannot be read now. The job was accepted, and unless it is erased its "
             f"results stay: GET /jobs/{job.id}"
         ) from error
+    _check_failure(done.job)
     rows = read_rows(services, done)
     if done.job.state is not JobState.SUCCEEDED:
         faults = tuple(_fault(row, locate) for row in rows if "error" in row)
-        raise RequestInvalid("Some rows have no label; errors says why.", faults=faults)
+        raise RequestInvalid(_no_label(len(rows), faults), faults=faults)
     return rows
+
+
+def _check_failure(job: Job) -> None:
+    if job.failure is not None and job.failure.code in _FAILURES:
+        raise _FAILURES[job.failure.code](job.failure.detail)
+    if job.state is JobState.CANCELED:
+        raise JobCanceled
+    if job.state is JobState.EXPIRED:
+        raise WaitTimedOut("The job passed its time limit before every row had a label.")
+
+
+def _moved(fault: Fault, rows_at: str) -> Fault:
+    if not fault.pointer.startswith(_INSTANCES):
+        return fault
+    return replace(fault, pointer=rows_at + fault.pointer.removeprefix(_INSTANCES))
+
+
+def _no_label(rows: int, faults: Sequence[Fault]) -> str:
+    if rows == 1 and faults:
+        return f"The only row cannot be predicted. {faults[0].detail}"
+    counted = "1 row has" if len(faults) == 1 else f"{len(faults)} rows have"
+    return f"{counted} no label; errors says why."
 
 
 def _fault(row: ResultRow, locate: Callable[[int], str]) -> Fault:

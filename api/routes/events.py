@@ -46,7 +46,8 @@ def blueprint(services: Services) -> Blueprint:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         # Each look at the job asks whose request this is.
         stream = stream_with_context(_events(services, job.id))
-        return Response(stream, headers=headers, content_type="text/event-stream; charset=utf-8")
+        kind = "text/event-stream; charset=utf-8"
+        return services.event_streams.hold(Response(stream, headers=headers, content_type=kind))
 
     return routes
 

@@ -4,14 +4,14 @@ import re
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest
 
 from api.csv.body import options_of, read_body
 from api.documents import JobDocument
-from api.idempotency import Fingerprint, Origin, check_same, read_key
+from api.idempotency import LegacyHash, Origin, check_same, is_legacy, read_key
 from api.openapi.operation import CSV, FIND, Answer, Content, Operation
 from api.openapi.parts import BEAN, CSV_SAMPLE
 from api.options import CsvForm, CsvOptions, JsonJob
@@ -144,9 +144,7 @@ def blueprint(services: Services) -> Blueprint:
         Options stand in the query, in JSON beside the rows, or in a form before its file.
         """
         key = read_key(request)
-        origin = replace(
-            read_origin(), key_hash=key, fingerprint=Fingerprint(request) if key else None
-        )
+        origin = replace(read_origin(), key_hash=key)
         known = _known(services, origin)
         job = _replay(services, origin, known) if known else _submit(services, origin)
         if not isinstance(job, Job):
@@ -174,36 +172,51 @@ def _known(services: Services, origin: Origin) -> KnownKey | None:
 
 
 def _replay(services: Services, origin: Origin, known: KnownKey) -> Job:
-    """Give the job that the same request made before; its body is read once more to be sure."""
-    assert origin.fingerprint is not None  # noqa: S101 - there is a key
-    if request.is_json:
-        origin.fingerprint.add(request.get_data(cache=False))
+    """Return the job that the same request made before; its body is read once more to be sure."""
+    most = services.settings.max_upload_bytes
+    if is_legacy(known):
+        fingerprint = LegacyHash(request)
+        if request.is_json:
+            fingerprint.add(request.get_data(cache=False))
+        else:
+            request.max_content_length = most
+            for _ in read_body(request, services.body_limits, fingerprint)[1]:
+                pass
+        check_same(known, fingerprint)
     else:
-        request.max_content_length = services.settings.max_upload_bytes
-        for _ in read_body(request, services.settings.max_upload_bytes, origin.fingerprint)[1]:
-            pass
-    check_same(known, origin.fingerprint)
+        if request.is_json:
+            origin.add_rows(_read_rows())
+        else:
+            request.max_content_length = most
+            for _ in origin.hashed(*read_body(request, services.body_limits)):
+                pass
+        check_same(known, origin.content)
     return find_job(services, known.job)
+
+
+def _read_rows() -> dict[str, Any]:
+    """Read a JSON job, whose options may stand in the query too."""
+    options = options_of(request.args.to_dict(flat=False)) if request.query_string else {}
+    return {**options, **read_json(request)}
 
 
 def _submit(services: Services, origin: Origin) -> Job | ValidationReport:
     """Make a job of the request, or only report on its rows where that is asked for."""
     if request.is_json:
-        options = options_of(request.args.to_dict(flat=False)) if request.query_string else {}
-        asked = {**options, **read_json(request, origin.fingerprint)}
+        asked = _read_rows()
         if asked.get("validate_only") is True:
             return services.validate_rows(asked)
         check_room(services)
+        origin.add_rows(asked)
         return services.submit(asked, origin)
     if request.mimetype in {"text/csv", "multipart/form-data"}:
         # Streamed: the limit on bodies that are held in memory does not apply.
-        most = services.settings.max_upload_bytes
-        request.max_content_length = most
-        document, stream = read_body(request, most, origin.fingerprint)
+        request.max_content_length = services.settings.max_upload_bytes
+        document, stream = read_body(request, services.body_limits)
         if document.get("validate_only") is True:
             return services.validate_csv(document, stream)
         check_room(services)
-        return services.receive(document, stream, origin)
+        return services.receive(document, origin.hashed(document, stream), origin)
     given = request.mimetype or "no content type"
     raise BodyTypeUnsupported(
         f"Send application/json, text/csv or multipart/form-data; the request has {given}."
@@ -246,7 +259,7 @@ def _answer(services: Services, job: Job, *, accepted: bool) -> Response:
     if accepted:
         headers["Location"] = f"/jobs/{job.id}"
     response = json_response(document, status, headers)
-    if request.method == "GET":
+    if request.method in {"GET", "HEAD"}:
         response.add_etag()
         response.make_conditional(request)
     return response

@@ -96,10 +96,12 @@ class JsonLimits(TypedDict):
 
 
 class CsvLimits(TypedDict):
-    """How large a CSV may be, decompressed."""
+    """How large a CSV may be, decompressed, and how many times its compressed size."""
 
     bytes: int
     line_bytes: int
+    rows: int
+    compression_ratio: int
 
 
 class ResultLimits(TypedDict):
@@ -176,7 +178,12 @@ def _limits(services: Services) -> Limits:
     settings = services.settings
     return {
         "json": {"bytes": settings.max_body_bytes, "rows": settings.max_instances},
-        "csv": {"bytes": settings.max_upload_bytes, "line_bytes": settings.max_line_bytes},
+        "csv": {
+            "bytes": settings.max_upload_bytes,
+            "line_bytes": settings.max_line_bytes,
+            "rows": settings.max_job_rows,
+            "compression_ratio": settings.max_compression_ratio,
+        },
         "results": {"page_rows": 10_000, "inline_rows": 1_000},
         "wait_seconds": 30,
         "retention_seconds": round(settings.retention_seconds),

@@ -2,11 +2,12 @@
 
 from http import HTTPStatus
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, g
 
 from api.openapi.operation import Answer, Content, Operation
 from api.services import Services
 from shared.counting import CONTENT_TYPE, counted_by_all, exposition
+from shared.domain.errors import NotPermitted
 from shared.metrics import LooksAtScrape
 
 
@@ -23,9 +24,19 @@ def blueprint(services: Services) -> Blueprint:
                 detail="Counters and gauges.", content=(Content(kind="text/plain"),)
             )
         },
+        errors=(NotPermitted,),
     )
     def metrics() -> Response:
-        """Read metrics as Prometheus does."""
+        """Read metrics as Prometheus does.
+
+        Where keys are on they are served only on the port of DRYBEANS_METRICS_PORT: they tell of
+        all keys' jobs.
+        """
+        if g.caller.owner:
+            raise NotPermitted(
+                "An API key does not permit reading metrics, which tell of all keys' jobs. "
+                "Prometheus reads them on the port of DRYBEANS_METRICS_PORT."
+            )
         body = exposition(counted_by_all(services.metrics.registry), standing)
         return Response(body, content_type=CONTENT_TYPE)
 

@@ -53,7 +53,7 @@ def blueprint(services: Services) -> Blueprint:
         Rows and labels are JSON inside text. It is a job that is waited for.
         """
         call = check(PredictCall, read_json(request))
-        job = submit_now(services, _as_submission(call))
+        job = submit_now(services, _as_submission(call), rows_at="/data")
         try:
             rows = await_rows(services, job, lambda row: f"/data/{row}")
         finally:
@@ -71,7 +71,7 @@ def _as_submission(call: PredictCall) -> dict[str, Any]:
     rows = call.data
     if isinstance(rows, str):
         try:
-            rows = parse_json(rows)
+            rows = parse_json(rows, "data")
         except BodyMalformed as error:
-            raise RequestInvalid(f"data is not JSON. {error.detail}") from None
+            raise RequestInvalid(error.detail) from None
     return {"instances": rows} | ({} if call.model is None else {"model": call.model})

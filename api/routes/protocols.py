@@ -119,6 +119,11 @@ class V1Predictions(TypedDict):
     predictions: list[str]
 
 
+_READY: Final = ok(Ready) | {
+    HTTPStatus.SERVICE_UNAVAILABLE: Answer(
+        detail="No worker can load the model.", content=(Content(shape=Ready),)
+    )
+}
 _INFER: Final = Operation(
     tag="v2",
     answers=ok(Inferred),
@@ -134,11 +139,10 @@ def blueprint(services: Services) -> Blueprint:
     _add_models(routes, services)
 
     @routes.get("/v1/models/<name>")
-    @Operation(tag="v1", answers=ok(Ready), errors=(ModelNotFound,))
+    @Operation(tag="v1", answers=_READY, errors=(ModelNotFound,))
     def status(name: str) -> Response:
-        """Say whether a model is ready (KServe V1)."""
-        manifest = _find(services, name)
-        return json_response({"name": manifest.name, "ready": True})
+        """Return whether a worker can load a model (KServe V1)."""
+        return _ready(services, _find(services, name))
 
     @routes.post("/v1/models/<name>:predict")
     @Operation(
@@ -203,11 +207,10 @@ def _add_models(routes: Blueprint, services: Services) -> None:
 
     @routes.get("/v2/models/<name>/ready")
     @routes.get("/v2/models/<name>/versions/<version>/ready")
-    @Operation(tag="v2", answers=ok(Ready), errors=(ModelNotFound,))
+    @Operation(tag="v2", answers=_READY, errors=(ModelNotFound,))
     def model_ready(name: str, version: str = "") -> Response:
-        """Say whether a model is ready (Open Inference Protocol)."""
-        manifest = _find(services, name, version)
-        return json_response({"name": manifest.name, "ready": True})
+        """Return whether a worker can load a model (Open Inference Protocol)."""
+        return _ready(services, _find(services, name, version))
 
     @routes.post("/v2/models/<name>/infer")
     @routes.post("/v2/models/<name>/versions/<version>/infer")
@@ -217,7 +220,7 @@ def _add_models(routes: Blueprint, services: Services) -> None:
         manifest = _find(services, name, version)
         call = check(InferCall, read_json(request, untyped=True))
         names = _read_outputs(call, manifest)
-        job = submit_now(services, _as_job(call, manifest, names))
+        job = submit_now(services, _as_job(call, manifest, names), rows_at="/inputs/0/data")
         rows = await_rows(services, job, lambda row: f"/inputs/0/data/{row}")
         answer: Inferred = {
             "model_name": manifest.name,
@@ -234,6 +237,12 @@ def _find(services: Services, name: str, version: str = "") -> Manifest:
         return services.catalog.resolve(f"{name}@{version}" if version else name)
     except ModelUnknown as error:
         raise ModelNotFound(error.detail) from None
+
+
+def _ready(services: Services, manifest: Manifest) -> Response:
+    ready = services.model_ready(manifest)
+    status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+    return json_response({"name": manifest.name, "ready": ready}, status)
 
 
 def _as_job(call: InferCall, manifest: Manifest, names: list[str]) -> dict[str, Any]:

@@ -13,12 +13,18 @@ from werkzeug.exceptions import NotAcceptable
 from api.documents import ResultRow, ResultsPage
 from api.openapi.operation import CSV, FIND, Answer, Content, Operation
 from api.query import DIGITS, Query, read_query
-from api.responses import json_response
-from api.results.formats import csv_table, errors_table, ndjson
+from api.results.formats import csv_table, errors_table, json_page, ndjson
 from api.results.rows import ResultShape, row_documents
 from api.routes.finding import find_job
 from api.services import MOST_INLINE, Services
-from shared.db.results import StoredResult, WholeJob, next_result, next_row, read_results
+from shared.db.results import (
+    StoredResult,
+    WholeJob,
+    first_result,
+    next_result,
+    next_row,
+    read_results,
+)
 from shared.domain.errors import JobUnfinished, RequestInvalid
 from shared.domain.jobs import Job
 from shared.domain.manifest import Manifest
@@ -101,7 +107,7 @@ def blueprint(services: Services) -> Blueprint:
             return _page(services, shape, query)
         write = ndjson if kind == "application/x-ndjson" else csv_table
         stored = _stored(services, job, with_input=shape.include_input)
-        return _download(write(stored, shape), kind, f"{job.id}-results")
+        return _download(services, write(stored, shape), kind, f"{job.id}-results")
 
     @routes.get("/jobs/<job_id>/errors")
     @_ERRORS
@@ -110,7 +116,7 @@ def blueprint(services: Services) -> Blueprint:
         job = _readable_job(services, job_id, read_query(PartialQuery))
         stored = _stored(services, job, with_input=True, only_errors=True)
         table = errors_table(stored, _shape(services, job))
-        return _download(table, "text/csv", f"{job.id}-errors")
+        return _download(services, table, "text/csv", f"{job.id}-errors")
 
     return routes
 
@@ -130,9 +136,7 @@ def read_rows(services: Services, whole: WholeJob) -> list[ResultRow]:
 
 
 def _rows(services: Services, shape: ResultShape, first: int, last: int) -> list[ResultRow]:
-    stored = services.database.read(
-        lambda c: read_results(c, shape.job.id, first, last, with_input=shape.include_input)
-    )
+    stored = services.database.read(lambda c: read_results(c, shape.job.id, first, last))
     return [row for part in stored for row in row_documents(part, shape, first, last)]
 
 
@@ -182,23 +186,20 @@ def _stored(
         after = stored.seq
 
 
-def _download(pieces: Iterator[bytes], kind: str, name: str) -> Response:
+def _download(services: Services, pieces: Iterator[bytes], kind: str, name: str) -> Response:
     extension = "csv" if kind == "text/csv" else "ndjson"
     charset = "; charset=utf-8" if kind == "text/csv" else ""
     headers = {"Content-Disposition": f'attachment; filename="{name}.{extension}"'}
-    return Response(pieces, headers=headers, content_type=kind + charset)
+    return services.downloads.send(pieces, headers, kind + charset)
 
 
 def _page(services: Services, shape: ResultShape, query: ResultsQuery) -> Response:
     job = shape.job
     end = min(query.offset + query.limit, job.rows_total)
-    rows = _rows(services, shape, query.offset, end) if query.offset < end else []
-    page: ResultsPage = {
-        "results": rows,
-        "next": _next_link(services, job, query.limit, end),
-        "total": job.rows_tried,
-    }
-    return json_response(page)
+    stored = _stored_page(services, shape, query.offset, end)
+    following = _next_link(services, job, query.limit, end)
+    page = json_page(stored, shape, range(query.offset, end), following)
+    return services.downloads.send(page, {}, "application/json")
 
 
 def _next_link(services: Services, job: Job, limit: int, end: int) -> str | None:
@@ -213,3 +214,25 @@ def _next_link(services: Services, job: Job, limit: int, end: int) -> str | None
         return None
     asked = request.args.to_dict() | {"limit": limit, "offset": following}
     return f"/jobs/{job.id}/results?{urlencode(asked)}"
+
+
+def _stored_page(
+    services: Services, shape: ResultShape, first: int, last: int
+) -> Iterator[StoredResult]:
+    """Yield the results that hold the rows `first` to `last` - 1, each read by itself.
+
+    The chunks of such a page may be many: a row of a CSV can be as long as a line may be.
+    """
+    while first < last:
+        read = partial(
+            first_result,
+            job=shape.job.id,
+            first=first,
+            last=last,
+            with_input=shape.include_input,
+        )
+        stored = services.database.read(read)
+        if stored is None:
+            return
+        yield stored
+        first = stored.first_row + stored.row_count

@@ -3,12 +3,13 @@
 import { json, save } from "./api.js";
 import { countBars, driftBars, probabilityCell } from "./charts.js";
 import { firstRows } from "./csv.js";
-import { el, find, problem, rows, table } from "./dom.js";
+import { el, find, problem, rows, table, whole } from "./dom.js";
 import { key } from "./key.js";
 
 const FIRST = 10;
 const BAD = 50;
 const FEW = 500;
+const LEAST = 100;
 
 function download(text, path, name, kind = "") {
   const link = el("a", { class: `button ${kind}`, href: path, download: name }, text);
@@ -38,7 +39,20 @@ function downloads(job) {
   ].filter(Boolean);
 }
 
+// Without a drift: why there is none, and what is known all the same.
+function withoutDrift(summary) {
+  const labelled = Object.values(summary.counts).reduce((sum, count) => sum + count, 0);
+  if (!labelled) return [el("p", { class: "empty" }, "No row has a label, so there is nothing to compare with training.")];
+  const why = labelled < LEAST
+    ? `Drift is computed from at least ${LEAST} rows with a label; here ${labelled === 1 ? "is" : "are"} ${whole(labelled)}.`
+    : "There is no drift for this job.";
+  const outside = Object.keys(summary.out_of_range).length;
+  return [el("p", { class: "hint" }, why, outside ? " Some values lie outside the training range:" : " Every value lies within the training range."),
+    outside ? driftBars({}, summary.out_of_range) : ""];
+}
+
 function drift(summary) {
+  if (!Object.keys(summary.drift).length) return withoutDrift(summary);
   const small = summary.drift_rows < FEW
     ? `With only ${rows(summary.drift_rows)} much of this is chance.` : "Below 0.1 nothing has changed, above 0.25 much has.";
   return [el("p", { class: "hint" }, "How far the values moved from those in training, and rows outside the training range. ", small),
@@ -90,7 +104,7 @@ export function showOutcome(job) {
   find("downloads").replaceChildren(...downloads(job));
   const counted = Object.keys(summary.counts).length;
   find("classes").replaceChildren(counted ? countBars(summary.counts) : el("p", { class: "empty" }, "No row has a label."));
-  find("drift").replaceChildren(...(Object.keys(summary.drift).length ? drift(summary) : [el("p", { class: "empty" }, "Nothing to compare.")]));
+  find("drift").replaceChildren(...drift(summary));
   guarded("first", () => showFirst(job));
   guarded("bad", () => showBad(job));
 }

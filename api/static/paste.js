@@ -25,7 +25,7 @@ function asJson(given, model, outputs) {
 }
 
 function send(given, model, outputs) {
-  if (/^[[{]/.test(given)) return asJson(given, model, outputs);
+  if (/^\s*[[{]/.test(given)) return asJson(given, model, outputs);
   const query = new URLSearchParams({ model });
   for (const output of outputs) query.append("outputs", output);
   return submit(`/jobs?${query}`, "text/csv", `${given}\n`);
@@ -52,7 +52,7 @@ async function predict(model, outputs) {
   const show = answer.begin();
   show(el("p", { class: "loading" }, "Predicting …"));
   try {
-    const job = await send(text.value.trim(), model, outputs);
+    const job = await send(text.value, model, outputs);
     if (job.rows.total <= MOST) show(shown(await resultsOf(job), job));
     else if (show()) location.assign(`/ui/jobs/${job.id}`);
   } catch (error) {

@@ -4,19 +4,20 @@ import { answerPlace } from "./answer.js";
 import { json, submit } from "./api.js";
 import { probabilityBars } from "./charts.js";
 import { el, find, percent, problem } from "./dom.js";
+import { isBlank, parseNumber } from "./number.js";
 
 const form = find("row-form");
+const button = form.querySelector("[type=submit]");
 const answer = answerPlace(find("row-answer"));
 let sample = 0;
 
 const inputs = () => [...form.querySelectorAll("input")];
 
 function hint(input) {
-  const text = input.value.trim();
-  const number = Number(text);
+  const number = parseNumber(input.value);
   const low = number < Number(input.dataset.minimum), high = number > Number(input.dataset.maximum);
-  const wrong = text !== "" && !Number.isFinite(number);
-  const beyond = text !== "" && !wrong && (low || high);
+  const wrong = !isBlank(input.value) && Number.isNaN(number);
+  const beyond = low || high;
   const said = wrong ? "Write a number such as 0.82" : beyond ? `${low ? "Below" : "Above"} the training range` : "";
   input.parentElement.classList.toggle("outside", beyond);
   input.setAttribute("aria-invalid", String(wrong));
@@ -25,7 +26,7 @@ function hint(input) {
 }
 
 function complain(input) {
-  if (input.value.trim() !== "") return hint(input);
+  if (!isBlank(input.value)) return hint(input);
   input.setAttribute("aria-invalid", "true");
   input.parentElement.querySelector(".beyond").textContent = "A number is missing";
   return true;
@@ -59,12 +60,11 @@ function shown(row, job, outside) {
 }
 
 async function predict(model, outputs) {
-  const button = form.querySelector("[type=submit]");
   const show = answer.begin();
   show(el("p", { class: "loading" }, "Predicting …"));
   button.disabled = true;
   try {
-    const instances = [Object.fromEntries(inputs().map((input) => [input.name, Number(input.value)]))];
+    const instances = [Object.fromEntries(inputs().map((input) => [input.name, parseNumber(input.value)]))];
     const job = await submit("/jobs", "application/json", JSON.stringify({ model, outputs, instances }));
     const [row] = await resultsOf(job);
     show(shown(row, job, form.querySelectorAll(".outside").length));
@@ -78,6 +78,8 @@ async function predict(model, outputs) {
 export function startRow(model, outputs) {
   form.addEventListener("input", (event) => {
     answer.discard();
+    // Other values may be sent before the answer to the former ones is there.
+    button.disabled = false;
     hint(event.target);
   });
   form.addEventListener("reset", () => {

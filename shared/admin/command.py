@@ -4,13 +4,16 @@ import argparse
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from functools import cached_property
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from shared.db.engine import Database, open_database
 from shared.heartbeats import HeartbeatStore
 from shared.queue import FULL, MessageQueue
 from shared.settings import Settings
+
+Word = TypeVar("Word", bound=StrEnum)
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _PATIENCE: Final = 60.0
@@ -92,6 +95,19 @@ def duration(text: str) -> timedelta:
         message = f"{text!r} is no time such as 90s, 30m, 12h or 7d"
         raise argparse.ArgumentTypeError(message)
     return timedelta(seconds=int(number[:9]) * _UNITS[unit])
+
+
+def one_of(words: Iterable[Word]) -> Callable[[str], Word]:
+    """Return a function that parses one of `words`, and names all of them for any other text."""
+    known = {str(word): word for word in words}
+
+    def parse(text: str) -> Word:
+        if text not in known:
+            message = f"{text!r} is not one of {', '.join(known)}"
+            raise argparse.ArgumentTypeError(message)
+        return known[text]
+
+    return parse
 
 
 def count(text: str) -> int:

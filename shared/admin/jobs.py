@@ -5,7 +5,18 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from shared.admin.command import Group, Output, Stage, age, count, duration, stamp, table, told
+from shared.admin.command import (
+    Group,
+    Output,
+    Stage,
+    age,
+    count,
+    duration,
+    one_of,
+    stamp,
+    table,
+    told,
+)
 from shared.db.jobs import read_job
 from shared.db.overview import (
     MOST_COUNTED,
@@ -59,9 +70,16 @@ def show_job(stage: Stage, arguments: argparse.Namespace) -> Output:
     document = _document(job) | {
         "chunks": counts, "unfinished": [_chunk_document(chunk, clock) for chunk in chunks]
     }  # fmt: skip
-    lines = [f"{name}: {value}" for name, value in document.items() if name != "unfinished"]
+    lines = [f"{name}: {_plain(value)}" for name, value in document.items() if name != "unfinished"]
     parts = ["\n".join(lines)] + ([_chunk_table(chunks, clock)] if chunks else [])
     return Output(text="\n\n".join(parts), document=document)
+
+
+def _plain(value: object) -> str:
+    """Write a value of a document for people: counts by word, and nothing as a dash."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{number} {word}" for word, number in value.items()) or "-"
+    return "-" if value in {None, ""} else str(value)
 
 
 def _document(job: Job) -> dict[str, Any]:
@@ -143,7 +161,7 @@ def _chunk_document(chunk: ChunkStanding, clock: datetime) -> Mapping[str, Any]:
 def add_to(commands: Group) -> None:
     """Add `jobs`, `job` and `stuck`."""
     listed = commands.add("jobs", list_jobs, "count jobs by state, and list the oldest")
-    listed.add_argument("--state", type=JobState, choices=list(JobState), metavar="STATE")
+    listed.add_argument("--state", type=one_of(JobState), metavar="STATE")
     listed.add_argument("--limit", type=count, default=20, help="jobs to list (20)")
     shown = commands.add("job", show_job, "show a job, and its chunks that are not done")
     shown.add_argument("id")

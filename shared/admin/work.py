@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from shared.admin.command import Group, Output, Stage, duration, told
+from shared.admin.command import Group, Output, Stage, duration, one_of, told
 from shared.db.engine import Database
 from shared.db.jobs import stored_job
 from shared.db.overview import MOST_COUNTED
@@ -107,6 +107,6 @@ def add_to(commands: Group) -> None:
     erased = commands.add("purge", purge, "count old finished jobs, and erase them with --yes")
     erased.add_argument("--older-than", type=duration, required=True, help="such as 12h or 30d")
     erased.add_argument(
-        "--state", type=JobState, choices=sorted(TERMINAL), metavar="STATE", help="only these"
+        "--state", type=one_of(sorted(TERMINAL)), metavar="STATE", help="only these"
     )
     erased.add_argument("--yes", action="store_true", help="erase them; without it only count")

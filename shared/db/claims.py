@@ -33,7 +33,7 @@ from shared.domain.jobs import (
     chunk_sources,
 )
 from shared.domain.manifest import ModelPin
-from shared.domain.rows import RowError
+from shared.domain.row_errors import read_errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,7 @@ def as_claimed(row: AnyRow) -> Claimed:
         encoding=Encoding(row.encoding),
         layout=CsvLayout.of(row.layout) if row.layout else None,
         body=row.body,
-        errors=tuple(RowError(**error) for error in row.errors or ()),
+        errors=read_errors(row.errors),
         model=ModelPin(row.model_name, row.model_version, row.model_sha256),
         outputs=tuple(row.outputs),
         sole=bool(row.sole),

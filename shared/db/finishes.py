@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -26,6 +26,7 @@ from shared.domain.jobs import (
     Tally,
     chunk_sources,
 )
+from shared.domain.row_errors import write_errors
 from shared.domain.summaries import merge_summaries
 
 
@@ -108,7 +109,7 @@ def _result(outcome: ChunkResult) -> dict[str, Any]:
         "ids": outcome.ids,
         "lines": outcome.lines,
         "probabilities": outcome.probabilities,
-        "errors": [asdict(error) for error in outcome.errors] or None,
+        "errors": write_errors(outcome.errors),
         "summary": outcome.summary,
         "error_code": failure.code if failure else None,
         "error_detail": failure.detail[:500] if failure else None,
@@ -192,7 +193,9 @@ def _abandon(connection: Connection, move: JobProgress) -> None:
         .values(state=ChunkState.CANCELED, claimed_by=None, lease_until=None, next_publish_at=None)
     )
     summarise(connection, move.id)
-    detail = f"{move.after.rows_failed} rows failed; at most {move.after.max_errors} may."
+    failed = move.after.rows_failed
+    counted = "1 row" if failed == 1 else f"{failed} rows"
+    detail = f"{counted} failed; the job allows {move.after.max_errors}."
     explain(connection, move.id, JobFailure(code=TOO_MANY_ERRORS, detail=detail))
 
 

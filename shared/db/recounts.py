@@ -12,6 +12,7 @@ from shared.db.tables import chunks, jobs, results
 from shared.db.types import AnyRow, now
 from shared.domain.chunks import Dispatch, Outbox
 from shared.domain.jobs import ChunkState, JobFailure, JobId, JobState
+from shared.domain.row_errors import count_errors
 
 # Younger jobs are most likely still moving.
 _AGE_SECONDS: Final = 60.0
@@ -110,7 +111,7 @@ def _mend(connection: Connection, job: JobId) -> bool:
             results.c.labels.is_(None).label("given_up"),
         ).where(results.c.job_id == job)
     ).all()
-    failed = sum(r.row_count if r.given_up else len(r.errors or ()) for r in written)
+    failed = sum(r.row_count if r.given_up else count_errors(r.errors) for r in written)
     succeeded = sum(r.row_count for r in written) - failed
     stuck = len(written) >= row.chunks_total
     before = (row.rows_succeeded, row.rows_failed, row.chunks_finished)

@@ -13,6 +13,7 @@ from shared.db.tables import chunks, inputs, jobs, results
 from shared.db.types import AnyRow
 from shared.domain.chunks import Encoding
 from shared.domain.jobs import ChunkState, Job, JobFailure, JobId
+from shared.domain.row_errors import read_errors
 from shared.domain.rows import RowError
 
 
@@ -81,13 +82,24 @@ def _whole_job(row: AnyRow) -> WholeJob:
     return WholeJob(job=job_of_row(row), results=found)
 
 
-def read_results(
-    connection: Connection, job: JobId, first: int, last: int, *, with_input: bool = False
-) -> list[StoredResult]:
+def read_results(connection: Connection, job: JobId, first: int, last: int) -> list[StoredResult]:
     """Read the results that hold any of the rows `first` to `last` - 1 of `job`, in order.
 
     A chunk without a result is missing from the list.
     """
+    query = _query_rows(job, first, last, with_input=False)
+    return [_stored(row) for row in connection.execute(query)]
+
+
+def first_result(
+    connection: Connection, job: JobId, first: int, last: int, *, with_input: bool
+) -> StoredResult | None:
+    """Read the first result that holds any of the rows `first` to `last` - 1 of `job`, or None."""
+    row = connection.execute(_query_rows(job, first, last, with_input=with_input).limit(1)).first()
+    return None if row is None else _stored(row)
+
+
+def _query_rows(job: JobId, first: int, last: int, *, with_input: bool) -> Select[*tuple[Any, ...]]:
     # The slim rows of `chunks` say which results to read; a result's own row may be megabytes.
     ends = select(func.max(chunks.c.seq)).where(chunks.c.job_id == job)
     query = _query(with_input=with_input).where(
@@ -95,7 +107,7 @@ def read_results(
         results.c.seq >= ends.where(chunks.c.first_row <= first).scalar_subquery(),
         results.c.seq <= ends.where(chunks.c.first_row < last).scalar_subquery(),
     )
-    return [_stored(row) for row in connection.execute(query.order_by(results.c.seq))]
+    return query.order_by(results.c.seq)
 
 
 def next_result(
@@ -153,6 +165,12 @@ _READ_WHOLE_JOBS = (
 )
 
 
+def _share(labels: Sequence[str | None] | None) -> Sequence[str | None] | None:
+    """Keep each label once: a response that is read slowly holds those of a whole chunk."""
+    known: dict[str | None, str | None] = {}
+    return labels if labels is None else [known.setdefault(label, label) for label in labels]
+
+
 def _stored(row: AnyRow | SimpleNamespace) -> StoredResult:
     failure = JobFailure(code=row.error_code, detail=row.error_detail) if row.error_code else None
     body = StoredInput(encoding=Encoding(row.encoding), body=row.body) if row.encoding else None
@@ -163,9 +181,9 @@ def _stored(row: AnyRow | SimpleNamespace) -> StoredResult:
         row_count=row.row_count,
         ids=row.ids,
         lines=row.lines,
-        labels=row.labels,
+        labels=_share(row.labels),
         probabilities=row.probabilities,
-        errors=tuple(RowError(**error) for error in row.errors or ()),
+        errors=read_errors(row.errors),
         failure=failure,
         input=body,
     )

@@ -14,6 +14,7 @@ from shared.db.tables import chunks, idempotency_keys, inputs, job_labels, jobs
 from shared.domain.chunks import Dispatch, NewChunk, Outbox, Submission
 from shared.domain.errors import CommitUncertain, DatabaseDown, KeyTaken
 from shared.domain.jobs import ChunkState
+from shared.domain.row_errors import write_errors
 
 
 def store_group(database: Database, group: Sequence[Submission], outbox: Outbox) -> list[Dispatch]:
@@ -170,5 +171,5 @@ def input_row(submission: Submission, chunk: NewChunk) -> dict[str, Any]:
         "seq": chunk.seq,
         "encoding": chunk.encoding,
         "body": chunk.body,
-        "errors": [asdict(error) for error in chunk.errors] or None,
+        "errors": write_errors(chunk.errors),
     }

@@ -20,6 +20,8 @@ class DryBeansError(Exception):
     """Something went wrong in drybeans."""
 
     code: ClassVar[str] = "error"
+    retry_after: ClassVar[int | None] = None
+    """Seconds after which the same request may succeed; None if waiting changes nothing."""
 
     def __init__(self, detail: str | None = None, *, faults: tuple[Fault, ...] = ()) -> None:
         """Take `detail` as the message, or else the first line of the class's docstring."""
@@ -50,6 +52,25 @@ class ModelUnavailable(DryBeansError):
     """No worker can load this model at present; try again later."""
 
     code = "model_unavailable"
+    retry_after = 2
+
+
+class WorkerDied(DryBeansError):
+    """Workers died while they ran this job."""
+
+    code = "worker_died"
+
+
+class PredictionFailed(DryBeansError):
+    """The model failed on this job."""
+
+    code = "prediction_failed"
+
+
+class JobCanceled(DryBeansError):
+    """The job was canceled before every row had a label."""
+
+    code = "job_canceled"
 
 
 class ModelNotFound(DryBeansError):
@@ -142,6 +163,12 @@ class KeyUnknown(DryBeansError):
     code = "api_key_unknown"
 
 
+class NotPermitted(DryBeansError):
+    """An API key does not permit this."""
+
+    code = "not_permitted"
+
+
 class HostNotAllowed(DryBeansError):
     """This service does not answer to the host name in the request."""
 
@@ -158,12 +185,14 @@ class QuotaExceeded(DryBeansError):
     """This API key has used up its quota; try again later."""
 
     code = "quota_exceeded"
+    retry_after = 1
 
 
 class KeyInFlight(DryBeansError):
     """The first request with this Idempotency-Key is still being received; try again shortly."""
 
     code = "idempotency_key_in_flight"
+    retry_after = 1
 
 
 class KeyReused(DryBeansError):
@@ -176,12 +205,14 @@ class KeyTaken(DryBeansError):
     """A job with this Idempotency-Key is there already."""
 
     code = "idempotency_key_taken"
+    retry_after = 1
 
 
 class Overloaded(DryBeansError):
     """More rows wait than the service takes on; try again later."""
 
     code = "overloaded"
+    retry_after = 2
 
 
 class UploadIncomplete(DryBeansError):
@@ -200,24 +231,34 @@ class JobUnfinished(DryBeansError):
     """The job has not finished yet."""
 
     code = "job_unfinished"
+    retry_after = 1
 
 
 class WaitTimedOut(DryBeansError):
     """The prediction was accepted but did not finish in time."""
 
     code = "wait_timed_out"
+    retry_after = 2
 
 
 class IntakeFull(DryBeansError):
     """The service has more waiting requests than it can take; try again shortly."""
 
     code = "intake_full"
+    retry_after = 2
+
+
+class TooManyStreams(DryBeansError):
+    """The service is sending as many large responses as it can; try again shortly."""
+
+    code = "too_many_streams"
 
 
 class DatabaseDown(DryBeansError):
     """The database does not answer; nothing was accepted, so try again shortly."""
 
     code = "database_down"
+    retry_after = 2
 
 
 class DatabaseBusy(DatabaseDown):
@@ -248,6 +289,7 @@ class QueueDown(DryBeansError):
     """Redis does not answer."""
 
     code = "queue_down"
+    retry_after = 2
 
 
 class ClaimLost(DryBeansError):

@@ -3,8 +3,14 @@
 import math
 import sys
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
+
+from shared.domain.numerals import WHITESPACE
+
+_PAUSE_ROWS: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +38,12 @@ class PackedRows:
 
     def errors_within(self, first: int, last: int) -> tuple[RowError, ...]:
         """Give the errors of rows `first` to `last` - 1, counted from `first`."""
-        return tuple(
-            replace(error, row=error.row - first)
-            for error in self.errors
-            if first <= error.row < last
-        )
+        start, end = (bisect_left(self.errors, row, key=_row_of) for row in (first, last))
+        return tuple(replace(error, row=error.row - first) for error in self.errors[start:end])
+
+
+def _row_of(error: RowError) -> int:
+    return error.row
 
 
 class _Flaw(Exception):
@@ -46,19 +53,27 @@ class _Flaw(Exception):
         self.code, self.detail, self.field = code, detail, field
 
 
-def pack(instances: Sequence[object], columns: Mapping[str, int]) -> PackedRows:
+def pack(
+    instances: Sequence[object],
+    columns: Mapping[str, int],
+    names: Sequence[str],
+    pause: Callable[[], object] = lambda: None,
+) -> PackedRows:
     """Check each of `instances` (a list of numbers, or an object by feature name) and pack them.
 
-    `columns` maps every accepted spelling of a feature, in lower case, to its position; the
-    number of features is the number of distinct positions.
+    `columns` maps every accepted spelling of a feature, in lower case, to its position; `names`
+    are the features in the model's order. `pause` is called now and then, for a server that has
+    others to serve meanwhile.
     """
-    width = len(set(columns.values()))
+    width = len(names)
     blank = [math.nan] * width
     values = array("d")
     errors = []
     for row, instance in enumerate(instances):
+        if row % _PAUSE_ROWS == 0:
+            pause()
         try:
-            values.extend(_numbers(instance, columns, width))
+            values.extend(_numbers(instance, columns, names))
         except _Flaw as flaw:
             values.extend(blank)
             errors.append(RowError(row=row, code=flaw.code, detail=flaw.detail, field=flaw.field))
@@ -67,43 +82,37 @@ def pack(instances: Sequence[object], columns: Mapping[str, int]) -> PackedRows:
     return PackedRows(body=values.tobytes(), count=len(instances), errors=tuple(errors))
 
 
-def _numbers(instance: object, columns: Mapping[str, int], width: int) -> Iterable[float]:
+def _numbers(instance: object, columns: Mapping[str, int], names: Sequence[str]) -> Iterable[float]:
+    width = len(names)
     if isinstance(instance, dict):
-        return _from_object(instance, columns, width)
+        return _from_object(instance, columns, names)
     if not isinstance(instance, list):
         raise _Flaw("not_a_row", f"A row is a list of {width} numbers, or an object by name.")
     if not instance:
         raise _Flaw("empty", "The row is empty.")
     if len(instance) != width:
         few_or_many = "too_few_fields" if len(instance) < width else "too_many_fields"
-        raise _Flaw(few_or_many, f"The row has {len(instance)} values; the model takes {width}.")
+        counted = "1 value" if len(instance) == 1 else f"{len(instance)} values"
+        raise _Flaw(few_or_many, f"The row has {counted}; the model takes {width}.")
     return [_number(value, str(index)) for index, value in enumerate(instance)]
 
 
 def _from_object(
-    instance: Mapping[str, object], columns: Mapping[str, int], width: int
+    instance: Mapping[str, object], columns: Mapping[str, int], names: Sequence[str]
 ) -> Iterable[float]:
-    numbers: list[float | None] = [None] * width
+    numbers: list[float | None] = [None] * len(names)
     for name, value in instance.items():
-        position = columns.get(name.strip().lower())
+        position = columns.get(name.strip(WHITESPACE).lower())
         if position is None:
             raise _Flaw("unknown_field", f"The model has no feature {name[:80]!r}.", name[:80])
         if numbers[position] is not None:
             raise _Flaw("repeated_field", f"The feature {name[:80]!r} is given twice.", name[:80])
         numbers[position] = _number(value, name[:80])
     found = [number for number in numbers if number is not None]
-    if len(found) < width:
-        missing = _names_of({i for i, number in enumerate(numbers) if number is None}, columns)
+    if len(found) < len(names):
+        missing = [name for name, number in zip(names, numbers, strict=True) if number is None]
         raise _Flaw("too_few_fields", f"Missing: {', '.join(missing)}.", missing[0])
     return found
-
-
-def _names_of(positions: set[int], columns: Mapping[str, int]) -> list[str]:
-    first: dict[int, str] = {}
-    for name, position in columns.items():
-        if position in positions:
-            first.setdefault(position, name)
-    return [first[position] for position in sorted(positions)]
 
 
 def _number(value: object, field: str) -> float:
@@ -124,4 +133,4 @@ def _number(value: object, field: str) -> float:
 
 def _kind(value: object) -> str:
     kinds = {bool: "a boolean", str: "text", list: "a list", dict: "an object"}
-    return kinds.get(type(value), "this")
+    return kinds.get(type(value), "another value")

@@ -8,6 +8,10 @@ from typing import Any, Final
 from shared.domain.manifest import Feature
 
 DIGITS: Final = 6
+
+MIN_DRIFT_ROWS: Final = 100
+"""The distribution of fewer rows says more about chance than about drift."""
+
 _HALF: Final = 0.5
 
 
@@ -33,8 +37,11 @@ def merge_summaries(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def drift(summary: Mapping[str, Any], features: Iterable[Feature]) -> dict[str, float]:
-    """Give the stability index of each of `features` that `summary` has a histogram of."""
-    found = summary.get("histograms", {})
+    """Return the stability index of each of `features` that `summary` has a histogram of.
+
+    Without at least `MIN_DRIFT_ROWS` rows in the histograms there is none.
+    """
+    found = summary.get("histograms", {}) if drift_rows(summary) else {}
     pairs = (
         (feature.name, feature.histogram.counts, found.get(feature.name, ()))
         for feature in features
@@ -46,6 +53,12 @@ def drift(summary: Mapping[str, Any], features: Iterable[Feature]) -> dict[str, 
         for name, expected, actual in pairs
         if len(expected) == len(actual)
     }
+
+
+def drift_rows(summary: Mapping[str, Any]) -> int:
+    """Return from how many rows the drift in `summary` is computed: 0 when there are too few."""
+    rows: int = summary.get("histogram_rows", 0)
+    return rows if rows >= MIN_DRIFT_ROWS else 0
 
 
 def stability_index(expected: Sequence[int], actual: Sequence[int]) -> float:

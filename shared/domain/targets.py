@@ -14,10 +14,22 @@ MOST_URL: Final = 2000
 _PORTS: Final = {"http": 80, "https": 443}
 _PRINTABLE: Final = re.compile(r"[\x21-\x7e]+")
 _HOST: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
-# Not public either, though Python's tables did not always say so: protocol assignments (a cloud's
-# metadata among them), NAT64 and the relays of 6to4.
+# Not public either by IANA's special-purpose registries, though Python's tables do not always say
+# so: protocol assignments (a cloud's metadata among them), AS112 and AMT relays, relays of 6to4,
+# NAT64, addresses that end in an IPv4 one, discard-only and dummy prefixes, documentation, SRv6.
 _ALSO: Final = tuple(
-    ipaddress.ip_network(text) for text in ("192.0.0.0/24", "192.88.99.0/24", "64:ff9b:1::/48")
+    ipaddress.ip_network(text)
+    for text in (
+        *(
+            "192.0.0.0/24",
+            "192.31.196.0/24",
+            "192.52.193.0/24",
+            "192.88.99.0/24",
+            "192.175.48.0/24",
+        ),
+        *("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "100:0:0:1::/64", "2001::/23"),
+        *("2001:db8::/32", "2620:4f:8000::/48", "3fff::/20", "5f00::/16"),
+    )
 )
 _MAPPED: Final = "IPv4 address inside an IPv6 one"
 

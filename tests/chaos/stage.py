@@ -1,17 +1,15 @@
 """All of drybeans on real servers, behind proxies, ready to be harmed."""
 
 import os
-import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
-import pymysql
 import redis
 from sqlalchemy import make_url
 
@@ -25,11 +23,8 @@ from tests.chaos.worker import FOLDER, MUTANT, NAME, SECONDS
 from tests.servers import MariaDBServer, MySQLServer, RedisServer, ServerFailed, free_port
 from tests.servers.schema import create_database, drop_database, migrate
 
-_START_SECONDS: Final = 300.0
+_START_SECONDS: Final = 60.0
 LEASE_SECONDS: Final = 3.0
-READY: Final = " ready."
-"""What a worker says when it takes messages."""
-PASSWORD: Final = "drybeans"
 
 # Short times, so that a minute holds many recoveries, and small chunks, so that jobs have several.
 SETTINGS: Final = {
@@ -42,8 +37,6 @@ SETTINGS: Final = {
     "DRYBEANS_INTERACTIVE_MAX_ROWS": "100",
     "DRYBEANS_API_PROCESSES": "2",
     "DRYBEANS_WORKERS": "1",
-    "DRYBEANS_WEBHOOK_SECRETS": "whsec_" + "AAAA" * 12,
-    "DRYBEANS_WEBHOOK_NETWORKS": "127.0.0.0/8",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
@@ -51,10 +44,7 @@ SETTINGS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """The running parts; `database` and `redis` go around the proxies.
-
-    `database_url` names the user of the parts, who has no rights but on their own database.
-    """
+    """The running parts; `database` and `redis` go around the proxies."""
 
     api: Part
     workers: tuple[Part, ...]
@@ -63,7 +53,6 @@ class Stage:
     url: str
     database_server: MariaDBServer | MySQLServer
     redis_server: RedisServer
-    database_url: str
     database_proxy: MySQLProxy
     redis_proxy: Proxy
     database: Database
@@ -97,29 +86,6 @@ def python(*words: str) -> list[str]:
 API_COMMAND: Final = ("-m", "gunicorn", "-c", "api/gunicorn_conf.py", "api.wsgi:app")
 
 
-def connect_as_root(server: MariaDBServer | MySQLServer) -> "pymysql.Connection[Any]":
-    """Connect to `server` as its administrator, who has no password in tests."""
-    return pymysql.connect(host="127.0.0.1", port=server.port, user="root", autocommit=True)
-
-
-def _create_user(server: MariaDBServer | MySQLServer, url: str) -> tuple[str, Callable[[], None]]:
-    """Create a user with all rights on the database at `url`: return its URL and how to drop it."""
-    name = f"chaos_{secrets.token_hex(4)}"
-    location = make_url(url)
-    connection = connect_as_root(server)
-    with connection, connection.cursor() as cursor:
-        cursor.execute(f"CREATE USER {name}@'%' IDENTIFIED BY '{PASSWORD}'")
-        cursor.execute(f"GRANT ALL ON {location.database}.* TO {name}@'%'")
-
-    def drop() -> None:
-        connection = connect_as_root(server)
-        with connection, connection.cursor() as cursor:
-            cursor.execute(f"DROP USER {name}@'%'")
-
-    ours = location.set(username=name, password=PASSWORD)
-    return ours.render_as_string(hide_password=False), drop
-
-
 @contextmanager
 def a_stage(
     server: MariaDBServer | MySQLServer,
@@ -140,7 +106,7 @@ def a_stage(
             part.start()
         await_ready(stage.url)
         for worker in stage.workers:
-            worker.await_word(READY)
+            worker.await_word(" ready.")
         stage.keeper.start()
         stack.callback(stage.keeper.stop)
         yield stage
@@ -154,57 +120,43 @@ def _build(
     wanted: tuple[str, int, Mapping[str, str]],
 ) -> Stage:
     mutant, workers, changes = wanted
+    sweepers = MUTANTS[mutant].sweepers if mutant else 2
+    slow = str(MUTANTS[mutant].seconds if mutant else 0.06)
     redis_server = stack.enter_context(RedisServer(folder / "redis"))
     database_proxy = stack.enter_context(MySQLProxy(server.port))
     redis_proxy = stack.enter_context(Proxy(redis_server.port))
     port = free_port()
-    parts_url, drop_user = _create_user(server, url)
-    stack.callback(drop_user)
-    slow = str(MUTANTS[mutant].seconds if mutant else 0.06)
+    through = make_url(url).set(port=database_proxy.port)
     environment = parts_environment(
-        make_url(parts_url).set(port=database_proxy.port).render_as_string(hide_password=False),
+        through.render_as_string(hide_password=False),
         f"redis://127.0.0.1:{redis_proxy.port}/0",
         {"DRYBEANS_PORT": str(port), MUTANT: mutant, SECONDS: slow, FOLDER: str(folder)}
         | dict(changes),
     )
-    api, stage_workers, sweepers = _build_parts(environment, folder, mutant, workers)
+
+    def part(name: str, *words: str) -> Part:
+        return Part(name, python(*words), environment | {NAME: name}, folder)
+
     database = open_database(url, connections=4)
     stack.callback(database.close)
     client = redis.Redis.from_url(redis_server.url, socket_timeout=5)
     stack.callback(client.close)
+    stage_workers = tuple(part(f"worker{n}", "-m", "tests.chaos.worker") for n in range(workers))
+    stage_sweepers = tuple(part(f"sweeper{n}", "-m", "worker.sweep") for n in range(sweepers))
+    api = part("api", *API_COMMAND)
     return Stage(
         api=api,
         workers=stage_workers,
-        sweepers=sweepers,
-        keeper=Keeper((api, *stage_workers, *sweepers)),
+        sweepers=stage_sweepers,
+        keeper=Keeper((api, *stage_workers, *stage_sweepers)),
         url=f"http://127.0.0.1:{port}",
         database_server=server,
-        database_url=parts_url,
         redis_server=redis_server,
         database_proxy=database_proxy,
         redis_proxy=redis_proxy,
         database=database,
         redis=client,
         folder=folder,
-    )
-
-
-def _build_parts(
-    environment: Mapping[str, str], folder: Path, mutant: str, workers: int
-) -> tuple[Part, tuple[Part, ...], tuple[Part, ...]]:
-    """Build the API, the workers and the sweepers, each a mutant where `mutant` says so."""
-    changed = MUTANTS[mutant].parts if mutant else frozenset()
-    count = MUTANTS[mutant].sweepers if mutant else 2
-    app = "tests.chaos.mutant_api:app" if "api" in changed else API_COMMAND[-1]
-    sweeper = "tests.chaos.mutant_sweeper" if "sweeper" in changed else "worker.sweep"
-
-    def part(name: str, *words: str) -> Part:
-        return Part(name, python(*words), {**environment, NAME: name}, folder)
-
-    return (
-        part("api", *API_COMMAND[:-1], app),
-        tuple(part(f"worker{n}", "-m", "tests.chaos.worker") for n in range(workers)),
-        tuple(part(f"sweeper{n}", "-m", sweeper) for n in range(count)),
     )
 
 

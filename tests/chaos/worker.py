@@ -11,22 +11,14 @@ import random
 import signal
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
-import worker.lifecycle
-import worker.models
-import worker.run
 from shared.domain.chunks import ChunkResult, Claimed
 from shared.domain.jobs import ChunkRef
 from tests.chaos.batches import note_of, noted
 from tests.chaos.beans import POISON
 from tests.chaos.mutants import MUTANTS
-from worker.artifacts import Artifact, load
-from worker.predict import predict_chunks, read_rows
-from worker.traces import Trails
 
 SECONDS: Final = "DRYBEANS_TEST_CHAOS_SECONDS"
 NAME: Final = "DRYBEANS_TEST_CHAOS_NAME"
@@ -34,62 +26,36 @@ FOLDER: Final = "DRYBEANS_TEST_CHAOS_FOLDER"
 MUTANT: Final = "DRYBEANS_TEST_CHAOS_MUTANT"
 
 
-def slow_loading_file(folder: Path) -> Path:
-    """Return the file that, where it exists, says how many seconds loading a model takes."""
-    return folder / "slow-loading"
-
-
-class _Token:
-    """A claim's token that says which worker it belongs to."""
-
-    def __init__(self, name: str) -> None:
-        self.hex = f"{name}-{uuid4().hex}"
-
-
 def main() -> None:
     """Become the worker that the environment asks for."""
-    # It builds at import, from the environment.
+    # They build at import, from the environment.
+    import worker.lifecycle  # noqa: PLC0415
     import worker.main  # noqa: PLC0415
+    import worker.run  # noqa: PLC0415
+    from worker.models import Model  # noqa: PLC0415
+    from worker.predict import predict_chunks, read_rows  # noqa: PLC0415
+    from worker.traces import Trails  # noqa: PLC0415
 
-    folder, name = Path(os.environ[FOLDER]), os.environ[NAME]
-    _note_batches(note_of(folder, name))
-    _predict_slowly(float(os.environ[SECONDS]))
-    _load_slowly(slow_loading_file(folder))
-    setattr(worker.lifecycle, "uuid4", partial(_Token, name))  # noqa: B010 - not exported
-    mutant = MUTANTS.get(os.environ[MUTANT])
-    if mutant is not None and "worker" in mutant.parts:
-        mutant.apply()
-    worker.main.main()
-
-
-def _note_batches(note: Path) -> None:
+    most = float(os.environ[SECONDS])
+    note = note_of(Path(os.environ[FOLDER]), os.environ[NAME])
     run_batch = worker.run.RunBatch.__call__
 
     def seen(run: worker.run.RunBatch, refs: Sequence[ChunkRef], *trails: Trails) -> None:
         with noted(note, refs):
             run_batch(run, refs, *trails)
 
-    setattr(worker.run.RunBatch, "__call__", seen)  # noqa: B010 - mypy forbids to assign it
-
-
-def _predict_slowly(longest: float) -> None:
-    def deadly(model: worker.models.Model, chunks: Sequence[Claimed]) -> list[ChunkResult]:
-        time.sleep(random.uniform(0, longest))
+    def deadly(model: Model, chunks: Sequence[Claimed]) -> list[ChunkResult]:
+        time.sleep(random.uniform(0, most))
         for chunk in chunks:
             if (read_rows(chunk, len(model.lows)).values[:, 0] == POISON).any():
                 os.kill(os.getpid(), signal.SIGKILL)
         return predict_chunks(model, chunks)
 
+    setattr(worker.run.RunBatch, "__call__", seen)  # noqa: B010 - as below
     setattr(worker.run, "predict_chunks", deadly)  # noqa: B010 - not exported: only here
-
-
-def _load_slowly(file: Path) -> None:
-    def slow(folder: Path) -> Artifact:
-        if file.exists():
-            time.sleep(float(file.read_text()))
-        return load(folder)
-
-    setattr(worker.models, "load", slow)  # noqa: B010 - not exported: only here
+    if mutant := os.environ.get(MUTANT):
+        MUTANTS[mutant].apply()
+    worker.main.main()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import httpx
 import psutil
 
 from tests.servers import ServerFailed, free_port
+from tests.servers.reaper import end_with_this_process
 
 _START_SECONDS: Final = 180.0
 _STOP_SECONDS: Final = 30.0
@@ -46,6 +47,7 @@ class Service:
                 stdout=log,
                 stderr=log,
             )
+        end_with_this_process(self._process.pid)
         return self._process
 
     def start(self) -> None:
@@ -108,13 +110,15 @@ class Service:
         )
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("DRYBEANS_", "MYSQL_"))}
         with (self.folder / "second.log").open("ab") as log:
-            return subprocess.Popen(
+            worker = subprocess.Popen(
                 [sys.executable, "-m", "worker.main"],
                 env=kept | self._settings | places | {"DRYBEANS_WORKERS": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
+        end_with_this_process(worker.pid)
+        return worker
 
     def client(self) -> httpx.Client:
         """Return a client of the service."""

@@ -5,7 +5,9 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from shared.domain.numerals import number_error
 from tests.beans import a_csv, bean_labels, default_model
+from tests.csv_files import NO_NUMBERS, ODD_NUMBERS
 from tests.e2e.views import cells, job_of
 
 
@@ -135,3 +137,44 @@ def test_a_row_is_predicted_without_a_mouse(page: Page) -> None:
     page.keyboard.press("Enter")
 
     expect(page.locator("#row-answer .label")).not_to_be_empty()
+
+
+def test_the_page_and_the_service_agree_on_what_is_a_number(page: Page) -> None:
+    """The page judges the text of a field as the service judges the cell of a CSV."""
+    page.goto("/")
+    texts = [*ODD_NUMBERS, *NO_NUMBERS, *(f"{chr(code)}1{chr(code)}" for code in range(1 << 16))]
+    # What a browser cannot hand over: half of a pair.
+    texts = [text for text in texts if not any("\ud800" <= one <= "\udfff" for one in text)]
+
+    found = page.evaluate(
+        """async (texts) => {
+          const { isBlank, parseNumber } = await import("/static/number.js");
+          return texts.map((text) => [isBlank(text), Number.isNaN(parseNumber(text))]);
+        }""",
+        texts,
+    )
+
+    errors = [number_error(text) for text in texts]
+    assert [blank for blank, _ in found] == [bool(e and e[0] == "missing") for e in errors]
+    assert [wrong for _, wrong in found] == [error is not None for error in errors]
+
+
+def test_a_label_that_comes_after_a_change_is_not_shown(
+    page: Page, idle: Callable[[], None]
+) -> None:
+    """The values that it belongs to are gone; a new prediction may be asked for at once."""
+    page.goto("/")
+    predict = page.get_by_role("button", name="Predict", exact=True)
+    page.get_by_role("button", name="Fill in a sample").click()
+    predict.click()
+    expect(predict).to_be_disabled()
+    page.locator("#f0").fill("wide")
+
+    expect(predict).to_be_enabled()
+    predict.click()
+    expect(page.locator("#h0")).to_contain_text("Write a number")
+    with page.expect_response(lambda response: "/jobs" in response.url):
+        idle()
+    page.wait_for_load_state("networkidle")
+    expect(page.locator("#row-answer")).to_contain_text("The label appears here")
+    expect(page.locator("#row-answer .label")).to_have_count(0)

@@ -23,6 +23,28 @@ def downloaded(page: Page, name: str) -> bytes:
     return Path(waiting.value.path()).read_bytes()
 
 
+def test_a_file_of_few_rows_shows_what_lies_outside_training(page: Page) -> None:
+    """Too few for drift, which the page says; a value far out is counted all the same."""
+    near = a_csv(7)
+    first = near.splitlines()[1]
+    far = near.replace(first, "9e9" + first[first.index(",") :])
+
+    shown = []
+    for text in (near, far):
+        page.goto("/#file")
+        drop(page, text)
+        job_of(page)
+        expect(page.locator("#drift")).to_contain_text("Drift is computed from")
+        shown.append(page.locator("#drift p").inner_text())
+
+    few = "Drift is computed from at least 100 rows with a label; here are 7."
+    assert shown == [
+        f"{few} Every value lies within the training range.",
+        f"{few} Some values lie outside the training range:",
+    ]
+    assert cells(page, "Drift by column") == [["Area", "", "–", "", "1"]]
+
+
 def test_a_dropped_csv_is_followed_to_its_labels(embedded: Service, page: Page) -> None:
     """Chart, the three bad rows with line and reason, and both downloads."""
     page.goto("/#file")

@@ -19,6 +19,7 @@ from shared.metrics import ALL
 from tests.collector import Collector, collecting
 from tests.e2e.service import Service
 from tests.servers import RedisServer, free_port
+from tests.servers.reaper import end_with_this_process
 from tests.waiting import wait_for
 from tests.working import BEAN
 
@@ -134,7 +135,9 @@ def a_second_worker(watched: Watched) -> subprocess.Popen[bytes]:
     }
     with (watched.folder / "second.log").open("ab") as log:
         command = [sys.executable, "-m", "worker.main"]
-        return subprocess.Popen(command, env=environment, cwd=_ROOT, stdout=log, stderr=log)
+        worker = subprocess.Popen(command, env=environment, cwd=_ROOT, stdout=log, stderr=log)
+    end_with_this_process(worker.pid)
+    return worker
 
 
 def test_a_worker_that_died_is_named(watched: Watched) -> None:

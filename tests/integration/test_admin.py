@@ -19,7 +19,7 @@ from shared.db.finishes import finish
 from shared.db.tables import chunks, jobs
 from shared.db.types import now
 from shared.domain.chunks import MessageLimits
-from shared.domain.jobs import ChunkRef, JobState, Queue
+from shared.domain.jobs import TERMINAL, ChunkRef, JobState, Queue
 from shared.heartbeats import HeartbeatStore, ProcessKind
 from shared.queue import MessageQueue
 from tests.factories import OUTBOX, a_submission, answered, submit, take
@@ -287,3 +287,39 @@ def explained(connection: Connection, statement: str, parameters: Any) -> str:
     """Ask the database how it would run `statement`."""
     how = "QUERY PLAN" if connection.dialect.name == "sqlite" else "FORMAT=TRADITIONAL"
     return str(connection.exec_driver_sql(f"EXPLAIN {how} {statement}", parameters).all())
+
+
+def test_a_job_is_shown_in_words(
+    database: Database, admin: Admin, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Counts of chunks by their state, and a dash for what is not there."""
+    first, *_ = submit(database, a_submission(chunks=2))
+    take(database, first)
+    admin("job", first.job)
+    capsys.readouterr()
+
+    with pytest.raises(SystemExit) as ended:
+        main(["job", first.job])
+
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "chunks: 1 pending, 1 running" in lines
+    assert "key: -" in lines
+    assert "finished_at: -" in lines
+    assert "error: -" in lines
+    assert not [line for line in lines if "<" in line or "None" in line]
+
+
+@pytest.mark.usefixtures("admin")
+def test_a_state_that_there_is_not_is_answered_with_those_that_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of every command that takes one."""
+    for words, states in (
+        (["jobs"], list(JobState)),
+        (["purge", "--older-than", "1d"], sorted(TERMINAL)),
+    ):
+        with pytest.raises(SystemExit):
+            main([*words, "--state", "nope"])
+        told = capsys.readouterr().err.rpartition("error: ")[2]
+        assert told == f"argument --state: 'nope' is not one of {', '.join(states)}\n"

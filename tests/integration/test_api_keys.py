@@ -220,3 +220,14 @@ def test_a_key_may_have_only_so_many_rows_waiting(service: Service) -> None:
 def test_where_keys_are_off_nobody_is_asked(start: Callable[..., Service]) -> None:
     """As on one machine."""
     assert start().client.get("/jobs").status_code == 200
+
+
+def test_a_key_does_not_permit_reading_metrics(service: Service) -> None:
+    """They tell of all keys' jobs; Prometheus has a port of its own."""
+    answer = a_client(service).open("/metrics")
+
+    assert (answer.status_code, answer.get_json()["code"]) == (403, "not_permitted")
+    assert answer.get_json()["detail"] == (
+        "An API key does not permit reading metrics, which tell of all keys' jobs. Prometheus "
+        "reads them on the port of DRYBEANS_METRICS_PORT."
+    )

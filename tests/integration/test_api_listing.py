@@ -146,6 +146,22 @@ def test_a_job_that_has_not_changed_is_not_sent_again(service: Service) -> None:
     assert (changed.status_code, changed.get_json()["state"]) == (200, "succeeded")
 
 
+def test_head_answers_like_get_without_a_body(service: Service) -> None:
+    """The same headers, and 304 for the same ETag."""
+    path = submitted(service)["links"]["self"]
+    with working(service):
+        service.client.get(path, headers={"Prefer": "wait=20"})
+
+    got, head = service.client.get(path), service.client.head(path)
+    again = service.client.head(path, headers={"If-None-Match": got.headers["ETag"]})
+
+    ours = {"X-Request-ID"}
+    assert {k: v for k, v in head.headers if k not in ours} == {
+        k: v for k, v in got.headers if k not in ours
+    }
+    assert (head.status_code, head.data, again.status_code) == (200, b"", 304)
+
+
 def test_a_job_tells_when_to_ask_again_until_it_has_finished(service: Service) -> None:
     """Retry-After while it is unfinished."""
     job = submitted(service)
@@ -209,6 +225,8 @@ def test_the_limits_are_told(service: Service) -> None:
     assert limits["csv"] == {
         "bytes": settings.max_upload_bytes,
         "line_bytes": settings.max_line_bytes,
+        "rows": settings.max_job_rows,
+        "compression_ratio": settings.max_compression_ratio,
     }
     assert limits["queued_rows"]["high"] == settings.high_water_rows
     assert (limits["wait_seconds"], limits["results"]["inline_rows"]) == (30, 1000)

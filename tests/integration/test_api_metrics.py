@@ -54,7 +54,7 @@ def ask(api: ApiProcess, times: int) -> None:
         httpx.get(f"{api.url}/models", trust_env=False, timeout=10)
 
 
-def test_metrics_are_for_prometheus_port_or_for_a_key(api: ApiProcess, metrics_port: int) -> None:
+def test_metrics_are_for_prometheus_port_only(api: ApiProcess, metrics_port: int) -> None:
     """Where keys are asked for, the open port does not tell strangers about the service."""
     refused = httpx.get(f"{api.url}/metrics", trust_env=False, timeout=10)
     pretended = httpx.get(

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
 from shared.db.tables import chunks, inputs, jobs, results
+from tests.beans import names
 from tests.service import Service
 from tests.working import BEAN, working
 from worker.models import Models
@@ -79,7 +80,67 @@ def test_a_row_without_a_label_is_an_error(served: Service) -> None:
         ("/data/1", "too_few_fields"),
         ("/data/2", "not_predictable"),
     ]
+    assert answer.get_json()["detail"] == "2 rows have no label; errors says why."
     assert stored_rows(served) == [0, 0, 0, 0]
+
+
+def test_the_only_row_that_no_model_takes_has_its_reason_in_the_sentence(served: Service) -> None:
+    """Nobody needs to look into `errors` for the only reason there is."""
+    far = [BEAN[0], -1e308, *BEAN[2:]]
+
+    answer = predict(served, data=[far])
+
+    assert answer.get_json()["detail"] == (
+        "The only row cannot be predicted. The model cannot compute with these numbers; at least "
+        "one is far out of range."
+    )
+    assert [e["pointer"] for e in answer.get_json()["errors"]] == ["/data/0"]
+    many = predict(served, data=[BEAN, far])
+    assert many.get_json()["detail"] == "1 row has no label; errors says why."
+
+
+@pytest.mark.parametrize(
+    "data, detail, pointers",
+    [
+        ("[]", "Send a list of at least one row.", ["/data"]),
+        (None, "Send a list of at least one row.", ["/data"]),
+        (
+            [BEAN[:2]],
+            "The only row cannot be predicted. The row has 2 values; the model takes 16.",
+            ["/data/0"],
+        ),
+        (
+            [[*BEAN[:15], "x"]],
+            "The only row cannot be predicted. A number is needed, not text.",
+            ["/data/0/15"],
+        ),
+        (
+            [dict(zip(names()[:15], BEAN, strict=False))],
+            "The only row cannot be predicted. Missing: ShapeFactor4.",
+            ["/data/0/ShapeFactor4"],
+        ),
+        (
+            json.dumps(BEAN[:2]),
+            "None of the 2 rows can be predicted; errors says why. "  # noqa: ISC004 - a sentence
+            "The first: A row is a list of 16 numbers, or an object by name.",
+            ["/data/0", "/data/1"],
+        ),
+        (
+            "[[NaN]]",
+            "data is not well-formed JSON: NaN and Infinity are not JSON numbers (character 3).",
+            [],
+        ),
+        ("", "data is not well-formed JSON: it is empty.", []),
+    ],
+    ids=["no row", "null", "short", "text", "a name missing", "no list of rows", "NaN", "empty"],
+)
+def test_a_refusal_is_a_sentence_about_what_was_sent(
+    service: Service, data: Any, detail: str, pointers: list[str]
+) -> None:
+    """It says what is so, by the names that the client used, and points into its request."""
+    problem = predict(service, data=data).get_json()
+
+    assert (problem["detail"], [e["pointer"] for e in problem["errors"]]) == (detail, pointers)
 
 
 @pytest.mark.parametrize(

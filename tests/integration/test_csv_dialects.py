@@ -250,7 +250,7 @@ def test_a_column_that_is_there_twice_is_refused_by_name(service: Service) -> No
         ("a,b,c\n1,2,3\n", "neither a header"),
         (a_csv().replace(",", "|"), "neither a header"),
         (a_csv().replace("\n", "\r"), "lone CR"),
-        (a_csv().encode("utf-16"), "neither a header"),
+        (a_csv().encode("utf-16"), "The file is in UTF-16"),
         ("{}", "neither a header"),
         (a_csv().replace("Area,", '"Are\na",', 1), "neither a header"),
         (a_csv().replace("\n", ',"a\nb"\n', 1), "Line 1 has a quoted field"),

@@ -75,26 +75,38 @@ def test_rows_and_errors_are_those_of_a_straightforward_reader(
     """Every dialect and damage, however it arrives and whatever chunks it becomes."""
     file, encoding, parts, size = upload
     service = toy_services[size]
-    expected, refusal = reading_of(file)
+    expected, refusals = reading_of(file)
 
     answer = service.post("/jobs", Body(*parts), headers={"Content-Encoding": encoding})
 
-    if refusal:
+    if refusals:
         assert answer.status_code == 422
-        assert answer.get_json()["detail"].startswith(refusal)
+        assert answer.get_json()["detail"].startswith(refusals)
     else:
         assert answer.status_code == 202, answer.text
         job = service.finish(answer.get_json()["id"])
         assert_all_there(service, job, expected, has_ids="id" in file.columns)
 
 
-def reading_of(file: CsvFile) -> tuple[list[CsvRow], str]:
-    """Read `file` straightforwardly: its rows, or else why it has to be refused."""
+def reading_of(file: CsvFile) -> tuple[list[CsvRow], tuple[str, ...]]:
+    """Read `file` straightforwardly: its rows, or else why it may have to be refused."""
+    refusals = _not_utf8(file.data)
     try:
         rows = read_file(file, FEATURES)
     except TornField as torn:
-        return [], f"Line {torn.line} has a quoted field that does not end on that line"
-    return rows, "" if rows else "The CSV has no rows."
+        # Which of the two comes first depends on how the file is cut.
+        refusals += (f"Line {torn.line} has a quoted field that does not end on that line",)
+        return [], refusals
+    return rows, refusals or (() if rows else ("The CSV has no rows.",))
+
+
+def _not_utf8(data: bytes) -> tuple[str, ...]:
+    for at, line in enumerate(data.split(b"\n"), 1):
+        try:
+            line.decode()
+        except UnicodeDecodeError:
+            return (f"Line {at}, column ",)
+    return ()
 
 
 def assert_all_there(

@@ -48,7 +48,9 @@ def straightforward(rows: Sequence[Sequence[float]], labels: Sequence[str | None
     }
 
 
-@pytest.mark.parametrize("chunk_bytes", [1 << 22, 60_000], ids=["one chunk", "chunks"])
+@pytest.mark.parametrize(
+    "chunk_bytes", [1 << 22, 60_000, 21_000], ids=["one chunk", "chunks", "small chunks"]
+)
 def test_a_summary_is_what_a_straightforward_computation_gives(
     start: Start, chunk_bytes: int
 ) -> None:
@@ -65,12 +67,16 @@ def test_a_summary_is_what_a_straightforward_computation_gives(
     assert max(job["summary"]["drift"].values()) > 0.25
 
 
-def test_a_job_of_fewer_than_a_hundred_rows_has_no_drift(service: Service) -> None:
-    """It would say more about chance than about the beans."""
-    job = service.run_csv(a_csv(99))
+def test_a_job_of_fewer_than_a_hundred_rows_has_no_drift(service: Service, start: Start) -> None:
+    """It would say more about chance than about the beans; rows out of range are all counted."""
+    rows = [[repr(value) for value in row] for row in jittered(99)]
+    one = service.run_csv(written([names(), *rows]))
+    chunks = start(chunk_bytes=6000).run_csv(Body(*in_parts(written([names(), *rows]))))
 
-    assert (job["summary"]["drift"], job["summary"]["drift_rows"]) == ({}, 0)
-    assert sum(job["summary"]["counts"].values()) == 99
+    assert one["summary"] == chunks["summary"]
+    assert (one["summary"]["drift"], one["summary"]["drift_rows"]) == ({}, 0)
+    assert one["summary"]["out_of_range"]
+    assert sum(one["summary"]["counts"].values()) == 99
 
 
 def test_an_unfinished_job_has_no_summary(service: Service) -> None:

@@ -1,5 +1,6 @@
 """What a hostile client may send to a real gunicorn: no 500, no secret, and nobody waits."""
 
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -129,6 +130,35 @@ def test_numbers_that_are_none_are_refused(api: ApiProcess, path: str, number: b
         body = b'{"data":"[%s]"}' % bean.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
 
     assert_refused(post(api, body, path))
+
+
+_CHUNKS: Final = b'5;a=b\r\n{"ins\r\n10\r\ntances":[[1,2]]}\r\n0\r\nX-Trailer: 1\r\n\r\n'
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/csv", "multipart/form-data;boundary=b"])
+@pytest.mark.parametrize("byte", [b"", b"\x00", b"g", b"\n", b" ", b"\xff", b"f"], ids=repr)
+def test_a_damaged_chunked_body_is_refused(api: ApiProcess, kind: str, byte: bytes) -> None:
+    """Whichever byte of it is another or missing: 4xx and never 500."""
+    for at in range(len(_CHUNKS)):
+        with api.connect() as connection:
+            head = f"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
+            connection.sendall(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n")
+            connection.sendall(_CHUNKS[:at] + byte + _CHUNKS[at + 1 :])
+            connection.shutdown(socket.SHUT_WR)
+            status = int(answer_on(connection).split(b" ", 2)[1])
+        assert 400 <= status < 500, at
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/predict", "/v2/models/drybeans/infer"])
+def test_a_body_that_breaks_off_is_the_clients_fault(api: ApiProcess, path: str) -> None:
+    """400 in JSON too, with or without a length."""
+    for how in (b"Content-Length: 99\r\n\r\n{", b"Transfer-Encoding: chunked\r\n\r\n5\r\n{"):
+        with api.connect() as connection:
+            head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            connection.sendall(head.encode() + how)
+            connection.shutdown(socket.SHUT_WR)
+
+            assert answer_on(connection).startswith(b"HTTP/1.1 400 ")
 
 
 def test_the_log_holds_no_secret(tmp_path: Path, shared_redis: str) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from shared.db.engine import open_database
 from tests.servers import RedisServer, free_port
+from tests.servers.reaper import end_with_this_process
 from tests.servers.schema import create_database, drop_database
 from tests.unit.test_dockerfiles import last
 
@@ -45,6 +46,7 @@ class Container:
                 stdout=output,
                 stderr=output,
             )
+        end_with_this_process(self._tool.pid)
 
     def wait(self, seconds: float) -> int:
         """Wait for the command to end; give its exit code."""

@@ -1,6 +1,7 @@
 """The Open Inference Protocol by a client that others wrote, and KServe's V1, on real processes."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import httpx
 import numpy as np
@@ -9,9 +10,15 @@ from tritonclient.http import InferenceServerClient, InferInput, InferRequestedO
 from tritonclient.utils import InferenceServerException
 
 from tests.e2e.service import Service
+from tests.waiting import wait_for
 from tests.working import BEAN
 
 _NAME = "drybeans"
+
+
+def is_ready(client: httpx.Client, path: str) -> bool:
+    """Return whether the model at `path` is ready."""
+    return client.get(path).status_code == 200
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +26,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """All parts with what they embed."""
     service = Service(tmp_path_factory.mktemp("protocols"))
     service.start()
+    # Workers report which models they can load a moment after they have started.
+    with service.client() as client:
+        for path in (f"/v2/models/{_NAME}/ready", f"/v2/models/{_NAME}/versions/1/ready"):
+            wait_for(partial(is_ready, client, path), seconds=600, every=0.2)
     yield service
     service.stop()
 

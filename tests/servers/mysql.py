@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from tests.servers.process import ServerFailed, ServerMissing, free_port
+from tests.servers.reaper import end_with_this_process
 
 # The first start downloads and unpacks the server.
 _CALL_SECONDS: Final = 900
@@ -38,6 +39,7 @@ class MySQLServer:
             fcntl.flock(self._turn, fcntl.LOCK_EX)
             self._end_left_over()
         self.url = self._call("start", str(self.folder), str(self.port)).splitlines()[-1].strip()
+        end_with_this_process(int(self._pid_file.read_text()))
 
     def stop(self) -> None:
         """End the server in good order and let the next run have the folder."""
@@ -50,8 +52,12 @@ class MySQLServer:
         """End the server as a crash does; its data stays."""
         self._call("kill", str(self.folder))
 
+    @property
+    def _pid_file(self) -> Path:
+        return self.folder / "root" / "mysql" / "pid"
+
     def _end_left_over(self) -> None:
-        file = self.folder / "root" / "mysql" / "pid"
+        file = self._pid_file
         if not file.is_file():
             return
         name = Path("/proc") / file.read_text().strip() / "comm"

@@ -22,21 +22,40 @@ def test_a_published_version_is_not_rewritten(tmp_path: Path) -> None:
     folder = an_artifact(tmp_path)
     before = (folder / "manifest.json").read_bytes()
 
-    with pytest.raises(ArtifactRefused, match="there already"):
-        an_artifact(tmp_path, description="Another one.")
+    for replace in (False, True):
+        with pytest.raises(ArtifactRefused) as refused:
+            another(tmp_path, version=1, replace_unpublished=replace)
+        assert refused.value.detail == (
+            "toy@1 is published: an alias stands for it or for a later version, so jobs may be "
+            "pinned to it. Publish the next version instead."
+        )
 
     assert (folder / "manifest.json").read_bytes() == before
 
 
-def test_a_version_is_replaced_when_asked_for(tmp_path: Path) -> None:
-    """Training again writes the same versions again."""
-    an_artifact(tmp_path)
+def another(root: Path, version: int, *, replace_unpublished: bool) -> Path:
+    """Publish another model, without letting the plain name stand for it."""
     golden = golden_of(a_model(), a_table()[0][:2])
-    again = a_manifest(description="Another one.", golden=golden)
+    manifest = a_manifest(version=version, description="Another one.", golden=golden)
+    options = {"replace_unpublished": replace_unpublished, "default": False}
+    return publish(root, manifest, a_model(), **options)
 
-    folder = publish(tmp_path, again, a_model(), replace=True)
 
-    assert load(folder).manifest.description == "Another one."
+def test_a_version_that_is_not_published_is_replaced_when_asked_for(tmp_path: Path) -> None:
+    """As long as no alias stands for it or for a later one; not by accident."""
+    an_artifact(tmp_path)
+    another(tmp_path, version=2, replace_unpublished=False)
+
+    with pytest.raises(ArtifactRefused) as refused:
+        another(tmp_path, version=2, replace_unpublished=False)
+    assert refused.value.detail == (
+        "toy@2 is there already. It is not published, so --replace-unpublished may write over it."
+    )
+    assert load(another(tmp_path, version=2, replace_unpublished=True)).manifest.version == 2
+
+    an_artifact(tmp_path, version=3)
+    with pytest.raises(ArtifactRefused, match=r"^toy@2 is published: "):
+        another(tmp_path, version=2, replace_unpublished=True)
 
 
 def test_the_newest_publication_becomes_the_default(tmp_path: Path) -> None:

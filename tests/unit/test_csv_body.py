@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder
 
 from api.csv.body import options_of, read_body
+from api.csv.decode import BodyLimits
 from shared.domain.errors import (
     BodyMalformed,
     BodyTooLarge,
@@ -57,7 +58,7 @@ def request(
 
 def read(request: Request, most: int = MUCH) -> tuple[Mapping[str, Any], bytes]:
     """Read all of a request."""
-    options, stream = read_body(request, most)
+    options, stream = read_body(request, BodyLimits(bytes=most, ratio=MUCH))
     return options, b"".join(stream)
 
 
@@ -66,6 +67,28 @@ def refusal(request: Request, most: int = MUCH) -> DryBeansError:
     with pytest.raises(DryBeansError) as caught:
         read(request, most)
     return caught.value
+
+
+@pytest.mark.parametrize("name", ["utf-8", "UTF8", "us-ascii", "utf-8-sig"])
+def test_text_may_be_declared_as_what_is_read(name: str) -> None:
+    """Of a raw body and of a form's file; ASCII is UTF-8 too."""
+    head = f'name="file"; filename="b"\r\nContent-Type: text/csv; charset={name}'
+
+    assert read(request(CSV, f"text/csv; charset={name}"))[1] == CSV
+    assert read(request(part(head, CSV) + END))[1] == CSV
+
+
+@pytest.mark.parametrize("name", ["windows-1252", "iso-8859-1", "utf-16", "x" * 100, "hex"])
+def test_text_declared_in_another_charset_is_refused(name: str) -> None:
+    """What is declared counts, also where its bytes could be read as UTF-8."""
+    head = f'name="file"; filename="b"\r\nContent-Type: text/csv; charset={name}'
+
+    for asked in (request(CSV, f"text/csv; charset={name}"), request(part(head, CSV) + END)):
+        error = refusal(asked)
+        assert (error.code, error.detail) == (
+            "body_type_unsupported",
+            f"The charset {name[:80]!r} is not read here; send the text as UTF-8.",
+        )
 
 
 def test_a_raw_body_has_its_options_in_the_query() -> None:

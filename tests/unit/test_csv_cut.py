@@ -249,3 +249,77 @@ def test_a_flood_of_blank_lines_before_the_first_costs_no_more_than_others() -> 
     finally:
         tracemalloc.stop()
     assert peak < 2 * MIB
+
+
+ADVICE = 'Save the file as UTF-8 (in Excel: "CSV UTF-8") and send it again.'
+NOT_UTF8 = f"is not UTF-8, so the file is in another encoding, perhaps windows-1252. {ADVICE}"
+
+
+@pytest.mark.parametrize(
+    "data, place",
+    [
+        (b"1,M\xfcller,2\n", "Line 7, column 2: the byte 0xFC"),
+        (b"1,a,2\n\n1,b,\xff\n1,\xfe,2\n", "Line 9, column 3: the byte 0xFF"),
+        (b'1,"a,b","\xe9"\n', "Line 7, column 3: the byte 0xE9"),
+        (b"a\rb,\xe9\n", "Line 7, column 2: the byte 0xE9"),
+        ("1,é,".encode() + b"\xc3\n", "Line 7, column 3: the byte 0xC3"),
+        (b"1,2\n" * 8 + b"\xed\xa0\x80,2\n", "Line 15, column 1: the byte 0xED"),
+    ],
+)
+def test_bytes_that_are_not_utf8_are_refused_with_their_place(data: bytes, place: str) -> None:
+    """Read otherwise, the ids of two rows could become one, and nobody would know."""
+    with pytest.raises(RequestInvalid) as caught:
+        pieces(data, first_line=7)
+
+    assert caught.value.detail == f"{place} {NOT_UTF8}"
+
+
+def test_text_of_every_script_passes() -> None:
+    """However its pieces are cut."""
+    data = "Müller,北京,😀,\x80,\ufffd,\x1d\n".encode() * 9
+
+    assert b"".join(piece.data for piece in pieces(data)) == data
+
+
+@pytest.mark.parametrize(
+    "data, detail",
+    [
+        (
+            b"Area,M\xfcller\n",
+            f"Line 1: the byte 0xFC {NOT_UTF8}",
+        ),
+        (
+            b"\r\n\nGr\xf6\xdfe\n",
+            f"Line 3: the byte 0xF6 {NOT_UTF8}",
+        ),
+        (
+            "Area\tWidth\n1\t2\n".encode("utf-16"),
+            f"The file is in UTF-16, which is not read here. {ADVICE}",
+        ),
+        (
+            b"\xfe\xff" + "Area\n1\n".encode("utf-16-be"),
+            f"The file is in UTF-16, which is not read here. {ADVICE}",
+        ),
+        (
+            "Area\n1\n".encode("utf-16-le"),
+            f"Line 1 holds NUL characters, so this is no CSV in UTF-8. {ADVICE}",
+        ),
+    ],
+    ids=["windows-1252", "blank lines before", "UTF-16", "UTF-16 big-endian", "without a mark"],
+)
+def test_a_first_line_in_another_encoding_is_refused(data: bytes, detail: str) -> None:
+    """The refusal says how to save the file."""
+    with pytest.raises(RequestInvalid) as caught:
+        first(data)
+
+    assert caught.value.detail == detail
+
+
+def test_rows_are_limited_and_blank_lines_are_not() -> None:
+    """The limit is on all pieces together, and the refusal says what to do."""
+    limits = CutLimits(piece_bytes=20, line_bytes=100, max_rows=7)
+
+    assert sum(p.row_count for p in pieces(b"1,2\n\n" * 7, limits)) == 7
+    with pytest.raises(BodyTooLarge) as caught:
+        pieces(b"1,2\n\n" * 8, limits)
+    assert caught.value.detail == "The CSV has more than 7 rows; send it as several jobs."

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.csv.decode import PIECE, decoded
+from api.csv.decode import FREE_FRAMES, PIECE, RATIO_FREE_BYTES, BodyLimits, decoded
 from shared.domain.errors import BodyMalformed, BodyTooLarge, BodyTypeUnsupported
 from shared.zstd import CompressionParameter, ZstdCompressor, compress
 
@@ -36,9 +36,16 @@ class Trickle:
         return piece
 
 
-def decode(data: bytes, encoding: str, *, most: int = MUCH, size: int = PIECE) -> bytes:
+def limits(most: int = MUCH, ratio: int = MUCH) -> BodyLimits:
+    """Allow `most` bytes, and so many times those that arrive."""
+    return BodyLimits(bytes=most, ratio=ratio)
+
+
+def decode(
+    data: bytes, encoding: str, *, most: int = MUCH, ratio: int = MUCH, size: int = PIECE
+) -> bytes:
     """Decode all of `data`, read `size` bytes at a time."""
-    return b"".join(decoded(Trickle(data, [size]), encoding, most))
+    return b"".join(decoded(Trickle(data, [size]), encoding, limits(most, ratio)))
 
 
 @pytest.mark.parametrize("encoding", ["", "identity", " Identity "])
@@ -65,7 +72,7 @@ def test_several_compressed_parts_are_one_body(
     """`cat a.gz b.gz` is a gzip file, and so with Zstandard; an empty part adds nothing."""
     body = b"".join(map(ENCODERS[encoding], parts))
 
-    assert b"".join(decoded(Trickle(body, sizes), encoding, MUCH)) == b"".join(parts)
+    assert b"".join(decoded(Trickle(body, sizes), encoding, limits())) == b"".join(parts)
 
 
 @both
@@ -79,7 +86,7 @@ def test_a_body_that_expands_much_comes_in_small_pieces(encoding: str) -> None:
     """No piece is larger than `PIECE`, and none of it is lost at the end."""
     data = bytes(3 * PIECE + 5) + random.Random(1).randbytes(1000)
 
-    pieces = list(decoded(Trickle(ENCODERS[encoding](data)), encoding, MUCH))
+    pieces = list(decoded(Trickle(ENCODERS[encoding](data)), encoding, limits()))
 
     assert max(map(len, pieces)) <= PIECE
     assert b"".join(pieces) == data
@@ -145,7 +152,7 @@ def test_a_bomb_is_stopped_at_the_limit_with_memory_flat(encoding: str) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(BodyTooLarge):
-            for _ in decoded(Trickle(bomb), encoding, 64 * MIB):
+            for _ in decoded(Trickle(bomb), encoding, limits(64 * MIB)):
                 pass
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -169,3 +176,71 @@ def test_a_frame_that_asks_for_a_large_window_is_refused() -> None:
     assert decode(usual.compress(TEXT) + usual.flush(), "zstd") == TEXT
     with pytest.raises(BodyMalformed, match="too much memory"):
         decode(wide.compress(TEXT) + wide.flush(), "zstd")
+
+
+@both
+def test_a_body_may_not_expand_beyond_its_ratio(encoding: str) -> None:
+    """Some kilobytes must not become millions of rows; what is not compressed may be any size."""
+    many = b"x\n" * (32 * MIB)
+    body = ENCODERS[encoding](many)
+    ratio = len(many) // len(body) + 1
+
+    assert sum(map(len, decoded(Trickle(body), encoding, limits(ratio=ratio)))) == len(many)
+    with pytest.raises(BodyTooLarge) as caught:
+        decode(body, encoding, ratio=100)
+    assert caught.value.detail == (
+        "The compressed body expands to more than 100 times its size; send it without "
+        "Content-Encoding."
+    )
+    assert decode(many, "", ratio=1) == many
+
+
+@both
+def test_a_small_body_may_expand_as_it_likes(encoding: str) -> None:
+    """Some megabytes of anything do no harm."""
+    data = bytes(RATIO_FREE_BYTES)
+
+    assert decode(ENCODERS[encoding](data), encoding, ratio=1) == data
+
+
+EMPTY = {
+    "an empty gzip file": ("gzip", gzip.compress(b"")),
+    "an empty frame": ("zstd", compress(b"")),
+    "a skippable frame": ("zstd", b"\x50\x2a\x4d\x18\0\0\0\0"),
+    "a skippable frame with text": ("zstd", b"\x5f\x2a\x4d\x18\4\0\0\0skip"),
+}
+
+
+@pytest.mark.parametrize("kind", EMPTY)
+@pytest.mark.parametrize("size", [1000, PIECE])
+def test_parts_without_data_add_nothing(kind: str, size: int) -> None:
+    """Between those with data, before them and after them."""
+    encoding, nothing = EMPTY[kind]
+    some = ENCODERS[encoding](b"1,2\n")
+
+    assert decode(nothing * 50 + some + nothing * 50 + some, encoding, size=size) == b"1,2\n" * 2
+    assert decode(nothing * 50, encoding, size=size) == b""
+
+
+@pytest.mark.parametrize("kind", EMPTY)
+def test_a_flood_of_parts_without_data_is_refused_early(kind: str) -> None:
+    """Each takes time and brings nothing: a megabyte of them is not read to its end."""
+    encoding, nothing = EMPTY[kind]
+    body = Trickle(nothing * 200_000)
+
+    with pytest.raises(BodyMalformed) as caught:
+        list(decoded(body, encoding, limits()))
+
+    assert caught.value.detail == (
+        "The compressed body has more than 10000 parts of next to nothing; compress the file in "
+        "one go."
+    )
+    assert body.read(1)
+
+
+@both
+def test_many_parts_with_data_are_one_body(encoding: str) -> None:
+    """As programs write them that compress in blocks: 64 KiB each is common."""
+    part = ENCODERS[encoding](TEXT[:4096])
+
+    assert decode(part * 2 * FREE_FRAMES, encoding) == TEXT[:4096] * 2 * FREE_FRAMES

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -174,6 +175,7 @@ def test_what_counts_as_a_number_does_not_depend_on_its_neighbours(text: str, ma
 @pytest.mark.parametrize(
     "line, code, field, detail",
     [
+        ("1", "too_few_fields", None, "The line has 1 field; the header has 5."),
         ("1,a,2", "too_few_fields", None, "The line has 3 fields; the header has 5."),
         ("1,a,2,3,4,5", "too_many_fields", None, "The line has 6 fields; the header has 5."),
         ("1,a,2,,b", "missing", "Area", "The value is missing."),
@@ -202,6 +204,46 @@ def test_an_error_says_what_is_wrong_and_where(
     assert np.isfinite(rows.values[:2]).all()
 
 
+def test_a_control_character_beside_a_number_fails_its_row_only() -> None:
+    """Python strips it in one place and refuses it in another; other rows have no part in it."""
+    lines = clean_lines()
+    lines[7] = lines[7].replace(".5,", ".5\x1d,")
+
+    rows = read_lines(table(*lines), LAYOUT, MANY, 2)
+
+    (error,) = rows.errors
+    assert (error.row, error.line, error.code, error.field) == (7, 9, "not_a_number", "Length")
+    assert error.detail == "'7.5\\x1d' is not a number."
+    assert np.isfinite(np.delete(rows.values, 7, axis=0)).all()
+
+
+@pytest.mark.parametrize("many", [1, MANY])
+def test_whatever_goes_wrong_in_a_line_fails_its_row(many: int) -> None:
+    """Here a layout that cannot be: no parser's exception takes the other rows with it."""
+    broken = replace(LAYOUT, positions=(3, 0, 9))
+
+    rows = read_lines(table(*clean_lines(many)), broken, many, 2)
+
+    assert [(error.row, error.line, error.code) for error in rows.errors] == [
+        (at, at + 2, "malformed") for at in range(many)
+    ]
+    assert {error.detail for error in rows.errors} == {"The line cannot be read."}
+
+
+def test_a_byte_order_mark_in_the_midst_of_a_file_is_text() -> None:
+    """A file made of two has one at the start of a chunk, perhaps; it belongs to the first id."""
+    layout = CsvLayout(
+        delimiter=",", width=4, positions=(1, 2, 3), id_position=0, names=("id", *FEATURES)
+    )
+    data = "\ufeffa,1,2,3\n".encode() + b"b,1,2,3\n" * MANY
+
+    rows = read_lines(data, layout, MANY + 1, 2)
+
+    assert rows.ids is not None
+    assert rows.ids[:2] == ["\ufeffa", "b"]
+    assert same(rows, read_each(data, layout, 2))
+
+
 def test_a_long_text_is_not_repeated_whole() -> None:
     """An error is read by people, and stored for every row."""
     (error,) = read_lines(table(f"1,a,2,{'x' * 5000},b"), LAYOUT, 1, 2).errors
@@ -213,9 +255,10 @@ def test_a_column_without_a_header_is_named_by_its_number() -> None:
     """Counted from 1, as a spreadsheet does."""
     layout = CsvLayout(delimiter=";", width=3, positions=(0, 1, 2), id_position=None, names=())
 
-    (error,) = read_lines(b"1;2;x\n", layout, 1, 1).errors
+    number, few = read_lines(b"1;2;x\n1;2\n", layout, 2, 1).errors
 
-    assert error.field == "column 3"
+    assert number.field == "column 3"
+    assert few.detail == "The line has 2 fields; the first line has 3."
 
 
 def test_the_first_flaw_in_the_models_order_is_told() -> None:

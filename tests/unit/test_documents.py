@@ -59,17 +59,31 @@ def test_a_summary_is_shown_once_the_job_is_finished() -> None:
 def test_drift_is_shown_and_the_histograms_behind_it_are_not() -> None:
     """A reader wants to know how far the rows are from training, in one number a feature."""
     manifest = a_manifest(features=(a_feature("Area"), a_feature("Width", histogram=None)))
-    summary = {"counts": {"a": 90}, "out_of_range": {}, "histogram_rows": 90}
-    job = replace(DONE, summary=summary | {"histograms": {"Area": [30, 60]}})
+    summary = {"counts": {"a": 100}, "out_of_range": {}, "histogram_rows": 100}
+    job = replace(DONE, summary=summary | {"histograms": {"Area": [30, 70]}})
 
     shown, unknown = job_document(job, manifest)["summary"], job_document(job)["summary"]
 
     assert shown is not None
     assert unknown is not None
     assert shown.keys() == {"counts", "out_of_range", "drift", "drift_rows"}
-    assert shown["drift"] == {"Area": pytest.approx(0.11, abs=0.01)}
-    assert shown["drift_rows"] == 90
+    assert shown["drift"] == {"Area": pytest.approx(0.16, abs=0.01)}
+    assert shown["drift_rows"] == 100
     assert unknown["drift"] == {}
+
+
+def test_fewer_than_a_hundred_rows_have_no_drift() -> None:
+    """However many chunks they were in: it would say more about chance than about the rows."""
+    manifest = a_manifest(features=(a_feature("Area"),))
+    summary = {"counts": {"a": 99}, "out_of_range": {"Area": 2}, "histogram_rows": 99}
+    job = replace(DONE, summary=summary | {"histograms": {"Area": [30, 69]}})
+
+    assert job_document(job, manifest)["summary"] == {
+        "counts": {"a": 99},
+        "out_of_range": {"Area": 2},
+        "drift": {},
+        "drift_rows": 0,
+    }
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ LAYOUT = CsvLayout(
 
 def a_claim(*rows: object, outputs: tuple[str, ...] = ("label",), seq: int = 0) -> Claimed:
     """Claim a chunk of rows that came as JSON."""
-    packed = pack(rows, WIDE.columns)
+    packed = pack(rows, WIDE.columns, [feature.name for feature in WIDE.features])
     return Claimed(
         ref=ChunkRef(job=JobId("j"), seq=seq),
         fence=3,

@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from http import HTTPStatus
+from typing import Final
 
 import pytest
 from flask import Flask, Response, request
@@ -12,14 +13,22 @@ from werkzeug.test import TestResponse
 
 import api
 import shared
-from api.errors import STATUS, problem, register_errors
+from api.errors import STATUS, headers_of, problem, register_errors
 from shared.domain.errors import (
     DatabaseDown,
     DryBeansError,
     Fault,
+    IntakeFull,
     JobNotFound,
     JobUnfinished,
+    KeyInFlight,
+    KeyTaken,
+    ModelUnavailable,
+    Overloaded,
+    QueueDown,
+    QuotaExceeded,
     RequestInvalid,
+    WaitTimedOut,
 )
 
 # These build their process when they are imported.
@@ -185,3 +194,22 @@ def test_a_body_that_is_too_large_is_told_the_limit(client: FlaskClient) -> None
 
     assert (response.status_code, code_of(response)) == (413, "body_too_large")
     assert "10 bytes" in response.text
+
+
+# Of every other error the same request would only get the same answer.
+_WAIT: Final = (
+    QuotaExceeded, KeyInFlight, KeyTaken, Overloaded, JobUnfinished,
+    WaitTimedOut, IntakeFull, DatabaseDown, QueueDown, ModelUnavailable,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_only_what_waiting_can_change_says_when_to_try_again(error: type[DryBeansError]) -> None:
+    """A finished job stays finished: 409 alone does not ask clients to come again."""
+    headers = headers_of(error)
+
+    assert ("Retry-After" in headers) is issubclass(error, _WAIT)
+    assert ("WWW-Authenticate" in headers) is (STATUS[error] == HTTPStatus.UNAUTHORIZED)
+    if "Retry-After" in headers:
+        assert int(headers["Retry-After"]) >= 1
+        assert STATUS[error] in {409, 429, 503}

@@ -44,7 +44,7 @@ def errors(stored: Iterable[StoredResult], shape: ResultShape) -> list[list[str]
 
 
 def test_ndjson_has_one_object_a_line_chunk_after_chunk() -> None:
-    """Each piece is a whole chunk's rows, so memory holds one chunk."""
+    """A piece holds rows of one chunk only, so memory holds one chunk."""
     parts = list(ndjson([a_result("a", "b"), a_result("c", first_row=2)], a_shape()))
 
     assert len(parts) == 2
@@ -64,7 +64,7 @@ def test_a_download_takes_a_chunk_only_when_it_is_wanted(write: Writer) -> None:
     def stored() -> Iterator[StoredResult]:
         for at in range(1000):
             taken.append(at)
-            yield a_result("a", first_row=at)
+            yield a_result(None, first_row=at, errors=(replace(MISSING, row=0),))
 
     pieces = write(stored(), a_shape())
     for _ in range(5):

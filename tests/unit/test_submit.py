@@ -170,8 +170,26 @@ def test_a_job_without_a_usable_row_is_refused_at_once() -> None:
 
 def test_the_reason_of_a_single_row_is_the_sentence_of_the_refusal() -> None:
     """The usual mistake, one row with a wrong length, needs no look at `errors`."""
-    with pytest.raises(RequestInvalid, match="The row has 2 values; the model takes 3"):
+    with pytest.raises(RequestInvalid) as short:
         Submitter()(([1.0, 2.0],))
+    with pytest.raises(RequestInvalid) as named:
+        Submitter()(({"area": 1.0},))
+
+    assert short.value.detail == (
+        "The only row cannot be predicted. The row has 2 values; the model takes 3."
+    )
+    assert named.value.detail == "The only row cannot be predicted. Missing: Length, Width."
+
+
+def test_the_reason_of_the_first_row_is_told_with_that_of_all() -> None:
+    """Most often all rows are wrong for one reason."""
+    with pytest.raises(RequestInvalid) as caught:
+        Submitter()(([1.0], ["x", 1.0, 1.0]))
+
+    assert caught.value.detail == (
+        "None of the 2 rows can be predicted; errors says why. "
+        "The first: The row has 1 value; the model takes 3."
+    )
 
 
 def test_bad_rows_among_good_ones_are_accepted_with_their_errors() -> None:

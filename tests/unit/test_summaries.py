@@ -119,7 +119,8 @@ def test_drift_names_each_feature_that_has_histograms_on_both_sides() -> None:
     ]
     histograms = {"Area": [90, 10], "Width": [1, 1], "Length": [50, 50]}
 
-    found = drift({"histograms": histograms}, features)
+    found = drift({"histograms": histograms, "histogram_rows": 100}, features)
 
     assert found == {"Area": pytest.approx(stability_index([50, 50], [90, 10]), abs=1e-6)}
     assert drift({"counts": {}}, features) == {}
+    assert drift({"histograms": histograms, "histogram_rows": 99}, features) == {}

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from shared.domain.manifest import Histogram
+from shared.domain.summaries import MIN_DRIFT_ROWS
 from tests.fakes import FakePredictor, a_loaded_model
 from tests.models import Floats, a_feature, a_manifest
 from worker.models import Model
-from worker.summary import LEAST_ROWS, Observed, count_bins
+from worker.summary import Observed, count_bins
 
 HISTOGRAM = Histogram(edges=(-2.0, -1.0, 0.0, 3.0, 5.0), counts=(1, 1, 1, 1))
 
@@ -76,30 +77,32 @@ def test_rows_outside_the_training_range_are_counted_by_feature() -> None:
 
 def test_a_part_is_summarised_without_the_rows_around_it() -> None:
     """Chunks are predicted together and summarised apart."""
-    rows = np.full((3 * LEAST_ROWS, 3), 100.0)
-    rows[LEAST_ROWS : 2 * LEAST_ROWS] = -1.0
+    rows = np.full((3 * MIN_DRIFT_ROWS, 3), 100.0)
+    rows[MIN_DRIFT_ROWS : 2 * MIN_DRIFT_ROWS] = -1.0
 
-    summary = observed(rows).summary(slice(LEAST_ROWS, 2 * LEAST_ROWS), ["a"] * LEAST_ROWS)
+    summary = observed(rows).summary(
+        slice(MIN_DRIFT_ROWS, 2 * MIN_DRIFT_ROWS), ["a"] * MIN_DRIFT_ROWS
+    )
 
     assert summary == {
-        "counts": {"a": LEAST_ROWS},
+        "counts": {"a": MIN_DRIFT_ROWS},
         "out_of_range": {},
-        "histograms": {"Area": [LEAST_ROWS, 0], "Length": [LEAST_ROWS, 0]},
-        "histogram_rows": LEAST_ROWS,
+        "histograms": {"Area": [MIN_DRIFT_ROWS, 0], "Length": [MIN_DRIFT_ROWS, 0]},
+        "histogram_rows": MIN_DRIFT_ROWS,
     }
 
 
-@pytest.mark.parametrize("usable", [LEAST_ROWS - 1, LEAST_ROWS])
+@pytest.mark.parametrize("usable", [MIN_DRIFT_ROWS - 1, MIN_DRIFT_ROWS])
 def test_histograms_need_a_hundred_usable_rows(usable: int) -> None:
     """With fewer rows, chance looks like drift; a row with an error is no row here."""
-    rows = np.random.default_rng(2).normal(size=(LEAST_ROWS + 5, 3))
+    rows = np.random.default_rng(2).normal(size=(MIN_DRIFT_ROWS + 5, 3))
     rows[usable:] = np.nan
     flags = [at < usable for at in range(len(rows))]
     labels = ["a" if flag else None for flag in flags]
 
     summary = observed(rows, flags).summary(slice(0, len(rows)), labels)
 
-    if usable < LEAST_ROWS:
+    if usable < MIN_DRIFT_ROWS:
         assert "histograms" not in summary
         return
     edges = a_feature().histogram
@@ -109,6 +112,19 @@ def test_histograms_need_a_hundred_usable_rows(usable: int) -> None:
         name: bins_one_by_one(rows[:usable, at].tolist(), edges)
         for at, name in enumerate(["Area", "Length"])
     }
+
+
+@pytest.mark.parametrize("usable", [0, 1, 99])
+def test_a_small_part_of_a_larger_job_has_histograms(usable: int) -> None:
+    """Its rows count with those of the other chunks."""
+    rows = np.ones((99, 3))
+    labels = ["a" if at < usable else None for at in range(99)]
+
+    summary = observed(rows, [label is not None for label in labels]).summary(
+        slice(0, 99), labels, has_others=True
+    )
+
+    assert summary.get("histogram_rows", 0) == usable
 
 
 def test_histograms_cost_less_than_a_microsecond_a_row() -> None:

@@ -118,7 +118,7 @@ def test_a_report_shows_what_was_measured() -> None:
 def test_the_command_writes_both_artifacts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One command trains, prints and publishes; a second run replaces what the first wrote."""
+    """One command trains, prints and publishes; a second run adds the next versions."""
     out = tmp_path / "models"
     line = ["--data", _csv(tmp_path), "--folds", "0", "--out", str(out)]
 
@@ -127,14 +127,32 @@ def test_the_command_writes_both_artifacts(
     assert main([*line, "--seed", "0"]) == 0
 
     catalog = Catalog.read(out)
-    assert [manifest.id for manifest in catalog.all()] == ["drybeans@1", "drybeans@2"]
-    assert catalog.default_version("drybeans") == 2
-    again = load(out / "drybeans" / "2")
+    assert [one.version for one in catalog.all()] == [1, 2, 3, 4]
+    assert catalog.default_version("drybeans") == 4
+    again = load(out / "drybeans" / "4")
     assert again.manifest.golden == first.manifest.golden
     assert again.manifest.metrics == first.manifest.metrics
     printed, warned = capsys.readouterr()
     assert "Held out, 72 rows" in printed
     assert "not the published data set" in warned
+
+
+def test_a_model_is_trained_again_until_it_is_published(tmp_path: Path) -> None:
+    """What no alias stands for yet may be written over, and only when asked for."""
+    out = tmp_path / "models"
+    line = ["--data", _csv(tmp_path), "--folds", "0", "--out", str(out)]
+    main(line)
+    shipped = (out / "drybeans" / "2" / "manifest.json").read_bytes()
+    line += ["--version", "2", "--keep-default", "--replace-unpublished"]
+
+    for seed in ("1", "2"):
+        assert main([*line, "--seed", seed]) == 0
+
+    catalog = Catalog.read(out)
+    assert [one.version for one in catalog.all()] == [1, 2, 3]
+    assert catalog.default_version("drybeans") == 2
+    assert catalog.resolve("drybeans@3").training["seed"] == 2
+    assert (out / "drybeans" / "2" / "manifest.json").read_bytes() == shipped
 
 
 def test_a_manifest_tells_how_the_model_came_to_be(tmp_path: Path) -> None:

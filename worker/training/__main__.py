@@ -30,7 +30,14 @@ def main(arguments: Sequence[str] | None = None, plans: Sequence[Plan] = PLANS) 
             print(f"\n{plan.name}@{plan.version}: {plan.description}", flush=True)
             trained = train(plan, table, seed=options.seed, folds=options.folds)
             print(report(trained.metrics))
-            print(f"Written to {release_trained(options.out, trained, data)}", flush=True)
+            folder = release_trained(
+                options.out,
+                trained,
+                data,
+                keep_default=options.keep_default,
+                replace_unpublished=options.replace_unpublished,
+            )
+            print(f"Published as {plan.name}@{folder.name} in {folder}", flush=True)
     except DryBeansError as error:
         print(f"error: {error.detail}", file=sys.stderr)
         return 1
@@ -40,7 +47,8 @@ def main(arguments: Sequence[str] | None = None, plans: Sequence[Plan] = PLANS) 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m worker.training",
-        description="Train both bean models, measure them, and write them as artifacts.",
+        description="Train both bean models, measure them, and publish them as the versions "
+        "named here where these are free, else as the next ones.",
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", type=Path, help="the data set as a CSV file")
@@ -52,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         "--version",
         type=int,
         choices=[plan.version for plan in PLANS],
-        help="train this version only",
+        help="train this one of the two only",
     )
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same models")
     parser.add_argument(
@@ -60,6 +68,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--out", type=Path, default=Path("model_artifacts"), help="where the artifacts go"
+    )
+    parser.add_argument(
+        "--keep-default", action="store_true", help="do not let the plain name stand for it yet"
+    )
+    parser.add_argument(
+        "--replace-unpublished",
+        action="store_true",
+        help="write over the newest version, if no alias stands for it yet, instead of adding one",
     )
     return parser
 

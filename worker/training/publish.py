@@ -12,12 +12,11 @@ import numpy as np
 import pandas as pd
 import skops.io as sio
 
-from shared.catalog import Catalog
 from shared.domain.errors import ArtifactRefused, DryBeansError
 from worker.artifacts import Estimator, untrusted_types
 from worker.training.evaluation import predictions_of
 from worker.training.metrics import Predictions, agreement, scores
-from worker.training.release import Release, release
+from worker.training.release import Release, choose_version, release
 from worker.training.table import Column, Table, TableRefused, label_column, read_frame, table_of
 
 _PICKLES: Final = frozenset({".pkl", ".pickle", ".joblib", ".sav"})
@@ -25,10 +24,11 @@ _PICKLES: Final = frozenset({".pkl", ".pickle", ".joblib", ".sav"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """What to publish a model as. `version` None takes the next free one.
+    """What to publish a model as.
 
-    `columns` may give units, descriptions and aliases to some of the columns. `trusted` names types
-    in the model that skops does not know and that you have looked at.
+    `version` None takes the next one, or with `replace_unpublished` the newest, as long as no alias
+    stands for it. `columns` may give units, descriptions and aliases to some of the columns.
+    `trusted` names types in the model that skops does not know and that you have looked at.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Submission:
     columns: Sequence[Column] = ()
     trusted: Sequence[str] = ()
     default: bool = True
+    replace_unpublished: bool = False
 
 
 def publish_model(
@@ -60,13 +61,17 @@ def publish_model(
     predictions = predictions_of(estimator, table)
     about = Release(
         name=submission.name,
-        version=submission.version or _next_version(root, submission.name),
+        version=submission.version
+        or choose_version(
+            root, submission.name, replace_unpublished=submission.replace_unpublished
+        ),
         description=submission.description or f"A {type(estimator).__name__}.",
         label_rule=_label_rule(predictions),
         metrics={} if labels is None else {"on_the_rows_given": _measured(predictions)},
         training={"rows": len(rows), "model": " ".join(repr(estimator).split())},
         trusted=tuple(submission.trusted),
         default=submission.default,
+        replace_unpublished=submission.replace_unpublished,
     )
     # Rows are made up class by class, and a class that no row has can have none.
     likely = Table(columns=table.columns, rows=table.rows, labels=predictions.labels)
@@ -103,11 +108,6 @@ def _columns(
             f"the label: {', '.join(names[:40])}."
         )
     return tuple(known.get(name, Column(name=name)) for name in names)
-
-
-def _next_version(root: Path, name: str) -> int:
-    versions = [one.version for one in Catalog.read(root).all() if one.name == name]
-    return max(versions, default=0) + 1
 
 
 def _label_rule(predictions: Predictions) -> str:
@@ -179,6 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             description=options.description,
             trusted=options.trust,
             default=not options.keep_default,
+            replace_unpublished=options.replace_unpublished,
         )
         folder = publish_model(options.out, estimator, rows, submission, labels)
     except DryBeansError as error:
@@ -205,6 +206,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--trust", action="append", default=[], metavar="TYPE", help="a type in the model that "
         "skops does not know and you do; may be repeated")  # fmt: skip
     add("--keep-default", action="store_true", help="do not let the plain name stand for it yet")
+    add("--replace-unpublished", action="store_true", help="write over the newest version, if no "
+        "alias stands for it yet, instead of adding one")  # fmt: skip
     add("--out", type=Path, default=Path("model_artifacts"), help="where the artifacts are")
     return parser
 

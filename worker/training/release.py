@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from shared.catalog import last_published, version_numbers
 from shared.domain.manifest import Golden, Manifest
 from worker.artifacts import MODEL_FILE, Estimator, golden_of, publish
 from worker.training.profile import features_of, made_up_rows
@@ -27,7 +28,8 @@ class Release:
     """What people are told about a version, and how it enters the catalog.
 
     `trusted` names types inside the model that are neither skops' nor scikit-learn's own.
-    `default` lets the plain name stand for this version; `replace` allows to overwrite it.
+    `default` lets the plain name stand for this version; `replace_unpublished` allows to write over
+    it as long as it is not published.
     """
 
     name: str
@@ -38,7 +40,7 @@ class Release:
     training: Mapping[str, Any] = field(default_factory=dict)
     trusted: tuple[str, ...] = ()
     default: bool = True
-    replace: bool = False
+    replace_unpublished: bool = False
 
 
 def release(root: Path, about: Release, estimator: Estimator, table: Table) -> Path:
@@ -65,7 +67,23 @@ def release(root: Path, about: Release, estimator: Estimator, table: Table) -> P
         training={**about.training, "environment": _environment()},
         sample=_sample(table),
     )
-    return publish(root, manifest, estimator, replace=about.replace, default=about.default)
+    return publish(
+        root,
+        manifest,
+        estimator,
+        replace_unpublished=about.replace_unpublished,
+        default=about.default,
+    )
+
+
+def choose_version(root: Path, name: str, *, replace_unpublished: bool = False) -> int:
+    """Return the version that the next publication of model `name` under `root` takes.
+
+    The next one; with `replace_unpublished` the newest, as long as it is not published.
+    """
+    newest = max(version_numbers(root / name), default=0)
+    replaceable = replace_unpublished and newest > last_published(root / name)
+    return newest if replaceable else newest + 1
 
 
 def _golden(estimator: Estimator, table: Table) -> Golden:

@@ -8,10 +8,11 @@ from typing import Any, Final
 import numpy as np
 from sklearn.model_selection import train_test_split
 
+from shared.catalog import version_numbers
 from worker.artifacts import Estimator
 from worker.training.evaluation import Recipe, cross_validated, held_out
 from worker.training.recipes import logistic, majority
-from worker.training.release import Release, release
+from worker.training.release import Release, choose_version, release
 from worker.training.table import Table
 
 BASELINES: Final[Mapping[str, Recipe]] = {"majority": majority, "logistic_regression": logistic}
@@ -19,10 +20,11 @@ BASELINES: Final[Mapping[str, Recipe]] = {"majority": majority, "logistic_regres
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A model version to be trained: `recipe` makes the classifier for a seed.
+    """A model to be trained: `recipe` makes the classifier for a seed.
 
-    `chosen` says how it was chosen, `default` whether the plain name stands for this version,
-    `in_folds` whether it is cross-validated too, which trains it many times over.
+    It is published as `version` where that is free, else as the next one. `chosen` says how it was
+    chosen, `default` whether the plain name stands for it, `in_folds` whether it is cross-validated
+    too, which trains it many times over.
     """
 
     name: str
@@ -84,12 +86,26 @@ def train(plan: Plan, table: Table, *, seed: int, folds: int) -> Trained:
     return Trained(plan=plan, estimator=fitted, split=split, seed=seed, metrics=metrics)
 
 
-def release_trained(root: Path, trained: Trained, data: str) -> Path:
-    """Write the artifact, over an earlier one of that version; `data` says what it learned from."""
+def release_trained(
+    root: Path,
+    trained: Trained,
+    data: str,
+    *,
+    keep_default: bool = False,
+    replace_unpublished: bool = False,
+) -> Path:
+    """Write the artifact as a version of its own; `data` says what it learned from.
+
+    `keep_default` leaves the plain name as it is. With `replace_unpublished` the newest version is
+    written over as long as it is not published.
+    """
     plan, split = trained.plan, trained.split
+    version = plan.version
+    if version in version_numbers(root / plan.name):
+        version = choose_version(root, plan.name, replace_unpublished=replace_unpublished)
     about = Release(
         name=plan.name,
-        version=plan.version,
+        version=version,
         description=plan.description,
         label_rule=plan.label_rule,
         metrics=trained.metrics,
@@ -101,8 +117,8 @@ def release_trained(root: Path, trained: Trained, data: str) -> Path:
             "chosen": plan.chosen,
             "model": " ".join(repr(plan.recipe(trained.seed)).split()),
         },
-        default=plan.default,
-        replace=True,
+        default=plan.default and not keep_default,
+        replace_unpublished=replace_unpublished,
     )
     return release(root, about, trained.estimator, split.train)
 

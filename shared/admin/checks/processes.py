@@ -8,12 +8,10 @@ from shared.admin.checks.finding import Finding, ok, warning, wrong
 from shared.admin.command import Stage, told
 from shared.domain.errors import QueueDown
 from shared.domain.jobs import Queue
-from shared.heartbeats import Heartbeat, ProcessKind
+from shared.heartbeats import SILENT_SECONDS, Heartbeat, ProcessKind
 from shared.worker_status import read_status
 
 _ABOUT: Final = "processes"
-SILENT_SECONDS: Final = 30.0
-"""A process whose last heartbeat is older counts as silent."""
 _NAMES: Final = {
     ProcessKind.API: "API process",
     ProcessKind.WORKER: "worker",
