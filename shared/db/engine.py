@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import orjson
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.db.attempts import Attempts
 from shared.db.error_kinds import ErrorKind, kind_of, timed_out
 from shared.db.packets import send_packets
+from shared.db.sqlite_file import SQLITE_LOCK_WAIT_SECONDS, prepare_sqlite
 from shared.domain.errors import DatabaseDown
 
 __all__ = ["Connection", "Database", "open_database"]
@@ -22,7 +22,6 @@ T = TypeVar("T")
 # Whatever the server is set to: ORACLE and ANSI, for two, read some of our statements otherwise.
 _SQL_MODE: Final = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 _MAX_LOCK_WAIT_SECONDS: Final = 5
-_SQLITE_LOCK_WAIT_SECONDS: Final = 10.0
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 # After these the connection is no good: it is closed, or leads to a server that takes no writes
 # while its successor may have the same name.
@@ -197,25 +196,9 @@ def _open_mysql(location: URL, options: dict[str, Any], answer_seconds: float) -
 
 
 def _open_sqlite(location: URL, options: dict[str, Any]) -> Database:
-    if location.database and location.database != ":memory:":
-        Path(location.database).parent.mkdir(parents=True, exist_ok=True)
-    options["connect_args"] = {"timeout": _SQLITE_LOCK_WAIT_SECONDS}
+    options["connect_args"] = {"timeout": SQLITE_LOCK_WAIT_SECONDS}
     engine, reader = create_engine(location, **options), create_engine(location, **options)
     # A transaction that reads first and writes later fails at once when another wrote in between,
     # whatever the busy timeout; one that says so from the start waits its turn.
-    _prepare_sqlite(engine, "BEGIN IMMEDIATE")
-    _prepare_sqlite(reader, "BEGIN")
-    return Database(engine, reader, busy_seconds=_SQLITE_LOCK_WAIT_SECONDS)
-
-
-def _prepare_sqlite(engine: Engine, begin: str) -> None:
-    @event.listens_for(engine, "connect")
-    def on_connect(connection: Any, _record: Any) -> None:  # noqa: ANN401 - sqlite3's own
-        # The driver's implicit transactions start too late for a safe read-then-write.
-        connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+    prepare_sqlite(location.database, {engine: "BEGIN IMMEDIATE", reader: "BEGIN"})
+    return Database(engine, reader, busy_seconds=SQLITE_LOCK_WAIT_SECONDS)
