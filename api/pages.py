@@ -68,7 +68,42 @@ def held_out(manifest: Manifest) -> Mapping[str, Any]:
 def baselines(manifest: Manifest) -> Mapping[str, Mapping[str, Any]]:
     """Give what was measured of simpler models on the same rows."""
     found = held_out(manifest).get("baselines")
-    return found if isinstance(found, Mapping) else {}
+    if not isinstance(found, Mapping):
+        return {}
+    return {name: one for name, one in found.items() if isinstance(one, Mapping)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassMeasures:
+    """What was measured of one class: shares from 0 to 1, and held-out rows; None where unknown."""
+
+    name: str
+    precision: float | None
+    recall: float | None
+    rows: float | None
+
+
+def class_measures(manifest: Manifest) -> list[ClassMeasures]:
+    """Return the measures of each class; empty where nothing was measured by class."""
+    found = held_out(manifest).get("per_class")
+    if not isinstance(found, Mapping):
+        return []
+    return [
+        ClassMeasures(
+            name=name,
+            precision=_number(one.get("precision")),
+            recall=_number(one.get("recall")),
+            rows=_number(one.get("rows")),
+        )
+        for name, one in found.items()
+        if isinstance(one, Mapping)
+    ]
+
+
+def row_count(facts: Mapping[str, Any]) -> str:
+    """Write the member `rows` of metrics or training; empty where it is no number."""
+    rows = _number(facts.get("rows"))
+    return "" if rows is None else f"{rows:,.0f}"
 
 
 def measures(candidates: Sequence[Mapping[str, Any]]) -> list[Measure]:
@@ -85,18 +120,30 @@ def measures(candidates: Sequence[Mapping[str, Any]]) -> list[Measure]:
 
 
 def confusion(manifest: Manifest) -> list[list[ConfusionCell]]:
-    """Give a row of cells for each class; empty when it was not measured."""
+    """Return a row of cells for each class; empty when it was not measured."""
+    found: Any = held_out(manifest).get("confusion")
+    if not isinstance(found, list) or len(found) > len(manifest.classes):
+        return []
+    if not all(isinstance(line, list) and len(line) == len(found) for line in found):
+        return []
+    if not all(_is_count(rows) for line in found for rows in line):
+        return []
     return [
         [ConfusionCell(rows=rows, share=rows / max(sum(line), 1)) for rows in line]
-        for line in held_out(manifest).get("confusion") or ()
+        for line in found
     ]
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def histogram_bars(histogram: Histogram) -> list[Bar]:
     """Draw the bins by density, because they hold about as many rows each and differ in width."""
     edges = histogram.edges
     scale = _WIDTH / (edges[-1] - edges[0])
-    widths = [(high - low) * scale for low, high in pairwise(edges)]
+    # Edges may lie so far apart that the narrowest bin has no width.
+    widths = [max((high - low) * scale, 1e-12) for low, high in pairwise(edges)]
     densities = [count / width for count, width in zip(histogram.counts, widths, strict=True)]
     most = max(*densities, 1e-12)
     return [
@@ -111,4 +158,4 @@ def histogram_bars(histogram: Histogram) -> list[Bar]:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

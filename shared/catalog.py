@@ -195,3 +195,5 @@ def _read_json(path: Path) -> object:
         raise ManifestInvalid(f"{path}: it cannot be read ({error.strerror}).") from error
     except ValueError as error:
         raise ManifestInvalid(f"{path}: it is not JSON ({error}).") from error
+    except RecursionError as error:
+        raise ManifestInvalid(f"{path}: it is nested too deeply.") from error

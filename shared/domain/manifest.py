@@ -12,6 +12,8 @@ from shared.domain.nodes import Node
 FORMAT: Final = 1
 OUTPUTS: Final = ("label", "probabilities")
 
+_LAST_VERSION: Final = 2**31 - 1
+
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _FILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -193,7 +195,7 @@ def _manifest(node: Node) -> Manifest:
     model, golden = node["model"], node["golden"]
     return Manifest(
         name=node["name"].text(_NAME),
-        version=node["version"].count(least=1),
+        version=node["version"].count(least=1, most=_LAST_VERSION),
         description=node["description"].text(),
         features=node["features"].each(_feature, least=1),
         classes=node["classes"].each(Node.text, least=2),

@@ -9,6 +9,9 @@ from shared.domain.errors import Fault
 
 _T = TypeVar("_T")
 _LARGEST: Final = 10**300
+# What every reader of JSON, and a database, can take.
+_LARGEST_INTEGER: Final = 2**63 - 1
+_MAX_DEPTH: Final = 32
 
 
 class Node:
@@ -33,14 +36,18 @@ class Node:
     def text(self, pattern: re.Pattern[str] | None = None) -> str:
         """Read text, all of which matches `pattern`."""
         if isinstance(self._value, str) and (not pattern or pattern.fullmatch(self._value)):
+            if flaw := _unwritable(self._value):
+                self.fault(flaw)
             return self._value
         self.fault(f"text like {pattern.pattern} is needed" if pattern else "text is needed")
         return ""
 
-    def count(self, least: int = 0) -> int:
-        """Read a whole number of at least `least`."""
+    def count(self, least: int = 0, most: int = _LARGEST_INTEGER) -> int:
+        """Read a whole number of at least `least` and at most `most`."""
         value = self._value
         if isinstance(value, int) and not isinstance(value, bool) and value >= least:
+            if value > most:
+                self.fault(f"a whole number of at most {most} is needed")
             return value
         self.fault(f"a whole number of at least {least} is needed")
         return least
@@ -75,9 +82,41 @@ class Node:
         return None if self._value is None else read(self)
 
     def as_is(self) -> Any:  # noqa: ANN401 - whatever JSON holds
-        """Take the value without looking at it."""
+        """Take any value that can be written as JSON for every reader."""
+        if flaw := _unwritable(self._value):
+            self.fault(flaw)
+            return None
         return self._value
 
     def _below(self, name: str | int, value: object) -> "Node":
         pointer = f"{self._pointer}/{name}"
         return Node(value, self._faults, code=self._code, pointer=pointer)
+
+
+def _unwritable(value: object, depth: int = 0) -> str:
+    """Return why other readers of JSON could not take `value`, empty if they could."""
+    if depth > _MAX_DEPTH:
+        return f"nested more than {_MAX_DEPTH} levels deep"
+    match value:
+        case str():
+            # Half of a surrogate pair, which no encoding of Unicode can hold.
+            return "" if _is_unicode(value) else "not Unicode text"
+        case float():
+            return "" if math.isfinite(value) else "a finite number is needed"
+        case int():
+            return "" if abs(value) <= _LARGEST_INTEGER else "an integer of over 63 bits"
+        case list():
+            parts = list(value)
+        case dict():
+            parts = [*value, *value.values()]
+        case _:
+            return ""
+    return next((flaw for part in parts if (flaw := _unwritable(part, depth + 1))), "")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -94,6 +94,30 @@ def test_a_broken_manifest_is_refused_by_its_path(tmp_path: Path, content: str) 
         Catalog.read(tmp_path)
 
 
+def test_a_manifest_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    """Python's reader of JSON gives up on it in a way of its own."""
+    _write(tmp_path, a_manifest())
+    path = tmp_path / "toy" / "1" / "manifest.json"
+    path.write_text('{"metrics":' + "[" * 1_000_000)
+
+    with pytest.raises(ManifestInvalid) as refused:
+        Catalog.read(tmp_path)
+
+    assert refused.value.detail == f"{path}: it is nested too deeply."
+
+
+def test_a_manifest_that_is_not_json_is_named_once(tmp_path: Path) -> None:
+    """The reason follows the path of the file."""
+    _write(tmp_path, a_manifest())
+    path = tmp_path / "toy" / "1" / "manifest.json"
+    path.write_text("{")
+
+    with pytest.raises(ManifestInvalid) as refused:
+        Catalog.read(tmp_path)
+
+    assert refused.value.detail.startswith(f"{path}: it is not JSON (")
+
+
 def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
     """An artifact that lost its manifest is named."""
     (tmp_path / "toy" / "1").mkdir(parents=True)

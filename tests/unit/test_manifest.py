@@ -135,3 +135,41 @@ def test_what_is_no_manifest_at_all_is_refused(document: object) -> None:
     """Any JSON value gets a clear answer."""
     with pytest.raises(ManifestInvalid, match="/name"):
         parse_manifest(document)
+
+
+def _nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "path, value, flaw",
+    [
+        ("metrics/odd", _nested(100), "nested more than 32 levels deep"),
+        ("training/odd", {"a": _nested(32)}, "nested more than 32 levels deep"),
+        ("metrics/odd", 2**63, "an integer of over 63 bits"),
+        ("metrics/odd", [float("nan")], "a finite number is needed"),
+        ("training/odd", {"a": float("-inf")}, "a finite number is needed"),
+        ("training/odd", {"\ud800": 1}, "not Unicode text"),
+        ("description", "\udfff", "not Unicode text"),
+        ("version", 2**31, "a whole number of at most 2147483647 is needed"),
+        ("model/bytes", 2**63, "a whole number of at most 9223372036854775807 is needed"),
+    ],
+)
+def test_what_cannot_be_written_as_json_or_stored_is_refused(
+    path: str, value: object, flaw: str
+) -> None:
+    """It is read from the manifest without complaint, and would fail whoever shows it."""
+    with pytest.raises(ManifestInvalid) as refused:
+        parse_manifest(_changed(path, value))
+
+    assert refused.value.detail == f"The manifest is not valid: /{path}: {flaw}"
+
+
+def test_metrics_of_any_shape_are_kept() -> None:
+    """Nobody prescribes what is measured, up to 32 levels deep."""
+    odd = {"a": _nested(31), "b": [None, True, 1.5, "ü", {"c": {}}], "d": -(2**63) + 1}
+
+    assert parse_manifest(_changed("metrics", odd)).metrics == odd
