@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.chaos.beans import some_beans
-from tests.chaos.faults import FAULTS
+from tests.chaos.faults import FAULTS, Target, of_target
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.run import Plan, Report, mutant_plan, run
 from tests.chaos.table import heading, line, summary
@@ -24,6 +24,9 @@ _SHOWN: Final = 20
 def main() -> int:
     """Run what the command line asks for; give 1 when anything is wrong."""
     arguments = _parser().parse_args()
+    if arguments.list:
+        print("\n".join(f"{fault.target:10}{name}" for name, fault in FAULTS.items()))
+        return 0
     for number in (signal.SIGINT, signal.SIGTERM):
         # Leave in good order: servers and parts are stopped on the way out.
         signal.signal(number, lambda *_: sys.exit(2))
@@ -65,9 +68,26 @@ def _plans(arguments: argparse.Namespace) -> Iterator[Plan]:
         yield mutant_plan(name, arguments.first_seed)
     if names and not arguments.seeds:
         return
-    faults = arguments.fault or tuple(FAULTS)
+    faults = _faults(arguments)
     for seed in range(arguments.first_seed, arguments.first_seed + (arguments.seeds or 3)):
-        yield Plan(seed=seed, seconds=arguments.seconds, faults=faults)
+        yield Plan(
+            seed=seed,
+            seconds=arguments.seconds,
+            clients=arguments.clients,
+            poison=arguments.poison,
+            hold=arguments.hold,
+            faults=faults,
+        )
+
+
+def _faults(arguments: argparse.Namespace) -> list[str]:
+    """Return the faults that are asked for, without those that this machine cannot have."""
+    groups = [name for target in arguments.target for name in of_target(Target(target))]
+    wanted = [*arguments.fault, *groups] or list(FAULTS)
+    for name in wanted:
+        if not FAULTS[name].requires():
+            print(f"NOT TESTED: {name}: its library is not installed", flush=True)
+    return [name for name in wanted if FAULTS[name].requires()]
 
 
 @contextmanager
@@ -97,7 +117,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--first-seed", type=int, default=1, help="the first of them")
     add("--seconds", type=float, default=60, help="how long faults strike, for each seed")
     add("--database", choices=["auto", "mysql", "mariadb"], default="auto")
-    add("--fault", action="append", choices=list(FAULTS), help="only this fault (repeatable)")
+    add("--clients", type=int, default=6, help="how many clients send jobs without pause")
+    add("--poison", type=int, default=2, help="how many of them send a row that kills its worker")
+    add("--hold", type=float, help="the longest that one fault lasts, in seconds")
+    add("--fault", action="append", default=[], choices=list(FAULTS), help="only this (repeatable)")
+    add("--target", action="append", default=[], choices=list(Target), help="only this group")
+    add("--list", action="store_true", help="list the faults and do nothing")
     add("--keep", action="store_true", help="keep the logs of runs that went well, too")
     add("--mutant", action="append", default=[], choices=list(MUTANTS))
     add("--mutants", action="store_true", help="all mutants, each of which must be found guilty")

@@ -3,10 +3,11 @@
 import csv
 import io
 import random
+import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -24,7 +25,16 @@ _SIZES: Final = {
     "bulk": (150, 700),
     "upload": (500, 2000),
     "canceled": (150, 900),
+    "aborted": (3000, 5000),
+    "huge": (20_000, 20_000),
+    "webhook": (1, 1),
 }
+_CSV_KINDS: Final = frozenset({"csv", "upload", "aborted", "huge"})
+# What a client may conclude from an answer, and what is none of its business.
+_NOT_ACCEPTED: Final = re.compile(
+    r"nothing was (accepted|stored)|was not (accepted|stored)", re.IGNORECASE
+)
+_INTERNALS: Final = re.compile(r"pymysql|sqlalchemy|sqlite3|INSERT INTO|SELECT |UPDATE |\(\d{4},")
 _REFUSED: Final = {503, 409}
 _AGAIN_SECONDS: Final = 0.2
 # On a busy machine an API that was killed or reloaded takes this long to start again.
@@ -36,6 +46,8 @@ class Sent:
     """One job as a client sent it. `labels` has None for a row that cannot be predicted.
 
     `job` is the id in the 202, None while there was none. With `key` all tries are one job.
+    `denied` says that the last answer was that nothing was accepted, `cancel_denied` that the
+    job was said not to be cancelable.
     """
 
     tag: str
@@ -46,6 +58,8 @@ class Sent:
     key: bool
     job: str | None = None
     canceled: bool = False
+    denied: bool = False
+    cancel_denied: bool = False
 
 
 @dataclass(slots=True)
@@ -96,6 +110,25 @@ class Client(threading.Thread):
             self._cancel(sent)
         return sent
 
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns of a CSV."""
+        return self._beans.columns
+
+    def prepare(self, kind: str) -> Sent:
+        """Make a job of `kind` that is known to the verdict, and leave sending to the caller."""
+        return self._make(kind)
+
+    def submit(self, kind: str, params: Mapping[str, str], seconds: float) -> Sent | None:
+        """Send a job of `kind` until it is accepted; return None when it is not in `seconds`."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            sent = self._make(kind)
+            if self._post(sent, params):
+                return sent
+            time.sleep(_AGAIN_SECONDS)
+        return None
+
     def _kind(self) -> str:
         if self.poison and self._count > 5:
             self.poison -= 1
@@ -125,10 +158,12 @@ class Client(threading.Thread):
         self._record.sent[sent.tag] = sent
         return sent
 
-    def _post(self, sent: Sent) -> bool:
+    def _post(self, sent: Sent, params: Mapping[str, str] | None = None) -> bool:
         begun = time.monotonic()
+        sent.denied = False
+        request = _request(sent, self._beans.columns, params or {})
         try:
-            answer = self._http.post("/jobs", **_request(sent, self._beans.columns))
+            answer = self._http.post("/jobs", **request)
         except httpx.TransportError as error:
             self._record.answers[0] += 1
             if isinstance(error, httpx.ReadTimeout):
@@ -142,7 +177,8 @@ class Client(threading.Thread):
         if answer.status_code == 202 or (answer.status_code == 200 and sent.key):
             sent.job = answer.json()["id"]
             return True
-        if answer.status_code not in _REFUSED:
+        sent.denied = _NOT_ACCEPTED.search(answer.text) is not None
+        if answer.status_code not in _REFUSED or _INTERNALS.search(answer.text):
             told = f"{answer.status_code} to {sent.kind} {sent.tag}: {answer.text[:300]}"
             self._record.surprises.append(told)
         return False
@@ -153,6 +189,10 @@ class Client(threading.Thread):
         except httpx.TransportError:
             return
         sent.canceled = answer.status_code == 200
+        sent.cancel_denied = answer.status_code == 409
+        if answer.status_code not in {200, 202, *_REFUSED} or _INTERNALS.search(answer.text):
+            told = f"{answer.status_code} to cancel {sent.job}: {answer.text[:300]}"
+            self._record.surprises.append(told)
 
 
 def _damage(rows: list[Sequence[float | None]], labels: list[str | None], index: int) -> None:
@@ -160,22 +200,23 @@ def _damage(rows: list[Sequence[float | None]], labels: list[str | None], index:
     labels[index] = None
 
 
-def _request(sent: Sent, columns: Sequence[str]) -> dict[str, Any]:
+def _request(sent: Sent, columns: Sequence[str], params: Mapping[str, str]) -> dict[str, Any]:
     headers = {"Idempotency-Key": f"key-{sent.tag}"} if sent.key else {}
     model = f"drybeans@{sent.version}"
-    if sent.kind in {"csv", "upload"}:
+    if sent.kind in _CSV_KINDS:
         return {
-            "content": _as_csv(sent.rows, columns),
-            "params": {"model": model, "label.tag": sent.tag},
+            "content": as_csv(sent.rows, columns),
+            "params": {"model": model, "label.tag": sent.tag, **params},
             "headers": headers | {"Content-Type": "text/csv"},
         }
-    document = {"instances": sent.rows, "model": model, "labels": {"tag": sent.tag}}
+    document = {"instances": sent.rows, "model": model, "labels": {"tag": sent.tag}, **params}
     if sent.kind == "small" and sent.version > 1:
         document["outputs"] = ["label", "probabilities"]
     return {"json": document, "headers": headers}
 
 
-def _as_csv(rows: Sequence[Sequence[float | None] | Row], columns: Sequence[str]) -> bytes:
+def as_csv(rows: Sequence[Sequence[float | None] | Row], columns: Sequence[str]) -> bytes:
+    """Return the rows as a CSV with a header; what is missing is an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(columns)

@@ -5,6 +5,7 @@ that ends in it. (SQLAlchemy sends a COMMIT of nothing on each new connection.)
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -15,6 +16,7 @@ from tests.chaos.proxy import Link, Proxy, drain, read_piece
 _HEADER: Final = 4
 _QUERY: Final = 3
 _COMMIT: Final = b"COMMIT"
+_ROLLBACK: Final = b"ROLLBACK"
 _SEPARATOR: Final = b";\n"
 _CHANGES: Final = (b"INSERT", b"UPDATE", b"DELETE")
 _OK: Final = 0x00
@@ -42,6 +44,8 @@ class ServerError:
     code: int
     message: str = "made up by the proxy"
     state: str = "HY000"
+    rolls_back: bool = False
+    """Whether the server rolls the transaction back before it responds."""
 
     def packet(self, sequence: int) -> bytes:
         """Return the packet that reports it."""
@@ -59,9 +63,10 @@ class MySQLProxy(Proxy):
         """How many packets with statements came: one a round trip."""
         self._commits = 0
         self._moment = Moment.AFTER
-        self._refused: dict[bytes, ServerError] = {}
+        self._refused: dict[re.Pattern[bytes], ServerError] = {}
         self._silenced: set[Link] = set()
         self._changed: set[Link] = set()
+        self._replaced: dict[Link, ServerError] = {}
 
     def cut_commits(self, count: int, moment: Moment) -> None:
         """Cut the connections of the next `count` commits at `moment`."""
@@ -73,7 +78,15 @@ class MySQLProxy(Proxy):
 
     def fail_statements(self, part: bytes, error: ServerError) -> None:
         """Respond with `error` to every query that contains `part`; the server sees none of it."""
-        self._refused[part] = error
+        self.fail_matching(re.compile(re.escape(part)), error)
+
+    def fail_matching(self, pattern: re.Pattern[bytes], error: ServerError) -> None:
+        """Respond with `error` to every query in which `pattern` is found, but to no ROLLBACK."""
+        self._refused[pattern] = error
+
+    def pass_statements(self) -> None:
+        """Respond to no query with an error any more."""
+        self._refused.clear()
 
     def heal(self) -> None:
         """Harm nothing any more."""
@@ -87,8 +100,7 @@ class MySQLProxy(Proxy):
             await self._flowing.wait()
             if error := self._error_for(packet):
                 self.harmed += 1
-                link.client.write(error.packet(packet[3] + 1))
-                await drain(link.client)
+                await self._fail(error, link)
                 continue
             if self._halves > 0:
                 self._halves -= 1
@@ -114,7 +126,20 @@ class MySQLProxy(Proxy):
         if not _is_query(packet):
             return None
         self.queries += 1
-        return next((error for part, error in self._refused.items() if part in packet), None)
+        text = packet[_HEADER + 1 :]
+        if text == _ROLLBACK:
+            return None
+        return next((error for part, error in self._refused.items() if part.search(text)), None)
+
+    async def _fail(self, error: ServerError, link: Link) -> None:
+        assert link.server is not None
+        if error.rolls_back:
+            self._replaced[link] = error
+            link.server.write(_query(_ROLLBACK))
+            await drain(link.server)
+        else:
+            link.client.write(error.packet(1))
+            await drain(link.client)
 
     async def _send_half(self, packet: bytes, link: Link) -> None:
         assert link.server is not None
@@ -156,6 +181,8 @@ class MySQLProxy(Proxy):
                     self._silenced.discard(link)
                     return
                 continue
+            if error := self._replaced.pop(link, None):
+                data = error.packet(1)
             link.client.write(data)
             await drain(link.client)
 
@@ -168,6 +195,11 @@ async def _packets(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
             yield header + await reader.readexactly(int.from_bytes(header[:3], "little"))
         except (asyncio.IncompleteReadError, OSError):
             return
+
+
+def _query(text: bytes) -> bytes:
+    payload = bytes([_QUERY]) + text
+    return len(payload).to_bytes(3, "little") + b"\0" + payload
 
 
 def _is_query(packet: bytes) -> bool:

@@ -19,6 +19,7 @@ from tests.servers.reaper import end_with_this_process
 
 _ROOT: Final = Path(__file__).parents[2]
 _STOP_SECONDS: Final = 40.0
+_ENDING: Final = frozenset({signal.SIGKILL, signal.SIGTERM})
 _MARKS: Final = ("DRYBEANS_PORT", "DRYBEANS_REDIS_URL", "DRYBEANS_DATABASE_URL")
 
 
@@ -32,6 +33,10 @@ class Part:
         self.log = folder / f"{name}.log"
         self._note = note_of(folder, name)
         self.starts = 0
+        # Settings of the next starts that differ from the usual ones.
+        self.changes: Mapping[str, str] = {}
+        self.surprising_exits: list[int] = []
+        self._asked_to_end = False
         self._command = list(command)
         self._environment = dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
@@ -42,7 +47,7 @@ class Part:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
-                env=self._environment,
+                env=self._environment | dict(self.changes),
                 cwd=_ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -51,7 +56,14 @@ class Part:
             )
         end_with_this_process(self._process.pid)
         self._groups.append(self._process.pid)
+        self._asked_to_end = False
         self.starts += 1
+
+    def restart(self) -> None:
+        """Start it again after it ended; nobody having asked it to is noted."""
+        if self._process is not None and not self._asked_to_end:
+            self.surprising_exits.append(self._process.wait())
+        self.start()
 
     @property
     def pid(self) -> int:
@@ -68,7 +80,7 @@ class Part:
         """Count how often its log has `word`."""
         return self.log.read_text(errors="replace").count(word)
 
-    def await_word(self, word: str, seconds: float = 90) -> None:
+    def await_word(self, word: str, seconds: float = 300) -> None:
         """Wait until its log has `word`. Raises ServerFailed."""
         deadline = time.monotonic() + seconds
         while not self.said(word):
@@ -102,11 +114,13 @@ class Part:
     def send(self, number: signal.Signals) -> None:
         """Send a signal to all its processes; does nothing when the main one has ended."""
         if self.alive:
+            self._asked_to_end |= number in _ENDING
             _signal_group(self.pid, number)
 
     def send_main(self, number: signal.Signals) -> None:
         """Send a signal to the main process alone; does nothing when it has ended."""
         if self._process is not None and self.alive:
+            self._asked_to_end |= number in _ENDING
             self._process.send_signal(number)
 
     def wait(self, seconds: float = _STOP_SECONDS) -> int:
@@ -178,4 +192,4 @@ class Keeper:
                 if not part.alive and part not in self._held:
                     time.sleep(self._pause)
                     if not self._stop.is_set():
-                        part.start()
+                        part.restart()

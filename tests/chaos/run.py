@@ -16,7 +16,7 @@ from tests.chaos.clients import Client, Record
 from tests.chaos.faults import FAULTS, Strike, deal
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.stage import Stage, a_stage
-from tests.chaos.verdict import Verdict, healthy_and_given_up, judge, open_work
+from tests.chaos.verdict import Verdict, judge, judge_given_up, open_work
 from tests.servers import MariaDBServer, MySQLServer
 
 _GRACE: Final = 1.5
@@ -25,7 +25,12 @@ _GRACE: Final = 1.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run does. `quiet` is how long the parts get to finish after the last fault."""
+    """What a run does.
+
+    `quiet` is for how long no job may end before the parts count as stuck, after the last fault.
+
+    `hold` is the longest that a fault lasts which lasts as long as it is let.
+    """
 
     seed: int
     seconds: float
@@ -33,6 +38,7 @@ class Plan:
     pause: float = 0.06
     poison: int = 2
     quiet: float = 60.0
+    hold: float | None = None
     mutant: str = ""
     faults: Sequence[str] = tuple(FAULTS)
 
@@ -76,10 +82,18 @@ def run(plan: Plan, server: MariaDBServer | MySQLServer, beans: Beans) -> Report
             client.pause = plan.pause
         for client in clients[: plan.poison]:
             client.poison = 1
-        struck = _strike(plan, stage, clients)
+        strike = Strike(
+            stage,
+            random.Random(plan.seed),
+            Client(plan.clients, stage.url, beans, record, plan.seed),
+        )
+        struck = _strike(plan, strike, clients)
         settled = _settle(plan, stage)
         verdict = judge(stage.database, record)
-        verdict.counts["healthy chunks given up"] = healthy_and_given_up(stage.database, record)
+        attempts_lost = sum(n for name, n in struck.items() if FAULTS[name].costs_attempts)
+        judge_given_up(verdict, stage.database, record, attempts_lost)
+        for kind, sentence in strike.violations:
+            verdict.blame(kind, sentence)
         _read_logs(stage, verdict)
         return Report(
             plan=plan,
@@ -94,19 +108,17 @@ def run(plan: Plan, server: MariaDBServer | MySQLServer, beans: Beans) -> Report
         )
 
 
-def _strike(plan: Plan, stage: Stage, clients: Sequence[Client]) -> Counter[str]:
+def _strike(plan: Plan, strike: Strike, clients: Sequence[Client]) -> Counter[str]:
     """Let clients send and faults strike for as long as planned."""
-    chance = random.Random(plan.seed)
-    strike = Strike(stage, chance)
     struck: Counter[str] = Counter()
     for client in clients:
         client.start()
     until = time.monotonic() + plan.seconds
     time.sleep(1)
-    for name in deal(chance, plan.faults, 1000):
+    for name in deal(strike.chance, plan.faults, 1000):
         if time.monotonic() > until:
             break
-        FAULTS[name](strike)
+        FAULTS[name](strike, plan.hold)
         struck[name] += 1
         strike.note_messages()
         strike.pause(0.1, _GRACE)
@@ -118,14 +130,18 @@ def _strike(plan: Plan, stage: Stage, clients: Sequence[Client]) -> Counter[str]
 
 
 def _settle(plan: Plan, stage: Stage) -> float:
-    """Harm nothing any more and wait until all is finished; give the seconds that took."""
+    """Harm nothing any more and wait until all is finished, or nothing moves: return how long."""
     stage.database_proxy.heal()
     stage.redis_proxy.heal()
-    begun = time.monotonic()
-    while time.monotonic() - begun < plan.quiet:
+    begun = moved = time.monotonic()
+    fewest = None
+    while time.monotonic() - moved < plan.quiet:
         with suppress(DatabaseDown):
-            if not open_work(stage.database):
+            open_jobs = open_work(stage.database)
+            if not open_jobs:
                 break
+            if fewest is None or open_jobs < fewest:
+                fewest, moved = open_jobs, time.monotonic()
         time.sleep(0.1)
     return time.monotonic() - begun
 
@@ -135,6 +151,8 @@ def _read_logs(stage: Stage, verdict: Verdict) -> None:
     for part in stage.parts:
         if not part.alive:
             verdict.blame("dead part", part.name)
+        for code in part.surprising_exits:
+            verdict.blame("ended by itself", f"{part.name} with exit code {code}")
         for line in part.log.read_text(errors="replace").splitlines():
             for word in ("job_recounted", "request_failed", "sweep_failed", "submission_failed"):
                 if word in line:

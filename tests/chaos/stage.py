@@ -1,15 +1,17 @@
 """All of drybeans on real servers, behind proxies, ready to be harmed."""
 
 import os
+import secrets
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
+import pymysql
 import redis
 from sqlalchemy import make_url
 
@@ -23,8 +25,11 @@ from tests.chaos.worker import FOLDER, MUTANT, NAME, SECONDS
 from tests.servers import MariaDBServer, MySQLServer, RedisServer, ServerFailed, free_port
 from tests.servers.schema import create_database, drop_database, migrate
 
-_START_SECONDS: Final = 60.0
+_START_SECONDS: Final = 300.0
 LEASE_SECONDS: Final = 3.0
+READY: Final = " ready."
+"""What a worker says when it takes messages."""
+PASSWORD: Final = "drybeans"
 
 # Short times, so that a minute holds many recoveries, and small chunks, so that jobs have several.
 SETTINGS: Final = {
@@ -37,6 +42,8 @@ SETTINGS: Final = {
     "DRYBEANS_INTERACTIVE_MAX_ROWS": "100",
     "DRYBEANS_API_PROCESSES": "2",
     "DRYBEANS_WORKERS": "1",
+    "DRYBEANS_WEBHOOK_SECRETS": "whsec_" + "AAAA" * 12,
+    "DRYBEANS_WEBHOOK_NETWORKS": "127.0.0.0/8",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
@@ -44,7 +51,10 @@ SETTINGS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """The running parts; `database` and `redis` go around the proxies."""
+    """The running parts; `database` and `redis` go around the proxies.
+
+    `database_url` names the user of the parts, who has no rights but on their own database.
+    """
 
     api: Part
     workers: tuple[Part, ...]
@@ -53,6 +63,7 @@ class Stage:
     url: str
     database_server: MariaDBServer | MySQLServer
     redis_server: RedisServer
+    database_url: str
     database_proxy: MySQLProxy
     redis_proxy: Proxy
     database: Database
@@ -86,6 +97,29 @@ def python(*words: str) -> list[str]:
 API_COMMAND: Final = ("-m", "gunicorn", "-c", "api/gunicorn_conf.py", "api.wsgi:app")
 
 
+def connect_as_root(server: MariaDBServer | MySQLServer) -> "pymysql.Connection[Any]":
+    """Connect to `server` as its administrator, who has no password in tests."""
+    return pymysql.connect(host="127.0.0.1", port=server.port, user="root", autocommit=True)
+
+
+def _create_user(server: MariaDBServer | MySQLServer, url: str) -> tuple[str, Callable[[], None]]:
+    """Create a user with all rights on the database at `url`: return its URL and how to drop it."""
+    name = f"chaos_{secrets.token_hex(4)}"
+    location = make_url(url)
+    connection = connect_as_root(server)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE USER {name}@'%' IDENTIFIED BY '{PASSWORD}'")
+        cursor.execute(f"GRANT ALL ON {location.database}.* TO {name}@'%'")
+
+    def drop() -> None:
+        connection = connect_as_root(server)
+        with connection, connection.cursor() as cursor:
+            cursor.execute(f"DROP USER {name}@'%'")
+
+    ours = location.set(username=name, password=PASSWORD)
+    return ours.render_as_string(hide_password=False), drop
+
+
 @contextmanager
 def a_stage(
     server: MariaDBServer | MySQLServer,
@@ -106,7 +140,7 @@ def a_stage(
             part.start()
         await_ready(stage.url)
         for worker in stage.workers:
-            worker.await_word(" ready.")
+            worker.await_word(READY)
         stage.keeper.start()
         stack.callback(stage.keeper.stop)
         yield stage
@@ -120,43 +154,57 @@ def _build(
     wanted: tuple[str, int, Mapping[str, str]],
 ) -> Stage:
     mutant, workers, changes = wanted
-    sweepers = MUTANTS[mutant].sweepers if mutant else 2
-    slow = str(MUTANTS[mutant].seconds if mutant else 0.06)
     redis_server = stack.enter_context(RedisServer(folder / "redis"))
     database_proxy = stack.enter_context(MySQLProxy(server.port))
     redis_proxy = stack.enter_context(Proxy(redis_server.port))
     port = free_port()
-    through = make_url(url).set(port=database_proxy.port)
+    parts_url, drop_user = _create_user(server, url)
+    stack.callback(drop_user)
+    slow = str(MUTANTS[mutant].seconds if mutant else 0.06)
     environment = parts_environment(
-        through.render_as_string(hide_password=False),
+        make_url(parts_url).set(port=database_proxy.port).render_as_string(hide_password=False),
         f"redis://127.0.0.1:{redis_proxy.port}/0",
         {"DRYBEANS_PORT": str(port), MUTANT: mutant, SECONDS: slow, FOLDER: str(folder)}
         | dict(changes),
     )
-
-    def part(name: str, *words: str) -> Part:
-        return Part(name, python(*words), environment | {NAME: name}, folder)
-
+    api, stage_workers, sweepers = _build_parts(environment, folder, mutant, workers)
     database = open_database(url, connections=4)
     stack.callback(database.close)
     client = redis.Redis.from_url(redis_server.url, socket_timeout=5)
     stack.callback(client.close)
-    stage_workers = tuple(part(f"worker{n}", "-m", "tests.chaos.worker") for n in range(workers))
-    stage_sweepers = tuple(part(f"sweeper{n}", "-m", "worker.sweep") for n in range(sweepers))
-    api = part("api", *API_COMMAND)
     return Stage(
         api=api,
         workers=stage_workers,
-        sweepers=stage_sweepers,
-        keeper=Keeper((api, *stage_workers, *stage_sweepers)),
+        sweepers=sweepers,
+        keeper=Keeper((api, *stage_workers, *sweepers)),
         url=f"http://127.0.0.1:{port}",
         database_server=server,
+        database_url=parts_url,
         redis_server=redis_server,
         database_proxy=database_proxy,
         redis_proxy=redis_proxy,
         database=database,
         redis=client,
         folder=folder,
+    )
+
+
+def _build_parts(
+    environment: Mapping[str, str], folder: Path, mutant: str, workers: int
+) -> tuple[Part, tuple[Part, ...], tuple[Part, ...]]:
+    """Build the API, the workers and the sweepers, each a mutant where `mutant` says so."""
+    changed = MUTANTS[mutant].parts if mutant else frozenset()
+    count = MUTANTS[mutant].sweepers if mutant else 2
+    app = "tests.chaos.mutant_api:app" if "api" in changed else API_COMMAND[-1]
+    sweeper = "tests.chaos.mutant_sweeper" if "sweeper" in changed else "worker.sweep"
+
+    def part(name: str, *words: str) -> Part:
+        return Part(name, python(*words), {**environment, NAME: name}, folder)
+
+    return (
+        part("api", *API_COMMAND[:-1], app),
+        tuple(part(f"worker{n}", "-m", "tests.chaos.worker") for n in range(workers)),
+        tuple(part(f"sweeper{n}", "-m", sweeper) for n in range(count)),
     )
 
 

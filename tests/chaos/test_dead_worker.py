@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.chaos.beans import Beans
+from tests.chaos.clients import Client, Record
 from tests.chaos.faults import FAULTS, Strike
 from tests.chaos.stage import a_stage
 from tests.servers import MariaDBServer, ServerMissing
@@ -29,7 +31,7 @@ def question(title: str) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_dashboard_names_the_worker_that_a_fault_killed(
-    mortal: MariaDBServer, folder: Path
+    mortal: MariaDBServer, folder: Path, beans: Beans
 ) -> None:
     """By host and process, as its log and Flower do, though another has taken its place."""
     try:
@@ -41,7 +43,8 @@ def test_the_dashboard_names_the_worker_that_a_fault_killed(
         PrometheusServer(folder / "prometheus", urlsplit(stage.url).netloc) as prometheus,
     ):
         before = {part: part.pid for part in stage.workers}
-        FAULTS["worker killed"](Strike(stage, random.Random(1)))
+        client = Client(0, stage.url, beans, Record(), 1)
+        FAULTS["worker killed"](Strike(stage, random.Random(1), client))
         wait_for(lambda: any(part.pid != before[part] for part in before), seconds=30)
         (pid,) = (before[part] for part in before if part.pid != before[part])
         died = f"worker-{pid}@{socket.gethostname()}"

@@ -1,5 +1,6 @@
 """The proxy harms a commit where it is told to, however the commit travels."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
@@ -102,3 +103,23 @@ def test_a_statement_is_responded_to_with_the_error_that_was_asked_for(
         connection.rollback()
 
     assert marks(mortal) == []
+
+
+def test_an_error_that_rolls_back_leaves_nothing_of_its_transaction(
+    mortal: MariaDBServer, proxy: MySQLProxy
+) -> None:
+    """What came before it is undone; other statements, and ROLLBACK, pass."""
+    error = ServerError(1213, "Deadlock found", "40001", rolls_back=True)
+    proxy.fail_matching(re.compile(rb"insert .*\(2\)|ROLLBACK", re.IGNORECASE), error)
+    with connect(proxy.port) as connection:
+        connection.query("INSERT INTO marks VALUES (1)")
+        with pytest.raises(pymysql.OperationalError, match="1213, 'Deadlock found'"):
+            connection.query("INSERT INTO marks VALUES (2)")
+        connection.commit()
+        connection.rollback()
+        assert marks(mortal) == []
+
+        proxy.pass_statements()
+        commit_alone(connection)
+
+    assert marks(mortal) == [1, 2]

@@ -89,6 +89,8 @@ def _judge_accepted(verdict: Verdict, stored: Mapping[str, _Stored], record: Rec
             verdict.blame("mixed up", f"{sent.job} is another job")
     for sent in record.sent.values():
         live = by_tag[sent.tag]
+        if live and sent.denied:
+            verdict.blame("denied", f"{sent.kind} {sent.tag} was said not to be accepted and is")
         if live > 1:
             verdict.blame("doubled", f"{live} jobs came of {sent.kind} {sent.tag}")
 
@@ -170,8 +172,10 @@ def _counter_flaws(found: _Stored) -> Iterator[tuple[str, str]]:
 def _state_flaws(found: _Stored, sent: Sent) -> Iterator[tuple[str, str]]:
     job = found.job
     if job.state == JobState.CANCELED:
-        if sent.kind != "canceled":
+        if sent.kind not in {"canceled", "aborted"}:
             yield "wrong state", "nobody canceled it"
+        if sent.cancel_denied:
+            yield "denied", "its cancel was said to be impossible and has worked"
         return
     if sent.canceled:
         yield "wrong state", "it was canceled"
@@ -199,13 +203,26 @@ def _surrender_flaws(found: _Stored, sent: Sent, result: Any) -> Iterator[tuple[
     chunk = found.chunks[result.seq]
     if chunk.attempt < MAX_ATTEMPTS:
         yield "given up too soon", f"chunk {result.seq} after {chunk.attempt}: {result.error_code}"
+    elif result.error_code != "worker_died":
+        yield "failed by us", f"chunk {result.seq}: {result.error_code}, {result.error_detail}"
 
 
-def healthy_and_given_up(database: Database, record: Record) -> int:
-    """Count the chunks of healthy jobs that were given up: honest, but not what anyone wants."""
-    tags = {sent.job for sent in record.sent.values() if sent.kind == "poison"}
-    query = select(results.c.job_id).where(results.c.error_code.is_not(None))
-    return sum(job not in tags for job in database.read(lambda c: list(c.scalars(query))))
+def judge_given_up(
+    verdict: Verdict, database: Database, record: Record, attempts_lost: int
+) -> None:
+    """Count the chunks of healthy jobs that were given up: honest, but not what anyone wants.
+
+    It is a violation where too few faults struck for a chunk to have lost all its attempts.
+    """
+    poison = {sent.job for sent in record.sent.values() if sent.kind == "poison"}
+    query = select(*results.c["job_id", "seq", "error_detail"])
+    query = query.where(results.c.error_code.is_not(None))
+    found = database.read(lambda c: c.execute(query).all())
+    given_up = [result for result in found if result.job_id not in poison]
+    verdict.counts["healthy chunks given up"] = len(given_up)
+    if attempts_lost < MAX_ATTEMPTS:
+        for result in given_up:
+            verdict.blame("given up", f"{result.job_id}/{result.seq}: {result.error_detail}")
 
 
 def open_work(database: Database) -> int:

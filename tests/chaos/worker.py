@@ -14,11 +14,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import worker.models
+import worker.run
 from shared.domain.chunks import ChunkResult, Claimed
 from shared.domain.jobs import ChunkRef
 from tests.chaos.batches import note_of, noted
 from tests.chaos.beans import POISON
 from tests.chaos.mutants import MUTANTS
+from worker.artifacts import Artifact, load
+from worker.predict import predict_chunks, read_rows
+from worker.traces import Trails
 
 SECONDS: Final = "DRYBEANS_TEST_CHAOS_SECONDS"
 NAME: Final = "DRYBEANS_TEST_CHAOS_NAME"
@@ -26,36 +31,54 @@ FOLDER: Final = "DRYBEANS_TEST_CHAOS_FOLDER"
 MUTANT: Final = "DRYBEANS_TEST_CHAOS_MUTANT"
 
 
+def slow_loading_file(folder: Path) -> Path:
+    """Return the file that, where it exists, says how many seconds loading a model takes."""
+    return folder / "slow-loading"
+
+
 def main() -> None:
     """Become the worker that the environment asks for."""
-    # They build at import, from the environment.
-    import worker.lifecycle  # noqa: PLC0415
+    # It builds at import, from the environment.
     import worker.main  # noqa: PLC0415
-    import worker.run  # noqa: PLC0415
-    from worker.models import Model  # noqa: PLC0415
-    from worker.predict import predict_chunks, read_rows  # noqa: PLC0415
-    from worker.traces import Trails  # noqa: PLC0415
 
-    most = float(os.environ[SECONDS])
-    note = note_of(Path(os.environ[FOLDER]), os.environ[NAME])
+    folder = Path(os.environ[FOLDER])
+    _note_batches(note_of(folder, os.environ[NAME]))
+    _predict_slowly(float(os.environ[SECONDS]))
+    _load_slowly(slow_loading_file(folder))
+    mutant = MUTANTS.get(os.environ[MUTANT])
+    if mutant is not None and "worker" in mutant.parts:
+        mutant.apply()
+    worker.main.main()
+
+
+def _note_batches(note: Path) -> None:
     run_batch = worker.run.RunBatch.__call__
 
     def seen(run: worker.run.RunBatch, refs: Sequence[ChunkRef], *trails: Trails) -> None:
         with noted(note, refs):
             run_batch(run, refs, *trails)
 
-    def deadly(model: Model, chunks: Sequence[Claimed]) -> list[ChunkResult]:
-        time.sleep(random.uniform(0, most))
+    setattr(worker.run.RunBatch, "__call__", seen)  # noqa: B010 - mypy forbids to assign it
+
+
+def _predict_slowly(longest: float) -> None:
+    def deadly(model: worker.models.Model, chunks: Sequence[Claimed]) -> list[ChunkResult]:
+        time.sleep(random.uniform(0, longest))
         for chunk in chunks:
             if (read_rows(chunk, len(model.lows)).values[:, 0] == POISON).any():
                 os.kill(os.getpid(), signal.SIGKILL)
         return predict_chunks(model, chunks)
 
-    setattr(worker.run.RunBatch, "__call__", seen)  # noqa: B010 - as below
     setattr(worker.run, "predict_chunks", deadly)  # noqa: B010 - not exported: only here
-    if mutant := os.environ.get(MUTANT):
-        MUTANTS[mutant].apply()
-    worker.main.main()
+
+
+def _load_slowly(file: Path) -> None:
+    def slow(folder: Path) -> Artifact:
+        if file.exists():
+            time.sleep(float(file.read_text()))
+        return load(folder)
+
+    setattr(worker.models, "load", slow)  # noqa: B010 - not exported: only here
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""Workers and systems with one safeguard taken out: the suite must find each of them guilty."""
+"""Mutants without what keeps results exact: the fence, the sweep, the one transaction."""
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
@@ -13,23 +12,9 @@ from shared.db import finishes
 from shared.db.tables import chunks, results
 from shared.domain.chunks import ChunkResult, Outbox
 from shared.domain.jobs import ChunkRef, ChunkState, JobId, JobState
+from tests.chaos.mutants.base import Mutant
 
 _OUTBOX: Final = Outbox(window=4, republish_after=timedelta(seconds=5))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mutant:
-    """What is taken out, the faults under which that shows, and the violations it shows in.
-
-    Its batches take up to `seconds`, so that a fault strikes where the safeguard is missing.
-    """
-
-    told: str
-    faults: tuple[str, ...]
-    shows: frozenset[str]
-    apply: Callable[[], None] = lambda: None
-    seconds: float = 0.5
-    sweepers: int = 2
 
 
 def _without_fence() -> None:
