@@ -40,6 +40,8 @@ INSTANCES: Final[dict[str, Any]] = {
 }
 """The schema of rows, which are checked one by one when they are packed."""
 
+_URL: Final = {"type": "string", "format": "uri", "maxLength": MOST_URL}
+
 Output = Literal["label", "probabilities"]
 # MySQL takes texts that differ only in spaces at the end for the same.
 Label = Annotated[
@@ -171,15 +173,25 @@ class JobOptions(BaseModel):
     webhook: Annotated[
         Webhook | None,
         PlainValidator(_read_webhook),
-        WithJsonSchema({"type": ["string", "null"], "format": "uri", "maxLength": MOST_URL}),
+        WithJsonSchema({"anyOf": [_URL, {"type": "null"}]}),
     ] = Field(
-        default=None,
-        description="A URL that is told, with a signature, when the job has ended.",
-        examples=["https://example.com/beans"],
+        default=None, description="A URL that is told, with a signature, when the job has ended."
+    )
+    on_error: Literal["continue", "abort"] = Field(
+        default="continue",
+        description="Whether a bad row only gets an error, or fails the job.",
+    )
+    max_errors: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="So many bad rows are allowed; one more fails the job."
     )
     validate_only: bool = Field(
         default=False, description="Tell what is wrong with the rows, and make no job."
     )
+
+    @property
+    def most_errors(self) -> int | None:
+        """How many bad rows are allowed; None for any number."""
+        return 0 if self.on_error == "abort" and self.max_errors is None else self.max_errors
 
     @property
     def retention(self) -> timedelta:
@@ -190,22 +202,12 @@ class JobOptions(BaseModel):
 class CsvOptions(JobOptions):
     """What a client may ask for beside a CSV."""
 
-    on_error: Literal["continue", "abort"] = Field(
-        default="continue",
-        description="Whether a bad row only gets an error, or fails the job.",
-    )
-    max_errors: Annotated[int, Field(ge=0)] | None = Field(
-        default=None, description="So many bad rows are allowed; one more fails the job."
-    )
-
-    @property
-    def most_errors(self) -> int | None:
-        """How many bad rows are allowed; None for any number."""
-        return 0 if self.on_error == "abort" and self.max_errors is None else self.max_errors
-
 
 class CsvForm(CsvOptions):
-    """A form with a CSV: the options come before the file, labels as `label.<name>`."""
+    """A form with a CSV: options as fields, labels as `label.<name>`.
+
+    Fields after the file are read when the file has up to 4 MiB.
+    """
 
     model_config = ConfigDict(json_schema_extra=_form)
 

@@ -66,6 +66,7 @@ class SubmitJob:
             outputs=tuple(options.outputs),
             labels=options.labels,
             warnings=(),
+            max_errors=options.most_errors,
             retention=options.retention,
             webhook=options.webhook,
             created_at=created,

@@ -21,9 +21,13 @@ INPUTS: Final[dict[str, Any]] = {
         "type": "object",
         "properties": {
             "name": {"type": "string"},
-            "datatype": {"enum": sorted(_NUMBERS)},
+            "datatype": {"type": "string", "enum": sorted(_NUMBERS)},
             "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
-            "data": {"type": "array"},
+            # Flat, or nested as the shape says.
+            "data": {
+                "type": "array",
+                "items": {"anyOf": [{"type": "number"}, {"type": "array", "items": {}}]},
+            },
         },
         "required": ["name", "datatype", "shape", "data"],
     },

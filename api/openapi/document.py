@@ -37,6 +37,37 @@ _GUARDED: Final[Errors] = (
 _UNSAFE: Final[Errors] = (CrossOriginRefused,)
 """The errors of every route whose method changes something."""
 
+_IDS: Final = {
+    "changes.cancel": "cancelJob",
+    "changes.delete": "deleteJob",
+    "changes.retry": "retryJob",
+    "documents.openapi": "getOpenapi",
+    "events.events": "streamJobEvents",
+    "health.healthz": "getHealth",
+    "health.readyz": "getReadiness",
+    "jobs.look": "getJob",
+    "jobs.submit": "submitJob",
+    "listing.jobs": "listJobs",
+    "listing.limits": "getLimits",
+    "metrics.metrics": "getMetrics",
+    "models.default": "getModel",
+    "models.every": "listModels",
+    "models.one": "getModelVersion",
+    "predict.predict": "predict",
+    "protocols.infer": "infer",
+    "protocols.live": "getServerLive",
+    "protocols.metadata": "getModelMetadata",
+    "protocols.model_ready": "getModelReady",
+    "protocols.predict": "predictV1",
+    "protocols.ready": "getServerReady",
+    "protocols.server": "getServer",
+    "protocols.status": "getModelStatus",
+    "results.errors": "getJobErrors",
+    "results.results": "getJobResults",
+    "webhooks.deliver_again": "redeliverWebhook",
+}
+"""What generated clients call the operation of each route."""
+
 _BY_SERVER: Final = {
     # gunicorn's own, before any of our code runs.
     status: {"description": detail, "content": {"text/html": {"schema": {"type": "string"}}}}
@@ -83,7 +114,7 @@ def openapi_document(app: Flask, *, public: frozenset[str], keys: bool) -> dict[
         checks = (_GUARDED if guarded else ()) + (() if method in SAFE_METHODS else _UNSAFE)
         summary, _, text = (app.view_functions[rule.endpoint].__doc__ or "").partition("\n")
         paths[path_of(rule)][method.lower()] = {
-            "operationId": _name(rule, operation),
+            "operationId": _name(rule),
             "summary": summary,
             "description": " ".join(text.split()),
             "security": ([{"key": []}] if keys else [{}, {"key": []}]) if guarded else [],
@@ -102,10 +133,11 @@ def openapi_document(app: Flask, *, public: frozenset[str], keys: bool) -> dict[
     }
 
 
-def _name(rule: Rule, operation: Operation) -> str:
+def _name(rule: Rule) -> str:
     # A route with two paths has two operations, and each needs a name of its own.
-    suffix = "_version" if "versions/<version>" in rule.rule else ""
-    return f"{operation.tag}_{rule.endpoint.partition('.')[2]}{suffix}"
+    suffix = "Version" if "versions/<version>" in rule.rule else ""
+    name: str = rule.endpoint
+    return _IDS.get(name, name.partition(".")[2]) + suffix
 
 
 def _names_in(document: object) -> set[str]:
@@ -193,6 +225,8 @@ def _parameters(rule: Rule, operation: Operation, schemas: _Schemas) -> Iterator
                 "propertyNames": names,
                 "additionalProperties": label_values(schema),
             }
+            # Without an example, tools make up names of labels.
+            parameter["example"] = {}
         yield parameter | {"schema": kept} | _STYLES.get(kept.get("type", ""), {})
 
 

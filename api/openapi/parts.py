@@ -46,16 +46,10 @@ REQUEST_HEADERS: Final[dict[str, dict[str, Any]]] = {
             "(compression, form, spelling of JSON) but must have the same options and content."
         ),
         "schema": {"type": "string", "pattern": "^[\\x20-\\x7e]{1,255}$"},
-        "example": "0d7c1c6e-2b7c-4d0e-a1b8-7c9a5b1f3a52",
     },
     "If-None-Match": {
         "description": "An ETag: answer 304 if it has not changed.",
         "schema": _TEXT,
-    },
-    "Accept": {
-        "description": "Which form of the results is wanted.",
-        "schema": _TEXT,
-        "example": "application/x-ndjson",
     },
     "Content-Encoding": {
         "description": "How a CSV is compressed.",
@@ -67,7 +61,6 @@ PATH: Final[dict[str, dict[str, Any]]] = {
     "job_id": {
         "description": "The job's id.",
         "schema": {"type": "string", "format": "uuid"},
-        "example": "01a20ba7-8ee8-730e-a694-be547a8145fc",
     },
     "name": {
         "description": "The model's name.",

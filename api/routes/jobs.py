@@ -141,7 +141,7 @@ def blueprint(services: Services) -> Blueprint:
     def submit() -> Response:
         """Submit rows as JSON, or a CSV of any size, and get a job.
 
-        Options stand in the query, in JSON beside the rows, or in a form before its file.
+        Options stand in the query, in JSON beside the rows, or in a form beside its file.
         """
         key = read_key(request)
         origin = replace(read_origin(), key_hash=key)
@@ -196,8 +196,7 @@ def _replay(services: Services, origin: Origin, known: KnownKey) -> Job:
 
 def _read_rows() -> dict[str, Any]:
     """Read a JSON job, whose options may stand in the query too."""
-    options = options_of(request.args.to_dict(flat=False)) if request.query_string else {}
-    return {**options, **read_json(request)}
+    return {**_query_options(), **read_json(request)}
 
 
 def _submit(services: Services, origin: Origin) -> Job | ValidationReport:
@@ -221,6 +220,22 @@ def _submit(services: Services, origin: Origin) -> Job | ValidationReport:
     raise BodyTypeUnsupported(
         f"Send application/json, text/csv or multipart/form-data; the request has {given}."
     )
+
+
+def _query_options() -> dict[str, Any]:
+    """Read the query of a JSON job, without options of a CSV that are left at their defaults.
+
+    Tools that send every documented default cannot know which of them belong to a CSV alone.
+    """
+    if not request.query_string:
+        return {}
+    options = options_of(request.args.to_dict(flat=False))
+    of_csv = CsvOptions.model_fields.keys() - JsonJob.model_fields.keys()
+    return {
+        name: value
+        for name, value in options.items()
+        if name not in of_csv or value != CsvOptions.model_fields[name].default
+    }
 
 
 def _wait_asked() -> float | None:

@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 from api.checking import check
 from api.openapi.operation import Content, Operation, ok
 from api.openapi.parts import BEAN
+from api.options import INSTANCES
 from api.reading import parse_json, read_json
 from api.routes.answering import WAITED, await_rows, submit_now
 from api.services import Services
@@ -23,7 +24,7 @@ class PredictCall(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     # Checked with the rows of any job.
-    data: Annotated[Any, WithJsonSchema({"type": ["string", "array"]})] = Field(
+    data: Annotated[Any, WithJsonSchema({"anyOf": [{"type": "string"}, INSTANCES]})] = Field(
         description="Rows of numbers, as JSON inside text or as they are."
     )
     store: bool = Field(default=True, description="false erases the job after the answer.")

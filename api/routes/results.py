@@ -75,7 +75,6 @@ _RESULTS: Final = Operation(
     },
     errors=(*FIND, RequestInvalid, JobUnfinished, NotAcceptable),
     query=ResultsQuery,
-    headers=("Accept",),
 )
 _ERRORS: Final = Operation(
     tag="jobs",

@@ -8,5 +8,5 @@ def test_the_api_is_shown_with_what_is_served_from_here(page: Page) -> None:
     page.goto("/docs")
 
     expect(page.get_by_role("heading", name="drybeans")).to_be_visible()
-    page.locator("#operations-jobs-jobs_submit").get_by_role("button").first.click()
+    page.locator("#operations-jobs-submitJob").get_by_role("button").first.click()
     expect(page.get_by_text("Idempotency-Key").first).to_be_visible()

@@ -146,3 +146,48 @@ def test_memory_does_not_grow_with_a_csv(service: Service) -> None:
 
     assert report["usable_rows"] == report["rows"] == 100 * (200_000 // len(line))
     assert most < 3_000_000
+
+
+@pytest.mark.parametrize("kind", ["json", "csv", "form"])
+def test_every_documented_default_is_accepted(service: Service, kind: str) -> None:
+    """A client that sends all of them with each kind of body gets what it gets without them."""
+    document = service.client.get("/openapi.json").get_json()
+    parameters = document["paths"]["/jobs"]["post"]["parameters"]
+    query = {
+        one["name"]: defaults(one["schema"])
+        for one in parameters
+        if "default" in one["schema"] and one["schema"]["type"] != "object"
+    }
+    send: dict[str, dict[str, Any]] = {
+        "json": {"json": {"instances": [BEAN]}},
+        "csv": {"data": a_csv(1), "headers": {"Content-Type": "text/csv"}},
+        "form": {"data": {"file": (BytesIO(a_csv(1).encode()), "beans.csv")}},
+    }
+
+    answer = service.client.post("/jobs", query_string=query, **send[kind])
+
+    assert {"on_error", "outputs", "validate_only"} <= set(query)
+    assert answer.status_code == 202, answer.text
+
+
+def defaults(schema: dict[str, Any]) -> str:
+    """Write the default of a parameter as a query does."""
+    default = schema["default"]
+    if isinstance(default, list):
+        return ",".join(default)
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+@pytest.mark.parametrize("option", [{"on_error": "abort"}, {"max_errors": 0}], ids=str)
+def test_rows_of_a_json_job_may_abort_it_too(service: Service, option: dict[str, Any]) -> None:
+    """As those of a CSV: one bad row fails the job."""
+    body = {"instances": [BEAN, [1.0], BEAN], **option}
+    job = service.client.post("/jobs", json=body).get_json()["id"]
+
+    done = service.finish(job)
+
+    assert (done["state"], done["error"]) == (
+        "failed",
+        {"code": "too_many_errors", "detail": "1 rows failed; at most 0 may."},
+    )
+    assert done["links"]["retry"] is None

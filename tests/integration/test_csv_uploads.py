@@ -41,7 +41,7 @@ def test_a_compressed_csv_is_accepted(
 
 @pytest.mark.parametrize("count", [COUNT, 5000])
 def test_a_form_with_a_file_is_accepted(service: Service, count: int) -> None:
-    """As browsers and `curl -F` send it; options are fields before the file."""
+    """As browsers and `curl -F` send it; options are fields beside the file."""
     body, headers = form(a_csv(count).encode(), model="drybeans@1", **{"label.batch": "7"})
 
     job = service.run_csv(body, headers=headers)

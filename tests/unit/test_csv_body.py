@@ -131,13 +131,33 @@ def test_a_form_may_be_compressed_as_a_whole() -> None:
     assert read(request(body, encoding="gzip")) == ({"model": "x"}, CSV)
 
 
+@pytest.mark.parametrize("size", [len(CSV), 1 << 16, 4 << 20])
+def test_options_may_follow_a_file_of_up_to_4_mib(size: int) -> None:
+    """Forms and generated clients write their parts in an order of their own."""
+    data = (CSV * (1 + size // len(CSV)))[:size]
+    body = field("model", "x") + file(data) + field("on_error", "abort") + END
+
+    assert read(request(body)) == ({"model": "x", "on_error": "abort"}, data)
+
+
 @pytest.mark.parametrize("after", [field("model", "x"), file()])
-def test_what_follows_the_file_is_refused(after: bytes) -> None:
+def test_what_follows_a_larger_file_is_refused(after: bytes) -> None:
     """Its rows are stored by then: an option would come too late, a second file has no place."""
-    error = refusal(request(file() + after + END))
+    data = (CSV * (1 + (5 << 20) // len(CSV)))[: 5 << 20]
+    error = refusal(request(file(data) + after + END))
 
     assert isinstance(error, RequestInvalid)
-    assert "options before the file" in error.detail
+    assert error.detail == (
+        "The file has more than 4194304 bytes: send the options before it, and one file only."
+    )
+
+
+def test_a_second_file_is_refused() -> None:
+    """It could only take the place of the first."""
+    error = refusal(request(file() + file() + END))
+
+    assert isinstance(error, RequestInvalid)
+    assert error.detail == "Send one file only."
 
 
 @pytest.mark.parametrize("before", [b"", field("model", "x"), field("file", "Area\n1\n")])

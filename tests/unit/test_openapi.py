@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
@@ -87,6 +88,37 @@ def test_every_example_of_a_request_fits_its_schema(document: dict[str, Any]) ->
                 assert jsonschema_rs.is_valid(schema, example["value"]), (name, kind)
                 seen += 1
     assert seen > 5
+
+
+def schemas_in(node: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object in a document that has a type."""
+    if isinstance(node, dict):
+        if "type" in node:
+            yield node
+        for value in node.values():
+            yield from schemas_in(value)
+    if isinstance(node, list):
+        for value in node:
+            yield from schemas_in(value)
+
+
+def test_every_array_says_what_is_in_it(document: dict[str, Any]) -> None:
+    """Generators of clients leave out an operation with an array of unknown items."""
+    arrays = [schema for schema in schemas_in(document) if schema["type"] == "array"]
+
+    assert len(arrays) > 20
+    assert [array for array in arrays if "items" not in array] == []
+    assert [one for one in schemas_in(document) if isinstance(one["type"], list)] == []
+
+
+def test_every_operation_is_named_as_a_method_of_a_client(document: dict[str, Any]) -> None:
+    """In camel case, and chosen: none is called by what its function happens to be called."""
+    names = {operation["operationId"] for operation in operations(document).values()}
+
+    assert {name for name in names if not re.fullmatch(r"[a-z]+(?:[A-Z][A-Za-z0-9]*)*", name)} == (
+        set()
+    )
+    assert {"submitJob", "getJob", "listJobs", "getJobResults", "deleteJob"} <= names
 
 
 def test_every_problem_is_shown_with_its_code(document: dict[str, Any]) -> None:
