@@ -2,6 +2,7 @@
 
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ class Received:
 class Receiver:
     """What a receiver got, and the statuses of its next answers; the last is given ever after.
 
-    While `hold` is not set, answers wait.
+    While `hold` is not set, answers wait; then they take `delay` seconds more.
     """
 
     port: int = 0
@@ -37,6 +38,7 @@ class Receiver:
     headers: dict[str, str] = field(default_factory=dict)
     got: list[Received] = field(default_factory=list)
     hold: threading.Event = field(default_factory=threading.Event)
+    delay: float = 0.0
 
     @property
     def url(self) -> str:
@@ -46,6 +48,7 @@ class Receiver:
         body = request.rfile.read(int(request.headers["Content-Length"]))
         self.got.append(Received(request.path, dict(request.headers.items()), body))
         self.hold.wait(20)
+        time.sleep(self.delay)
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
         request.send_response(status)
         for name, value in self.headers.items():

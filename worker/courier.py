@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from shared.db.deliveries import claim_deliveries, settle
+from shared.db.deliveries import InFlight, claim_deliveries, settle
 from shared.db.engine import Database, open_database
 from shared.domain.errors import DatabaseDown
 from shared.domain.webhooks import DeliveryState, Parcel, Reply, judge
@@ -21,8 +21,10 @@ from worker.sending import Send
 log = logging.getLogger(__name__)
 
 _SENDERS: Final = 16
-_EACH: Final = 4
-"""The most deliveries under way to one host: a slow receiver leaves room for the others."""
+_MAX_PER_HOST: Final = 4
+"""The most deliveries under way to one host: a slow receiver leaves senders to the others."""
+_MAX_PER_OWNER: Final = 12
+"""The most deliveries under way of one owner: one with many slow receivers does so too."""
 _LEASE: Final = timedelta(seconds=90)
 """Longer than looking up, connecting and sending may take together."""
 _STOP_SECONDS: Final = 5.0
@@ -71,8 +73,13 @@ class Courier:
         free = self.senders - len(self._under_way)
         if free <= 0:
             return
-        busy = Counter(parcel.host for parcel in self._under_way.values())
-        claimed = self.database.write(lambda c: claim_deliveries(c, free, _LEASE, busy, _EACH))
+        in_flight = InFlight(
+            hosts=Counter(parcel.host for parcel in self._under_way.values()),
+            owners=Counter(parcel.owner for parcel in self._under_way.values()),
+            max_per_host=_MAX_PER_HOST,
+            max_per_owner=_MAX_PER_OWNER,
+        )
+        claimed = self.database.write(lambda c: claim_deliveries(c, free, _LEASE, in_flight))
         for parcel in claimed:
             self._under_way[pool.submit(self.send, parcel)] = parcel
 

@@ -89,15 +89,21 @@ class Send:
         }
         limit = _Limit(self.seconds)
         connection = self._connect(target, addresses, limit)
-        with limit.on(connection), closing(connection):
-            connection.request(
-                "POST", target.path, body=body, headers=headers, preload_content=False
-            )
-            # The body is never read: it may be endless, and nothing in it matters.
-            with closing(connection.getresponse()) as answer:
-                status, asked = answer.status, answer.headers.get("Retry-After")
+        too_late = Reply(error=f"There was no complete response within {self.seconds:g} s.")
+        try:
+            with limit.on(connection), closing(connection):
+                connection.request(
+                    "POST", target.path, body=body, headers=headers, preload_content=False
+                )
+                # The body is never read: it may be endless, and nothing in it matters.
+                with closing(connection.getresponse()) as answer:
+                    status, asked = answer.status, answer.headers.get("Retry-After")
+        except (OSError, HTTPError, HTTPException) as error:
+            if limit.reached or isinstance(error, TimeoutError):
+                return too_late
+            raise
         if limit.reached:
-            return Reply(error=f"There was no whole answer within {self.seconds:g} s.")
+            return too_late
         return Reply(status=status, asked=read_retry_after(asked, parcel.sent_at))
 
     def _connect(self, target: Target, addresses: Sequence[Address], limit: "_Limit") -> Connection:
@@ -110,7 +116,8 @@ class Send:
             except (NewConnectionError, TimeoutError) as error:
                 failure = error
                 continue
-            connection.sock.settimeout(self.seconds)
+            # Not on the socket alone: request() sets the socket's time-out to this one again.
+            connection.timeout = self.seconds
             return connection
         raise failure
 

@@ -1,8 +1,8 @@
 """Deliveries of webhooks: written with a job's end, claimed by sweepers, judged after each try."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -38,32 +38,35 @@ def announce(connection: Connection, ids: Sequence[JobId]) -> None:
     connection.execute(insert(deliveries).from_select(columns, ended))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InFlight:
+    """The deliveries that a sweeper is sending, by host and by owner, and the most of each."""
+
+    hosts: Mapping[str, int] = field(default_factory=dict)
+    owners: Mapping[str, int] = field(default_factory=dict)
+    max_per_host: int
+    max_per_owner: int
+
+
 def claim_deliveries(
-    connection: Connection, limit: int, lease: timedelta, busy: Mapping[str, int], each: int
+    connection: Connection, limit: int, lease: timedelta, in_flight: InFlight
 ) -> list[Parcel]:
     """Claim up to `limit` due deliveries for `lease`: nobody else sends them until it is over.
 
-    No host gets more than `each` at a time, those that are `busy` with it already included, so
-    that a slow receiver leaves room for the others.
+    Owners who have none in flight come first, and no host and no owner gets more than its limit:
+    a slow receiver, or an owner with many of them, leaves senders to the others.
     """
-    full = [host for host, count in busy.items() if count >= each]
-    due = connection.execute(
-        select(*deliveries.c["job_id", "host"])
-        .where(
-            deliveries.c.state == DeliveryState.PENDING,
-            deliveries.c.next_attempt_at <= now(),
-            deliveries.c.host.not_in(full),
-        )
-        .order_by(deliveries.c.next_attempt_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    ids = _at_most(due, busy, each)
-    if not ids:
+    chosen = _choose(connection, limit, in_flight, skip=list(in_flight.owners))
+    if len(chosen.ids) < limit:
+        full = [o for o, count in chosen.owners.items() if count >= in_flight.max_per_owner]
+        rest = replace(in_flight, hosts=chosen.hosts, owners=chosen.owners)
+        more = _choose(connection, limit - len(chosen.ids), rest, skip=full, but=chosen.ids)
+        chosen.ids += more.ids
+    if not chosen.ids:
         return []
     connection.execute(
         update(deliveries)
-        .where(deliveries.c.job_id.in_(ids))
+        .where(deliveries.c.job_id.in_(chosen.ids))
         .values(
             fence=deliveries.c.fence + 1,
             attempts=deliveries.c.attempts + 1,
@@ -71,17 +74,52 @@ def claim_deliveries(
             next_attempt_at=now(lease.total_seconds()),
         )
     )
-    return _parcels(connection, ids)
+    return _parcels(connection, sorted(chosen.ids))
 
 
-def _at_most(due: Iterable[AnyRow], busy: Mapping[str, int], each: int) -> list[JobId]:
-    counts = Counter(busy)
-    ids = []
+@dataclass(slots=True)
+class _Chosen:
+    """Deliveries to claim, and what is in flight once they are."""
+
+    hosts: Counter[str]
+    owners: Counter[str]
+    ids: list[JobId] = field(default_factory=list)
+
+
+def _choose(
+    connection: Connection,
+    limit: int,
+    in_flight: InFlight,
+    *,
+    skip: Sequence[str],
+    but: Sequence[JobId] = (),
+) -> _Chosen:
+    """Choose up to `limit` due deliveries of owners that are not in `skip`, the oldest first."""
+    full = [h for h, count in in_flight.hosts.items() if count >= in_flight.max_per_host]
+    due = connection.execute(
+        select(*deliveries.c["job_id", "host"], jobs.c.owner)
+        .join(jobs, jobs.c.id == deliveries.c.job_id)
+        .where(
+            deliveries.c.state == DeliveryState.PENDING,
+            deliveries.c.next_attempt_at <= now(),
+            deliveries.c.host.not_in(full),
+            jobs.c.owner.not_in(skip),
+            deliveries.c.job_id.not_in(but),
+        )
+        .order_by(deliveries.c.next_attempt_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=deliveries)
+    )
+    chosen = _Chosen(Counter(in_flight.hosts), Counter(in_flight.owners))
     for row in due:
-        if counts[row.host] < each:
-            counts[row.host] += 1
-            ids.append(JobId(row.job_id))
-    return sorted(ids)
+        if (
+            chosen.hosts[row.host] < in_flight.max_per_host
+            and chosen.owners[row.owner] < in_flight.max_per_owner
+        ):
+            chosen.hosts[row.host] += 1
+            chosen.owners[row.owner] += 1
+            chosen.ids.append(JobId(row.job_id))
+    return chosen
 
 
 def _parcels(connection: Connection, ids: Sequence[JobId]) -> list[Parcel]:

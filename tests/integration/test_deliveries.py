@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from shared.db.deliveries import claim_deliveries, read_due
+from shared.db.deliveries import InFlight, claim_deliveries, read_due
 from shared.db.engine import Database
 from shared.db.finishes import finish
 from shared.db.purges import delete_expired
@@ -23,6 +23,7 @@ from tests.waiting import wait_for
 
 HOOK = values.Webhook(url="https://example.com/hook", host="example.com")
 LEASE = timedelta(seconds=60)
+IDLE = InFlight(max_per_host=9, max_per_owner=9)
 
 
 def with_webhook(**options: Any) -> values.Submission:
@@ -91,13 +92,18 @@ def test_what_one_sweeper_has_claimed_no_other_sends(database: Database) -> None
     job = with_webhook()
     finish_it(database, job)
 
-    first = database.write(lambda c: claim_deliveries(c, 9, timedelta(seconds=-1), {}, 9))
-    second = database.write(lambda c: claim_deliveries(c, 9, LEASE, {}, 9))
-    third = database.write(lambda c: claim_deliveries(c, 9, LEASE, {}, 9))
+    first = database.write(lambda c: claim_deliveries(c, 9, timedelta(seconds=-1), IDLE))
+    second = database.write(lambda c: claim_deliveries(c, 9, LEASE, IDLE))
+    third = database.write(lambda c: claim_deliveries(c, 9, LEASE, IDLE))
 
     assert [p.job for p in first] == [p.job for p in second] == [job.id]
     assert third == []
     assert (second[0].attempt, second[0].id) == (2, first[0].id)
+
+
+def in_flight(number: int) -> InFlight:
+    """Return what a sweeper sends that has `number` deliveries under way to the usual host."""
+    return InFlight(hosts={"example.com": number}, max_per_host=3, max_per_owner=9)
 
 
 def test_one_host_gets_no_more_than_its_share(database: Database) -> None:
@@ -108,11 +114,43 @@ def test_one_host_gets_no_more_than_its_share(database: Database) -> None:
     other = replace(a_submission(), webhook=elsewhere)
     finish_it(database, other)
 
-    some = database.write(lambda c: claim_deliveries(c, 9, LEASE, {"example.com": 1}, 3))
-    full = database.write(lambda c: claim_deliveries(c, 9, LEASE, {"example.com": 3}, 3))
+    some = database.write(lambda c: claim_deliveries(c, 9, LEASE, in_flight(1)))
+    full = database.write(lambda c: claim_deliveries(c, 9, LEASE, in_flight(3)))
 
     assert sorted(p.host for p in some) == ["example.com"] * 2 + ["other.example"]
     assert full == []
+
+
+def finish_jobs_of(database: Database, owner: str, number: int) -> None:
+    """Run `number` jobs of `owner`, each of which has a webhook at a host of its own."""
+    for at in range(number):
+        host = f"{at}.{owner}.example"
+        webhook = values.Webhook(url=f"https://{host}/", host=host)
+        finish_it(database, replace(a_submission(), owner=owner, webhook=webhook))
+
+
+def test_an_owner_with_many_receivers_leaves_senders_to_the_others(database: Database) -> None:
+    """However many are due and however long: who has none under way comes first."""
+    finish_jobs_of(database, "greedy", 9)
+    finish_jobs_of(database, "modest", 1)
+    idle = InFlight(max_per_host=4, max_per_owner=5)
+
+    claimed = database.write(lambda c: claim_deliveries(c, 8, LEASE, idle))
+
+    assert sorted(parcel.owner for parcel in claimed) == ["greedy"] * 5 + ["modest"]
+
+
+def test_who_has_nothing_under_way_gets_the_next_sender(database: Database) -> None:
+    """Also when the others have not reached their share, and have waited for longer."""
+    finish_jobs_of(database, "first", 3)
+    finish_jobs_of(database, "second", 1)
+    busy = InFlight(owners={"first": 1}, max_per_host=4, max_per_owner=9)
+
+    (next_,) = database.write(lambda c: claim_deliveries(c, 1, LEASE, busy))
+    rest = database.write(lambda c: claim_deliveries(c, 9, LEASE, busy))
+
+    assert next_.owner == "second"
+    assert [parcel.owner for parcel in rest] == ["first"] * 3
 
 
 def test_an_erased_job_leaves_no_delivery(database: Database) -> None:
@@ -128,7 +166,7 @@ def test_what_is_due_is_counted_from_when_it_became_so(database: Database) -> No
     nothing = database.read(read_due)
     for _ in range(3):
         finish_it(database, with_webhook())
-    database.write(lambda c: claim_deliveries(c, 1, LEASE, {}, 9))
+    database.write(lambda c: claim_deliveries(c, 1, LEASE, IDLE))
     first = update(deliveries).where(deliveries.c.attempts == 0).values(next_attempt_at=now(-90))
     database.write(lambda c: c.execute(first))
 
