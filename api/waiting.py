@@ -90,6 +90,11 @@ class Waiter:
             for job in list(islice(self._ended, max(0, len(self._ended) - _REMEMBERED))):
                 del self._ended[job]
 
+    def forget_end(self, job: JobId) -> None:
+        """Forget that `job` was announced as ended, which the database says was not true."""
+        with self._arrived:
+            self._ended.pop(job, None)
+
     def wait(self, job: JobId, seconds: float) -> bool:
         """Wait up to `seconds` for `job` to finish and say whether it has.
 

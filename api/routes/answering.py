@@ -8,7 +8,7 @@ from werkzeug.exceptions import BadRequest
 
 from api.documents import ResultRow
 from api.openapi.operation import FIND, Errors
-from api.routes.finding import check_room, find_whole, note_job, read_origin
+from api.routes.finding import check_room, note_job, read_origin, wait_until_finished
 from api.routes.results import read_rows
 from api.services import Services
 from shared.domain.errors import (
@@ -81,18 +81,18 @@ def await_rows(services: Services, job: Job, locate: Callable[[int], str]) -> li
     error of its own when the job failed through no fault of its rows.
     """
     seconds = services.settings.predict_wait_seconds
-    if not services.waiter.wait(job.id, seconds):
-        raise WaitTimedOut(
-            f"No worker answered within {seconds:g} s. Unless it is erased the job goes on: "
-            f"GET /jobs/{job.id}"
-        )
     try:
-        done = find_whole(services, job.id)
+        done = wait_until_finished(services, job.id, seconds)
     except DatabaseDown as error:
         raise type(error)(
             "The database cannot be read now. The job was accepted, and unless it is erased its "
             f"results stay: GET /jobs/{job.id}"
         ) from error
+    if done is None:
+        raise WaitTimedOut(
+            f"No worker answered within {seconds:g} s. Unless it is erased the job goes on: "
+            f"GET /jobs/{job.id}"
+        )
     _check_failure(done.job)
     rows = read_rows(services, done)
     if done.job.state is not JobState.SUCCEEDED:

@@ -54,11 +54,18 @@ def blueprint(services: Services) -> Blueprint:
 
 def _events(services: Services, job: JobId) -> Iterator[bytes]:
     try:
-        for changed in services.waiter.changes(job, _QUIET):
-            if not changed:
-                yield b": still here\n\n"
-                continue
-            yield _event("job", describe(services, find_job(services, job)))
+        finished = False
+        while not finished:
+            for changed in services.waiter.changes(job, _QUIET):
+                if not changed:
+                    yield b": still here\n\n"
+                    continue
+                found = find_job(services, job)
+                finished = found.finished
+                yield _event("job", describe(services, found))
+            if not finished:
+                # A notification said so; the database knows better.
+                services.waiter.forget_end(job)
         yield _event("end", {"id": job})
     except DryBeansError as error:
         # The answer has begun, so its status cannot say it any more.

@@ -1,5 +1,6 @@
 """Finds the job that a path names, and describes it."""
 
+import time
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -50,6 +51,21 @@ def find_whole(services: Services, job: JobId) -> WholeJob:
         raise JobNotFound
     _visible(whole.job)
     return whole
+
+
+def wait_until_finished(services: Services, job: JobId, seconds: float) -> WholeJob | None:
+    """Wait up to `seconds` for `job` and return it with its results, None when it goes on.
+
+    A notification on Redis only wakes: the database says whether the job has finished. Raises
+    `JobNotFound` and `JobDeleted`.
+    """
+    until = time.monotonic() + seconds
+    while services.waiter.wait(job, until - time.monotonic()):
+        whole = find_whole(services, job)
+        if whole.job.finished:
+            return whole
+        services.waiter.forget_end(job)
+    return None
 
 
 def _visible(job: Job | None) -> Job:

@@ -21,9 +21,9 @@ from api.routes.finding import (
     check_room,
     describe,
     find_job,
-    find_whole,
     note_job,
     read_origin,
+    wait_until_finished,
 )
 from api.routes.results import read_rows
 from api.services import MOST_INLINE, Services
@@ -244,10 +244,12 @@ def _wait_asked() -> float | None:
     return min(float(found[1]), _MOST_WAIT) if found else None
 
 
-def _find_waited(services: Services, known: WholeJob, *, accepted: bool) -> WholeJob:
-    """Read a job that has been waited for; one just accepted stays so without a database."""
+def _find_waited(
+    services: Services, known: WholeJob, seconds: float, *, accepted: bool
+) -> WholeJob:
+    """Wait for a job and read it; one just accepted stays so without a database."""
     try:
-        return find_whole(services, known.job.id)
+        return wait_until_finished(services, known.job.id, seconds) or known
     except DatabaseDown:
         if not accepted:
             raise
@@ -257,8 +259,8 @@ def _find_waited(services: Services, known: WholeJob, *, accepted: bool) -> Whol
 def _answer(services: Services, job: Job, *, accepted: bool) -> Response:
     waited = _wait_asked()
     whole = WholeJob(job=job, results=None)
-    if waited is not None and not job.finished and services.waiter.wait(job.id, waited):
-        whole = _find_waited(services, whole, accepted=accepted)
+    if waited is not None and not job.finished:
+        whole = _find_waited(services, whole, waited, accepted=accepted)
         job = whole.job
     document = describe(services, job)
     headers = {}

@@ -1,7 +1,12 @@
 """Workers tell on Redis which jobs have changed; it wakes who waits, and so does the next look."""
 
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
 
 from shared.domain.chunks import MessageLimits
 from shared.domain.jobs import JobId
@@ -67,3 +72,61 @@ def test_what_no_worker_tells_is_found_all_the_same(service: Service) -> None:
 
     cancel.join()
     assert answer.get_json()["state"] == "canceled"
+
+
+class FalseEnds:
+    """Announces again and again that the newest job has ended, which is not true."""
+
+    def __init__(self, service: Service, redis_url: str) -> None:
+        self._service = service
+        self._queue = MessageQueue(redis_url, LIMITS)
+        self.announced = 0
+
+    def announce(self) -> bool:
+        """Announce the end of the newest job; return whether that was done often enough."""
+        jobs = self._service.client.get("/jobs").get_json()["jobs"]
+        if jobs:
+            self._queue.tell([JobId(jobs[0]["id"])], ended=True)
+            self.announced += 1
+        time.sleep(0.01)
+        return self.announced > 20
+
+
+@pytest.mark.parametrize(
+    "path, body",
+    [
+        pytest.param("/predict", {"data": [BEAN]}, id="predict"),
+        pytest.param("/jobs", {"instances": [BEAN]}, id="wait"),
+        pytest.param("/v1/models/drybeans:predict", {"instances": [BEAN]}, id="v1"),
+    ],
+)
+def test_an_end_that_is_announced_and_not_true_ends_no_wait(
+    start: Callable[..., Service], redis_url: str, path: str, body: dict[str, Any]
+) -> None:
+    """Anyone who reaches Redis can say so; the database decides, and the wait goes on."""
+    service = start()
+    wait_for(lambda: service.services.waiter.told, 60)
+    with ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(service.client.post, path, json=body, headers={"Prefer": "wait=30"})
+        wait_for(FalseEnds(service, redis_url).announce, 60)
+        assert not waits.done(), waits.result().text
+        service.work_until(waits.done)
+
+    assert waits.result().status_code == 200, waits.result().text
+    assert waits.result().get_json().get("state", "succeeded") == "succeeded"
+
+
+def test_events_go_on_after_an_end_that_was_not_true(
+    start: Callable[..., Service], redis_url: str
+) -> None:
+    """The last event of a job is its true end."""
+    service = start()
+    wait_for(lambda: service.services.waiter.told, 60)
+    job = service.client.post("/jobs", json={"instances": [BEAN]}).get_json()
+    with ThreadPoolExecutor(1) as pool:
+        follows = pool.submit(lambda: service.client.get(job["links"]["events"]).text)
+        wait_for(FalseEnds(service, redis_url).announce, 60)
+        service.finish(job["id"])
+
+    assert '"state":"succeeded"' in follows.result().rpartition("event: job")[2]
+    assert follows.result().count("event: end") == 1
