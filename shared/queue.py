@@ -19,6 +19,7 @@ from shared.messages import write_message
 # Messages that may wait in a queue: some seconds of work, and never more in Redis.
 FULL: Final = 64
 _EPOCH: Final = "drybeans:epoch"
+_PROBE: Final = "drybeans:probe"
 
 # Kombu's workers take messages from the right of a list. One call to Redis for all of a queue.
 _PUSH: Final = """
@@ -98,6 +99,14 @@ class MessageQueue:
     def ping(self) -> None:
         """Raise `QueueDown` unless Redis answers."""
         self._guard(self._redis.ping)
+
+    def check(self) -> None:
+        """Raise `QueueDown` unless Redis takes messages: one that is full answers a PING too."""
+        with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.set(_PROBE, 1)
+            for queue in Queue:
+                pipeline.llen(queue.value)
+            self._guard(pipeline.execute)
 
     def lost_memory(self) -> bool:
         """Say whether Redis has been emptied since it was last marked."""

@@ -1,7 +1,7 @@
 """The worker's health: `python -m worker.alive FILE [SECONDS] [--ready]`, asked by probes.
 
-Without Redis no worker can beat, and restarting them all would only make the return slower: what
-counts as ill is a worker that is deaf while Redis speaks. With `--ready` a worker that beats is
+Without a Redis that takes messages no worker can beat, and restarting them all would only make the
+return slower: what counts as ill is a worker that is deaf while Redis is usable. With `--ready` a worker that beats is
 also asked whether it can load its models: one that cannot is not restarted, for that would change
 nothing, but it is no reason to stop the workers that an upgrade replaces.
 """
@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> str | None:
     given = [argument for argument in arguments if argument != _READY]
     wrong = sign_of_life(given)
     if wrong:
-        return wrong if _redis_answers() else None
+        return wrong if _redis_is_usable() else None
     return _unready(Path(given[0])) if _READY in arguments else None
 
 
@@ -29,7 +29,7 @@ def _unready(file: Path) -> str | None:
     return " ".join(status.problems) or None if status else None
 
 
-def _redis_answers() -> bool:
+def _redis_is_usable() -> bool:
     # Imported when the beat is late, which is seldom: a probe runs every few seconds.
     from shared.domain.errors import QueueDown  # noqa: PLC0415
     from shared.queue import MessageQueue  # noqa: PLC0415
@@ -37,7 +37,7 @@ def _redis_answers() -> bool:
 
     settings = read_settings()
     try:
-        MessageQueue(settings.redis_url.get_secret_value(), settings.message_limits).ping()
+        MessageQueue(settings.redis_url.get_secret_value(), settings.message_limits).check()
     except QueueDown:
         return False
     return True

@@ -2,6 +2,7 @@
 
 import atexit
 import logging
+from typing import Any
 
 from celery import Celery, signals
 
@@ -12,6 +13,7 @@ from shared.memory import keep_freed_memory
 from shared.metrics import LooksAtScrape
 from shared.settings import read_settings
 from shared.tracing import prepare_traces
+from worker.database_polling import new_database_polling
 from worker.lifecycle import (
     PoolProcess,
     WorkerHeartbeat,
@@ -51,6 +53,9 @@ _OPTIONS = {
     "task_send_sent_event": False,
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
+    # Redis that is full, read-only or cannot write its disk is waited for like one that is away.
+    "broker_channel_error_retry": True,
+    "broker_transport": "worker.redis_transport:Transport",
     "worker_hijack_root_logger": False,
     "worker_redirect_stdouts": False,
     "broker_transport_options": {
@@ -75,6 +80,9 @@ _process = PoolProcess(
 )
 register(app, _process)
 connect_signals(_process)
+_polling = new_database_polling(settings, _process)
+signals.worker_process_init.connect(_polling.start, weak=False)
+signals.worker_process_shutdown.connect(_polling.end, weak=False)
 signals.worker_shutdown.connect(_heartbeat.end, weak=False)
 app.steps["consumer"].add(heartbeat_step(_heartbeat))
 
@@ -85,7 +93,7 @@ def _logging(**_: object) -> None:
 
 
 def main() -> None:
-    """Run the worker until it is told to stop."""
+    """Run the worker until it is told to stop; any other end is an error for who started it."""
     _logging()
     keep_freed_memory()
     prepare_traces(settings)
@@ -95,6 +103,8 @@ def main() -> None:
         atexit.register(_slots.close)
         looked = LooksAtScrape(lambda: worker_info(_heartbeat.name, settings.queues))
         serve(settings.host, settings.metrics_port, _slots.counted(), looked)
+    ended: list[Any] = []
+    signals.celeryd_after_setup.connect(lambda instance, **_: ended.append(instance), weak=False)
     app.worker_main(
         [
             # Its banner is no log line.
@@ -109,6 +119,9 @@ def main() -> None:
             f"--loglevel={settings.log_level}",
         ]
     )
+    # Celery keeps the code to itself, and sets none where nobody told it to stop.
+    code = ended[0].exitcode if ended else None
+    raise SystemExit(1 if code is None else code)
 
 
 if __name__ == "__main__":

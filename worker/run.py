@@ -1,6 +1,7 @@
 """The whole product on one screen: take a batch, predict it, write its results once."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -39,7 +40,8 @@ _MODEL_CLAIMS: Final = 120
 class RunBatch:
     """Runs the chunks that a message refers to.
 
-    `patience` is how long finished predictions are kept for a database that does not answer.
+    `patience` is how long finished predictions are kept for a database that does not answer. A
+    process runs one batch at a time: `lock` keeps a message and polling of the database apart.
     """
 
     database: Database
@@ -52,10 +54,11 @@ class RunBatch:
     watch: BatchWatch = field(default_factory=BatchWatch)
     leases: Leases = field(default_factory=Leases)
     patience: timedelta = timedelta(seconds=60)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, refs: Sequence[ChunkRef], trails: Trails = MappingProxyType({})) -> None:
         """Finish those of `refs` that nobody else has claimed; `trails` say whence they came."""
-        with self.watch.batch(trails) as seen:
+        with self.lock, self.watch.batch(trails) as seen:
             if not self._run_unclaimed(refs, seen, trails):
                 self._run_claimed(refs, seen, trails)
 

@@ -156,6 +156,8 @@ class Sweep:
         return True
 
     def _republish(self) -> bool:
+        # What is taken to be published and is not would be due again only later.
+        self.queue.check()
         if self.queue.lost_memory():
             due = 0
             while some := self.database.write(make_all_due):

@@ -28,11 +28,20 @@ def check_redis(stage: Stage) -> Iterator[Finding]:
         detail = error.detail if isinstance(error, QueueDown) else str(error)
         yield wrong(
             _ABOUT, f"{detail.rstrip('.')}.",
-            "Start it, or mend DRYBEANS_REDIS_URL. Jobs are accepted meanwhile, and run later.",
+            "Start it, or mend DRYBEANS_REDIS_URL. Workers read due work from the database "
+            "meanwhile, more slowly.",
         )  # fmt: skip
         return
     yield from judge(facts)
-    yield from _queues(stage)
+    try:
+        stage.queue.check()
+        yield from _queues(stage)
+    except QueueDown as error:
+        yield wrong(
+            _ABOUT, f"{error.detail.rstrip('.')}.",
+            "Free or raise its memory, make it writable, or mend its disk. Workers read due work "
+            "from the database meanwhile, more slowly.",
+        )  # fmt: skip
 
 
 def judge(facts: Mapping[str, Any]) -> Iterator[Finding]:

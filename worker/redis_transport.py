@@ -1,0 +1,61 @@
+"""Kombu's transport for Redis, made to outlive messages and replies that it cannot read.
+
+Whatever reaches a worker's queues is read in its main process, where an exception that Celery does
+not expect ends the worker.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from queue import Empty
+from typing import Any, Final
+
+from kombu.exceptions import OperationalError
+from kombu.transport import redis
+from redis.exceptions import RedisError, ResponseError
+
+log = logging.getLogger(__name__)
+
+_REFUSED_PAUSE_SECONDS: Final = 1.0
+_MAX_REASON: Final = 200
+
+
+class Channel(redis.Channel):
+    """A channel that drops unreadable messages, and slows down while Redis refuses commands."""
+
+    def _brpop_read(self, **options: Any) -> Any:  # noqa: ANN401 - kombu has no types
+        return self._survive(partial(super()._brpop_read, **options))
+
+    def _receive(self) -> Any:  # noqa: ANN401 - as above
+        return self._survive(super()._receive)
+
+    def _survive(self, read: Callable[[], Any]) -> Any:  # noqa: ANN401 - as above
+        """Log and drop a message that raises; what says that Redis is unusable is raised again."""
+        before = self._unacknowledged()
+        try:
+            return read()
+        except ResponseError:
+            # Full, read-only, MISCONF: Celery connects again, and would do so without a pause.
+            time.sleep(_REFUSED_PAUSE_SECONDS)
+            raise
+        except (Empty, OSError, RedisError, OperationalError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a message can raise anything
+            reason = f"{type(error).__name__}: {error}"[:_MAX_REASON]
+            log.warning("message_unreadable", extra={"reason": reason})
+            for tag in self._unacknowledged() - before:
+                # It would count as being worked on for ever.
+                self.qos.ack(tag)
+            return True
+
+    def _unacknowledged(self) -> set[str]:
+        """Return the tags of the messages that count as being worked on."""
+        qos = self.qos
+        return set(qos._delivered) - qos._dirty  # noqa: SLF001 - kombu has no other way to see them
+
+
+class Transport(redis.Transport):
+    """The transport that `worker.main` names in `broker_transport`."""
+
+    Channel = Channel
