@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Final, Protocol
 
+from shared.db.clock import database_clock
 from shared.db.engine import Database
 from shared.db.keys import note_use, queued_rows, read_api_key
 from shared.domain.errors import DatabaseDown, DryBeansError, KeyMissing, KeyWrong, QuotaExceeded
@@ -72,6 +72,7 @@ class KeyAccess:
         """Read keys from `database`, each at most once in some seconds."""
         self._database = database
         self._clock = clock
+        self._now = database_clock(database)
         self._entries: dict[str, _Entry] = {}
 
     def identify(self, authorization: str | None, /) -> Caller:
@@ -84,7 +85,7 @@ class KeyAccess:
             raise KeyWrong
         key_id, secret = parts
         entry = self._entry(key_id)
-        if entry.key is None or not entry.key.admits(secret, datetime.now(UTC)):
+        if entry.key is None or not entry.key.admits(secret, self._now()):
             raise KeyWrong
         self._spend(entry, entry.key)
         self._note_use(entry, key_id)

@@ -1,7 +1,7 @@
 """The parts the routes use, wired from the settings; tests wire others."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import uuid_utils
@@ -26,6 +26,7 @@ from api.uploads import DatabaseUploads
 from api.validate import ValidateCsv, ValidateRows
 from api.waiting import Waiter
 from api.webhooks import ReadWebhook
+from shared.db.clock import DatabaseClock, database_clock
 from shared.db.deliveries import read_due
 from shared.db.engine import Database, open_database
 from shared.db.jobs import read_jobs
@@ -50,6 +51,7 @@ class Services:
 
     settings: Settings
     database: Database
+    clock: DatabaseClock
     queue: MessageQueue
     catalog: LiveCatalog
     intake: Intake
@@ -97,19 +99,15 @@ class Services:
         self.traces.close()
 
 
-def new_job_id() -> JobId:
-    """Make a UUIDv7: ids sort by time, so the newest jobs lie together in the database."""
-    return JobId(str(uuid_utils.uuid7()))
-
-
-def utc_now() -> datetime:
-    """Tell the time."""
-    return datetime.now(UTC)
+def new_job_id(moment: datetime) -> JobId:
+    """Return a UUIDv7 of `moment`: ids sort by time, so the newest jobs lie together on disk."""
+    return JobId(str(uuid_utils.uuid7(nanoseconds=int(moment.timestamp() * 1e6) * 1000)))
 
 
 def build_services(settings: Settings) -> Services:
     """Wire the real parts; connections open at first use."""
     database = _database(settings)
+    clock = database_clock(database)
     queue = MessageQueue(settings.redis_url.get_secret_value(), settings.message_limits)
     metrics = ApiMetrics()
     traces = open_traces(settings, "drybeans-api")
@@ -125,6 +123,7 @@ def build_services(settings: Settings) -> Services:
     return Services(
         settings=settings,
         database=database,
+        clock=clock,
         queue=queue,
         catalog=catalog,
         intake=intake,
@@ -147,8 +146,8 @@ def build_services(settings: Settings) -> Services:
         standing=_standing(settings, database, queue, waiting, catalog),
         validate_rows=ValidateRows(read_options=read_options, instances=settings.max_instances),
         validate_csv=ValidateCsv(read_options=read_options, cut=_cut_limits(settings)),
-        submit=_submit(settings, read_options, accept),
-        receive=_receive(settings, read_options, accept, uploads),
+        submit=_submit(settings, read_options, accept, clock),
+        receive=_receive(settings, read_options, accept, uploads, clock),
     )
 
 
@@ -205,6 +204,7 @@ def _standing(
         webhooks=lambda: database.read(read_due),
         messages=queue.waiting,
         heartbeats=heartbeats.read,
+        now=database_clock(database),
         catalog=catalog,
     )
 
@@ -225,7 +225,9 @@ def _intake(
     )
 
 
-def _submit(settings: Settings, read_options: ReadOptions, accept: Accept) -> SubmitJob:
+def _submit(
+    settings: Settings, read_options: ReadOptions, accept: Accept, clock: DatabaseClock
+) -> SubmitJob:
     limits = SubmitLimits(
         instances=settings.max_instances,
         chunk_rows=settings.chunk_rows,
@@ -236,8 +238,8 @@ def _submit(settings: Settings, read_options: ReadOptions, accept: Accept) -> Su
         read_options=read_options,
         accept=accept,
         limits=limits,
-        now=utc_now,
-        new_id=new_job_id,
+        now=clock,
+        new_id=lambda: new_job_id(clock()),
     )
 
 
@@ -250,7 +252,11 @@ def _cut_limits(settings: Settings) -> CutLimits:
 
 
 def _receive(
-    settings: Settings, read_options: ReadOptions, accept: Accept, store: UploadStore
+    settings: Settings,
+    read_options: ReadOptions,
+    accept: Accept,
+    store: UploadStore,
+    clock: DatabaseClock,
 ) -> ReceiveCsv:
     limits = CsvLimits(
         cut=_cut_limits(settings),
@@ -262,6 +268,6 @@ def _receive(
         accept=accept,
         store=store,
         limits=limits,
-        now=utc_now,
-        new_id=new_job_id,
+        now=clock,
+        new_id=lambda: new_job_id(clock()),
     )

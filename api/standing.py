@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from prometheus_client.core import GaugeMetricFamily
@@ -36,6 +37,7 @@ class Standing:
     messages: Callable[[Queue], int]
     heartbeats: Callable[[], Sequence[Heartbeat]]
     catalog: Callable[[], Catalog]
+    now: Callable[[], datetime]
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _looked: float = float("-inf")
     _found: Sequence[GaugeMetricFamily] = ()
@@ -59,10 +61,17 @@ class Standing:
         yield metrics.QUEUE_ROWS.family(
             found for queue in Queue for found in _rows(queue, counted, running)
         )
-        yield metrics.QUEUE_AGE.family(((queue,), _age(counted[queue])) for queue in Queue)
+        yield metrics.QUEUE_AGE.family(((queue,), self._age(counted[queue])) for queue in Queue)
         yield metrics.WEBHOOKS_DUE.family([((), due.count)])
-        late = max(0.0, time.time() - due.since.timestamp()) if due.since else 0.0
+        late = max(0.0, (self.now() - due.since).total_seconds()) if due.since else 0.0
         yield metrics.WEBHOOKS_LATE.family([((), late)])
+
+    def _age(self, ages: Mapping[str, int]) -> float:
+        """Return the seconds since the oldest of jobs came, whose ids begin with keys of `ages`."""
+        if not ages:
+            return 0.0
+        born = (int(min(ages).replace("-", ""), 16) << _CUT_OFF) / 1000
+        return max(0.0, self.now().timestamp() - born)
 
     def _redis(self) -> Iterator[GaugeMetricFamily]:
         try:
@@ -95,14 +104,6 @@ def _rows(
     pending = max(0, sum(counted[queue].values()) - running[queue])
     yield (queue, "pending"), pending
     yield (queue, "running"), running[queue]
-
-
-def _age(ages: Mapping[str, int]) -> float:
-    """Give the seconds since the oldest of jobs came, whose ids begin with the keys of `ages`."""
-    if not ages:
-        return 0.0
-    born = (int(min(ages).replace("-", ""), 16) << _CUT_OFF) / 1000
-    return max(0.0, time.time() - born)
 
 
 def _default(catalog: Catalog, name: str, version: int) -> str:

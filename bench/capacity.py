@@ -11,14 +11,14 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
 import psutil
 
 from api.options import ReadOptions
-from api.services import new_job_id, utc_now
+from api.services import new_job_id
 from api.submit import SubmitJob, SubmitLimits
 from bench.jobs import CLOSED, Bench, Run, bench
 from bench.parts import MODELS
@@ -64,8 +64,8 @@ class Stages:
             ReadOptions(resolve=catalog.resolve, default_model="drybeans", longest=day),
             self._taken.append,
             SubmitLimits(instances=1, chunk_rows=1, interactive_rows=1, deadline=day),
-            utc_now,
-            new_job_id,
+            lambda: datetime.now(UTC),
+            lambda: new_job_id(datetime.now(UTC)),
         )
 
     def measure(self, row: Sequence[float], size: int) -> tuple[Cost, Cost]:

@@ -1,5 +1,6 @@
 """A heartbeat in a file, for probes: `python -m shared.alive FILE [SECONDS]` reads it."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -19,21 +20,27 @@ class Alive:
         """Show that this process still does its work, and in which `status` it is."""
         if self._file is None:
             return
+        # By a clock that nobody sets: one that is put back or forth must restart nothing.
+        now = time.monotonic()
         if status:
             # Replaced as a file, so that no probe reads half of it.
             replacement = self._file.with_name(f"{self._file.name}.new")
             replacement.write_text(status, encoding="utf-8")
+            os.utime(replacement, (now, now))
             replacement.replace(self._file)
         else:
             self._file.touch()
+            os.utime(self._file, (now, now))
 
 
 def age(file: Path) -> float:
     """Give the seconds since the last beat, infinite when there was none."""
     try:
-        return time.time() - file.stat().st_mtime
+        seconds = time.monotonic() - file.stat().st_mtime
     except FileNotFoundError:
         return float("inf")
+    # A beat that is yet to come was before this machine started.
+    return seconds if seconds > -1 else float("inf")
 
 
 def main(arguments: list[str]) -> str | None:

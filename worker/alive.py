@@ -1,9 +1,9 @@
 """The worker's health: `python -m worker.alive FILE [SECONDS] [--ready]`, asked by probes.
 
 Without a Redis that takes messages no worker can beat, and restarting them all would only make the
-return slower: what counts as ill is a worker that is deaf while Redis is usable. With `--ready` a worker that beats is
-also asked whether it can load its models: one that cannot is not restarted, for that would change
-nothing, but it is no reason to stop the workers that an upgrade replaces.
+return slower: what counts as ill is a worker that is deaf while Redis is usable. With `--ready` a
+worker that beats is also asked whether it can load its models: one that cannot is not restarted,
+which would change nothing, but it is no reason to stop the workers that an upgrade replaces.
 """
 
 import sys

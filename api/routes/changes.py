@@ -12,7 +12,7 @@ from api.documents import JobDocument
 from api.openapi.operation import FIND, Answer, Content, Operation, ok
 from api.responses import json_response
 from api.routes.finding import check_room, describe, find_job, note_job, read_id, read_origin
-from api.services import Services, new_job_id, utc_now
+from api.services import Services, new_job_id
 from shared.db.jobs import are_stored
 from shared.db.purges import soft_delete
 from shared.db.retries import retry_job
@@ -125,11 +125,12 @@ def _cancel(services: Services, job_id: str) -> Job:
 def _retry(services: Services, job_id: str) -> Response:
     check_room(services)
     find_job(services, job_id)
-    again = new_job_id()
+    moment = services.clock()
+    again = new_job_id(moment)
     told = f"The retry may have been accepted as the job {again}; look for it before you try again."
     with uncertain(told):
         dispatches = services.database.write(
-            lambda c: retry_job(c, read_id(job_id), again, utc_now(), services.settings.outbox),
+            lambda c: retry_job(c, read_id(job_id), again, moment, services.settings.outbox),
             lambda c: are_stored(c, [again]),
         )
     trail = read_origin().trail

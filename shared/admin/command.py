@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Final, TypeAlias, TypeVar
@@ -128,9 +128,9 @@ def told(span: timedelta) -> str:
     return f"{seconds}s"
 
 
-def age(moment: datetime | None) -> str:
-    """Write how long ago `moment` was."""
-    return "-" if moment is None else told(max(datetime.now(UTC) - moment, timedelta(0)))
+def age(moment: datetime | None, now: datetime) -> str:
+    """Write how long before `now` `moment` was."""
+    return "-" if moment is None else told(max(now - moment, timedelta(0)))
 
 
 def day(moment: datetime | None) -> str:

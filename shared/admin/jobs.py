@@ -39,9 +39,10 @@ def list_jobs(stage: Stage, arguments: argparse.Namespace) -> Output:
     states = [arguments.state] if arguments.state else sorted(UNFINISHED)
     counts = stage.database.read(count_jobs)
     oldest = stage.database.read(lambda c: oldest_jobs(c, states, arguments.limit))
+    clock = stage.database.read(read_clock)
     rows = [
         (
-            job.id, job.state, age(job.created_at), job.queue, f"{job.rows_total:,}",
+            job.id, job.state, age(job.created_at, clock), job.queue, f"{job.rows_total:,}",
             f"{job.progress:.0%}", f"{job.model_name}@{job.model_version}", job.owner or "-",
         )
         for job in oldest

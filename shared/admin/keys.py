@@ -1,10 +1,11 @@
 """API keys: make one, list them, replace a secret, refuse one."""
 
 import argparse
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from shared.admin.command import Group, Output, Stage, day, stamp, table
 from shared.db.keys import add_key, list_keys, revoke_key, rotate_key
+from shared.db.overview import read_clock
 from shared.domain.keys import ApiKey, new_key_id, new_secret
 
 
@@ -20,7 +21,7 @@ def create(stage: Stage, arguments: argparse.Namespace) -> Output:
         previous_until=None,
         requests_per_second=arguments.requests_per_second,
         queued_rows=arguments.queued_rows,
-        created_at=datetime.now(UTC),
+        created_at=stage.database.read(read_clock),
         last_used_at=None,
         revoked_at=None,
     )

@@ -1,14 +1,13 @@
 """Publish chunks again, and erase old jobs."""
 
 import argparse
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
 from shared.admin.command import Group, Output, Stage, duration, one_of, told
 from shared.db.engine import Database
 from shared.db.jobs import stored_job
-from shared.db.overview import MOST_COUNTED
+from shared.db.overview import MOST_COUNTED, read_clock
 from shared.db.purges import count_old, delete_old
 from shared.db.sweeps import make_all_due, take_due, take_of_job
 from shared.domain.chunks import fitting
@@ -72,7 +71,7 @@ def _replay_due(stage: Stage, queue: Queue) -> int:
 
 def purge(stage: Stage, arguments: argparse.Namespace) -> Output:
     """Count the finished jobs that are older, and erase them where that is asked for."""
-    before = first_id_at(datetime.now(UTC) - arguments.older_than)
+    before = first_id_at(stage.database.read(read_clock) - arguments.older_than)
     states = {arguments.state} if arguments.state else TERMINAL
     which = f"{arguments.state or 'finished'} jobs older than {told(arguments.older_than)}"
     if not arguments.yes:

@@ -146,8 +146,7 @@ def chunk_row(
 ) -> dict[str, Any]:
     """Write a chunk as a row of `chunks`; it is released if it is within the first window."""
     released = chunk.seq < outbox.window if released is None else released
-    # By this process's clock and not the database's: PyMySQL batches only plain values, and an
-    # error here moves a second publication by as much, nothing else.
+    # By the database's clock as the submission knows it: PyMySQL batches only plain values.
     again = submission.created_at + outbox.republish_after
     return {
         "job_id": submission.id,

@@ -1,6 +1,5 @@
 """Uploads: a job that grows chunk by chunk while workers already run its first ones."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -35,8 +34,9 @@ def begin_upload(
 ) -> None:
     """Insert the job of an upload, as yet without chunks; the first must come within `patience`."""
     if stored_job(connection, submission.id) is None:
-        soon = replace(submission, deadline_at=submission.created_at + patience)
-        insert_job(connection, soon, outbox)
+        insert_job(connection, submission, outbox)
+        soon = update(jobs).where(jobs.c.id == submission.id)
+        connection.execute(soon.values(deadline_at=now(patience.total_seconds())))
 
 
 def add_chunk(

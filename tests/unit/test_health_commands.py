@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.alive import Alive
 from worker import alive, prove
 
 _MODELS = Path(__file__).parents[2] / "model_artifacts"
@@ -16,7 +17,7 @@ _MODELS = Path(__file__).parents[2] / "model_artifacts"
 def test_a_worker_that_beat_lately_is_well(tmp_path: Path) -> None:
     """And Redis is not asked."""
     file = tmp_path / "alive"
-    file.touch()
+    Alive(file).beat()
 
     assert alive.main([str(file), "180"]) is None
 

@@ -167,6 +167,7 @@ class FakeWorld:
             webhooks=lambda: self.due,
             messages=lambda _: 4,
             heartbeats=heartbeats,
+            now=lambda: datetime.now(UTC),
             catalog=lambda: Catalog.read(MODEL_ROOT),
         )
 
