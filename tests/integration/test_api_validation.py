@@ -188,6 +188,6 @@ def test_rows_of_a_json_job_may_abort_it_too(service: Service, option: dict[str,
 
     assert (done["state"], done["error"]) == (
         "failed",
-        {"code": "too_many_errors", "detail": "1 rows failed; at most 0 may."},
+        {"code": "too_many_errors", "detail": "1 row failed; the job allows 0."},
     )
     assert done["links"]["retry"] is None
