@@ -14,7 +14,7 @@ import psutil
 from tests.servers.process import Server
 
 _ROOT: Final = Path(__file__).parent.parent
-_SECONDS: Final = 30.0
+_SECONDS: Final = 3600.0
 
 
 class ApiProcess(Server):

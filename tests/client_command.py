@@ -15,7 +15,7 @@ from tests.service import Service
 from tests.waiting import wait_for
 
 _ROOT: Final = Path(__file__).parent.parent
-_SECONDS: Final = 90.0
+_SECONDS: Final = 3600.0
 # Where the tests run in the background, they and their children ignore Ctrl-C.
 _PROGRAM: Final = (
     "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -55,7 +55,7 @@ class Command:
 
     def wait_for(self, words: str) -> None:
         """Wait until it has said `words`."""
-        wait_for(lambda: words in self.said, _SECONDS, every=0.02)
+        wait_for(lambda: words in self.said, every=0.02)
 
     def stop(self) -> None:
         """End it, whatever became of it."""

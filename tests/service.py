@@ -28,7 +28,7 @@ from worker.lifecycle import new_runner
 from worker.models import Models
 
 MODEL_ROOT: Final = Path(__file__).parent.parent / "model_artifacts"
-_SECONDS: Final = 30.0
+_SECONDS: Final = 3600.0
 
 
 class Service:

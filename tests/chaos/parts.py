@@ -18,7 +18,7 @@ from tests.servers import ServerFailed
 from tests.servers.reaper import end_with_this_process
 
 _ROOT: Final = Path(__file__).parents[2]
-_STOP_SECONDS: Final = 40.0
+_STOP_SECONDS: Final = 600.0
 _ENDING: Final = frozenset({signal.SIGKILL, signal.SIGTERM})
 _MARKS: Final = ("DRYBEANS_PORT", "DRYBEANS_REDIS_URL", "DRYBEANS_DATABASE_URL")
 
@@ -80,7 +80,7 @@ class Part:
         """Count how often its log has `word`."""
         return self.log.read_text(errors="replace").count(word)
 
-    def await_word(self, word: str, seconds: float = 300) -> None:
+    def await_word(self, word: str, seconds: float = 3600) -> None:
         """Wait until its log has `word`. Raises ServerFailed."""
         deadline = time.monotonic() + seconds
         while not self.said(word):

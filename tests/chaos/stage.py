@@ -25,7 +25,7 @@ from tests.chaos.worker import FOLDER, MUTANT, NAME, SECONDS
 from tests.servers import MariaDBServer, MySQLServer, RedisServer, ServerFailed, free_port
 from tests.servers.schema import create_database, drop_database, migrate
 
-_START_SECONDS: Final = 300.0
+_START_SECONDS: Final = 1800.0
 LEASE_SECONDS: Final = 3.0
 READY: Final = " ready."
 """What a worker says when it takes messages."""

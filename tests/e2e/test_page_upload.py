@@ -102,12 +102,12 @@ def test_a_canceled_upload_shows_the_same_count_everywhere(embedded: Service, pa
 
     def sent() -> Iterator[bytes]:
         yield from [a_csv(40_000).encode()] * 4
-        wait_for(lambda: any(job["rows"]["total"] for job in listed(embedded, label)), 600)
+        wait_for(lambda: any(job["rows"]["total"] for job in listed(embedded, label)))
         raise httpx.WriteError("The sender stops.")
 
     with pytest.raises(httpx.WriteError):
         upload(embedded, f"/jobs?label.upload={label}", sent())
-    wait_for(lambda: listed(embedded, label)[0]["state"] == "canceled", 600)
+    wait_for(lambda: listed(embedded, label)[0]["state"] == "canceled")
 
     (job,) = listed(embedded, label)
     assert job["rows"] == {"total": 0, "succeeded": 0, "failed": 0}

@@ -69,7 +69,7 @@ def _as_curl_would(line: str) -> dict[str, str]:
     program, silent, url, header, kind, data, body = shlex.split(line)
     assert (program, silent, header, data) == ("curl", "-s", "-H", "-d")
     name, _, value = kind.partition(": ")
-    answer = httpx.post(url, content=body, headers={name: value}, timeout=40, trust_env=False)
+    answer = httpx.post(url, content=body, headers={name: value}, timeout=600, trust_env=False)
     document: dict[str, str] = answer.json()
     return document
 
@@ -81,7 +81,7 @@ def test_ctrl_c_leaves_nothing_behind(own: Service) -> None:
     code = own.stop(signal.SIGINT)
 
     assert code == 0
-    assert psutil.wait_procs(processes, timeout=5)[1] == []
+    assert psutil.wait_procs(processes, timeout=600)[1] == []
     own.start()
 
 
@@ -102,7 +102,7 @@ def test_the_death_of_a_part_ends_all(
 
     own.part(*words).kill()
 
-    gone, left = psutil.wait_procs(processes, timeout=20)
+    gone, left = psutil.wait_procs(processes, timeout=600)
     assert left == []
     assert gone
     assert own.wait() == 1
@@ -113,7 +113,7 @@ def test_a_second_one_in_the_folder_is_refused(embedded: Service) -> None:
     """It says which process has the folder, and the first goes on."""
     second = Service(embedded.folder)
 
-    code = second.launch().wait(30)
+    code = second.launch().wait(600)
 
     assert code == 1
     assert "drybeans already runs in this folder (process " in embedded.said()
@@ -126,7 +126,7 @@ def test_a_taken_port_is_told(embedded: Service, tmp_path: Path) -> None:
     second = Service(tmp_path)
     second.port = embedded.port
 
-    code = second.launch().wait(30)
+    code = second.launch().wait(600)
 
     assert code == 1
     assert second.said() == (
@@ -189,7 +189,7 @@ class Doctor:
             found.append(self())
             return sentence in found[-1].stdout
 
-        wait_for(says, seconds=300, every=1.0)
+        wait_for(says, every=1.0)
         return found[-1]
 
 

@@ -52,7 +52,7 @@ class Fuzz:
         self.report = Report()
         self._session = requests.Session()
         self._session.trust_env = False
-        document = self._session.get(f"{url}/openapi.json", timeout=30).json()
+        document = self._session.get(f"{url}/openapi.json", timeout=600).json()
         schema = schemathesis.openapi.from_dict(document)
         schema.config.update(base_url=url)
         found: list[Any] = [*schema.get_all_operations()]
@@ -97,7 +97,7 @@ class Fuzz:
         self._make_likely(case, chance)
         # Nobody is to wait for half a minute.
         case.headers.pop("Prefer", None) if chance.random() < 0.9 else None
-        response = case.call(session=self._session, headers=self._headers, timeout=60)
+        response = case.call(session=self._session, headers=self._headers, timeout=600)
         self.report.sent += 1
         self.report.statuses[response.status_code] += 1
         self.report.operations[case.operation.label] += 1

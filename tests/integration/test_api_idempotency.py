@@ -241,7 +241,7 @@ def test_a_first_request_still_in_flight_is_to_be_waited_for(start: Start) -> No
 
     def hold() -> None:
         arrived.set()
-        assert go_on.wait(30)
+        assert go_on.wait(3600)
 
     parts = [text[at : at + 200_000] for at in range(0, len(text), 200_000)]
     body = Body(*parts[:-1], hold, parts[-1])
@@ -254,7 +254,7 @@ def test_a_first_request_still_in_flight_is_to_be_waited_for(start: Start) -> No
 
     first = threading.Thread(target=upload)
     first.start()
-    assert arrived.wait(30)
+    assert arrived.wait(3600)
     second = service.post("/jobs", a_csv(3), headers=KEY)
     go_on.set()
     first.join()
@@ -269,7 +269,7 @@ def test_of_requests_that_come_at_once_one_makes_the_job(service: Service) -> No
 
     def send() -> TestResponse:
         client = service.client.application.test_client()
-        ready.wait(30)
+        ready.wait(3600)
         return client.post("/jobs", json={"instances": [BEAN]}, headers=KEY)
 
     with ThreadPoolExecutor(6) as pool:

@@ -39,7 +39,7 @@ def api(
 
 def requests_of(port: int, route: str) -> float:
     """Count the requests of `route`, as Prometheus reads it."""
-    text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False, timeout=10).text
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False, timeout=600).text
     return sum(
         sample.value
         for family in text_string_to_metric_families(text)
@@ -51,20 +51,20 @@ def requests_of(port: int, route: str) -> float:
 def ask(api: ApiProcess, times: int) -> None:
     """Ask for the models, over connections that are dealt to both processes."""
     for _ in range(times):
-        httpx.get(f"{api.url}/models", trust_env=False, timeout=10)
+        httpx.get(f"{api.url}/models", trust_env=False, timeout=600)
 
 
 def test_metrics_are_for_prometheus_port_only(api: ApiProcess, metrics_port: int) -> None:
     """Where keys are asked for, the open port does not tell strangers about the service."""
-    refused = httpx.get(f"{api.url}/metrics", trust_env=False, timeout=10)
+    refused = httpx.get(f"{api.url}/metrics", trust_env=False, timeout=600)
     pretended = httpx.get(
         f"{api.url}/metrics",
         headers={"Host": f"127.0.0.1:{metrics_port}"},
         trust_env=False,
         timeout=10,
     )
-    other = httpx.get(f"http://127.0.0.1:{metrics_port}/jobs", trust_env=False, timeout=10)
-    answer = httpx.get(f"http://127.0.0.1:{metrics_port}/metrics", trust_env=False, timeout=10)
+    other = httpx.get(f"http://127.0.0.1:{metrics_port}/jobs", trust_env=False, timeout=600)
+    answer = httpx.get(f"http://127.0.0.1:{metrics_port}/metrics", trust_env=False, timeout=600)
 
     assert (refused.status_code, pretended.status_code, other.status_code) == (401, 401, 401)
     assert answer.status_code == 200

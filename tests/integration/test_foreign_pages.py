@@ -50,7 +50,7 @@ def api(
 
 def send(api: ApiProcess, method: str, path: str, **options: Any) -> httpx.Response:
     """Send a request of a client that no proxy stands before."""
-    with httpx.Client(base_url=api.url, trust_env=False, timeout=60) as client:
+    with httpx.Client(base_url=api.url, trust_env=False, timeout=600) as client:
         return client.request(method, path, **options)
 
 

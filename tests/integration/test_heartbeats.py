@@ -92,11 +92,11 @@ def test_a_process_without_a_loop_reports_from_a_thread(redis_url: str) -> None:
     store = HeartbeatStore(redis_url)
     thread = HeartbeatThread(ProcessHeartbeat(kind=ProcessKind.API, store=store, interval=0.01))
     thread.start()
-    wait_for(lambda: bool(store.read()), seconds=60, every=0.01)
+    wait_for(lambda: bool(store.read()), every=0.01)
 
     thread.stop()
 
-    wait_for(lambda: not store.read(), seconds=60, every=0.01)
+    wait_for(lambda: not store.read(), every=0.01)
 
 
 def test_without_redis_the_file_alone_shows_that_a_process_works(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ class SlowPredictor(FakePredictor):
 
     def predict(self, rows: NDArray[np.float64]) -> NDArray[np.intp]:
         self.begun.set()
-        assert self.go_on.wait(10)
+        assert self.go_on.wait(3600)
         return super().predict(rows)
 
 
@@ -91,7 +91,7 @@ def test_a_batch_that_takes_longer_than_its_lease_keeps_its_claim(database: Data
     predictor = SlowPredictor()
     batch = threading.Thread(target=a_run(database, predictor, lease=0.6), args=([ref],))
     batch.start()
-    assert predictor.begun.wait(10)
+    assert predictor.begun.wait(3600)
 
     time.sleep(1.5)
     recovered = database.write(lambda c: return_expired_leases(c, POLICY, OUTBOX, 10))
@@ -110,7 +110,7 @@ def test_a_job_canceled_while_it_runs_gets_no_result(database: Database, publish
     predictor = SlowPredictor()
     batch = threading.Thread(target=a_run(database, predictor), args=([ref],))
     batch.start()
-    assert predictor.begun.wait(10)
+    assert predictor.begun.wait(3600)
 
     database.write(lambda c: stop_job(c, ref.job, JobState.CANCELED))
     predictor.go_on.set()
@@ -161,7 +161,7 @@ def test_a_slow_first_attempt_is_overtaken_by_a_claim(database: Database) -> Non
     slow = SlowPredictor()
     batch = threading.Thread(target=a_run(database, slow), args=([ref],))
     batch.start()
-    assert slow.begun.wait(10)
+    assert slow.begun.wait(3600)
 
     database.write(lambda c: c.execute(update(chunks).values(publishes=2)))
     a_run(database, FakePredictor())([ref])

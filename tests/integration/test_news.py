@@ -34,7 +34,7 @@ def test_what_a_worker_tells_is_heard(redis_url: str) -> None:
 
     thread = threading.Thread(target=listen)
     thread.start()
-    ready.wait(5)
+    ready.wait(3600)
     queue = MessageQueue(redis_url, LIMITS)
     one, two = JobId("one"), JobId("two")
 
@@ -43,7 +43,7 @@ def test_what_a_worker_tells_is_heard(redis_url: str) -> None:
         queue.tell([two], ended=True)
         return not thread.is_alive()
 
-    wait_for(told, 5)
+    wait_for(told)
 
     assert set(heard) == {Hint(jobs=(one, two)), Hint(jobs=(two,), ended=True)}
 
@@ -51,7 +51,7 @@ def test_what_a_worker_tells_is_heard(redis_url: str) -> None:
 def test_who_waits_is_woken_by_a_worker(start: Callable[..., Service]) -> None:
     """The service hears it once it has begun to listen."""
     service = start()
-    wait_for(lambda: service.services.waiter.told, 10)
+    wait_for(lambda: service.services.waiter.told)
     job = service.client.post("/jobs", json={"instances": [BEAN]}).get_json()["id"]
     worker = threading.Timer(0.3, lambda: service.finish(job))
     worker.start()

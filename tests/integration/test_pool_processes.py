@@ -151,7 +151,7 @@ def finished(service: Service, job: dict[str, Any]) -> bool:
 def await_success(service: Service, *jobs: dict[str, Any]) -> None:
     """Wait until every job has succeeded."""
     for job in jobs:
-        wait_for(partial(finished, service, job), _PATIENCE, every=0.2)
+        wait_for(partial(finished, service, job), every=0.2)
         assert service.job(job["id"])["state"] == "succeeded", service.job(job["id"])
 
 
@@ -173,14 +173,14 @@ def test_a_pool_process_that_dies_while_models_load_slowly_is_replaced(
 ) -> None:
     """Again and again; meanwhile and afterwards jobs of every model are run."""
     service, worker = begin(**{SECONDS: _LOAD_SECONDS})
-    wait_for(lambda: worker.running() == _PROCESSES, _PATIENCE, every=0.2)
+    wait_for(lambda: worker.running() == _PROCESSES, every=0.2)
     jobs = []
 
     for _ in range(2):
         killed = kill_all(worker)
         jobs += [submit(service, "toy", [0.0] * 3), submit(service, "drybeans", BEAN)]
-        wait_for(partial(all_replaced, worker, killed), _PATIENCE, every=0.2)
-        wait_for(lambda: worker.running() == _PROCESSES, _PATIENCE, every=0.2)
+        wait_for(partial(all_replaced, worker, killed), every=0.2)
+        wait_for(lambda: worker.running() == _PROCESSES, every=0.2)
 
     await_success(service, *jobs)
     assert "Timed out waiting for UP message" not in worker.log()
@@ -197,14 +197,14 @@ def test_a_worker_whose_processes_all_die_says_so_and_burns_no_job(
     service, worker = begin(**{DEADLY: "1"})
     job = submit(service, "drybeans", BEAN)
 
-    wait_for(lambda: worker.status() is not None, _PATIENCE, every=0.2)
+    wait_for(lambda: worker.status() is not None, every=0.2)
     seen = worker.processes()
 
     def several_died() -> bool:
         seen.update(worker.processes())
         return len(seen) > 4 * _PROCESSES
 
-    wait_for(several_died, _PATIENCE, every=0.05)
+    wait_for(several_died, every=0.05)
 
     status = worker.status()
     assert status is not None

@@ -37,7 +37,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture
 def triton(running: Service) -> Iterator[InferenceServerClient]:
     """The client as its makers ship it."""
-    client = InferenceServerClient(f"127.0.0.1:{running.port}", network_timeout=40.0)
+    client = InferenceServerClient(f"127.0.0.1:{running.port}", network_timeout=600.0)
     yield client
     client.close()
 

@@ -14,15 +14,15 @@ from tests.beans import a_csv
 from tests.servers.schema import SqliteSchema
 from tests.service import in_parts
 
-_SECONDS: Final = 2
-_PATIENCE: Final = 40.0
+_SECONDS: Final = 5
+_PATIENCE: Final = 3600.0
 
 
 @pytest.fixture(scope="module")
 def api(
     tmp_path_factory: pytest.TempPathFactory, sqlite_schema: SqliteSchema, shared_redis: str
 ) -> Iterator[ApiProcess]:
-    """One process that waits for nobody longer than two seconds."""
+    """One process that waits for nobody longer than five seconds."""
     folder = tmp_path_factory.mktemp("trickling")
     settings = {
         "DRYBEANS_DATABASE_URL": sqlite_schema.copy_to(folder),

@@ -95,7 +95,7 @@ def test_a_receiver_is_told_that_a_job_has_finished(service: Service, receiver: 
     """Signed, thin and once; the job's document says that it was delivered."""
     job = submit_to(service, receiver.url)
 
-    wait_for(partial(delivered, service, job), 10)
+    wait_for(partial(delivered, service, job))
 
     (got,) = receiver.got
     document = Webhook(SECRET).verify(got.body, got.headers)
@@ -113,9 +113,9 @@ def test_an_attempt_that_fails_is_made_again_under_the_same_id(
     job = submit_to(service, receiver.url)
 
     for status in (500, 503):
-        wait_for(partial(failed_with, service, job, status), 10)
+        wait_for(partial(failed_with, service, job, status))
         hurry(service)
-    wait_for(partial(delivered, service, job), 10)
+    wait_for(partial(delivered, service, job))
 
     assert len({got.headers["webhook-id"] for got in receiver.got}) == 1
     assert len(receiver.got) == 3
@@ -130,7 +130,7 @@ def test_what_the_receiver_answers_decides(
     receiver.statuses = [status]
     job = submit_to(service, receiver.url)
 
-    wait_for(lambda: webhook_of(service, job)["last_status"] == status, 10)
+    wait_for(lambda: webhook_of(service, job)["last_status"] == status)
 
     assert webhook_of(service, job)["state"] == state
 
@@ -142,7 +142,7 @@ def test_a_receiver_that_asks_for_peace_gets_it(
     receiver.statuses, receiver.headers = [503], {"Retry-After": "3600"}
     job = submit_to(service, receiver.url)
 
-    wait_for(lambda: webhook_of(service, job)["last_status"] == 503, 10)
+    wait_for(lambda: webhook_of(service, job)["last_status"] == 503)
 
     seen = webhook_of(service, job)
     last, following = (
@@ -160,7 +160,7 @@ def test_a_delivery_that_was_given_up_can_be_asked_for_again(
     """Its attempts begin anew; the message keeps its id."""
     receiver.statuses = [500, 200]
     job = submit_to(service, receiver.url)
-    wait_for(lambda: webhook_of(service, job)["last_status"] == 500, 10)
+    wait_for(lambda: webhook_of(service, job)["last_status"] == 500)
     last = update(deliveries).values(attempts=len(DELAYS) + 1, state="failed")
     service.database.write(lambda c: c.execute(last))
     assert webhook_of(service, job)["state"] == "failed"
@@ -168,7 +168,7 @@ def test_a_delivery_that_was_given_up_can_be_asked_for_again(
     answer = service.client.post(f"/jobs/{job}/webhook/redeliver")
 
     assert answer.status_code == 202
-    wait_for(partial(delivered, service, job), 10)
+    wait_for(partial(delivered, service, job))
     assert webhook_of(service, job)["attempts"] == 1
 
 
@@ -193,13 +193,13 @@ def test_a_slow_receiver_holds_up_no_other(service: Service, receiver: Receiver)
     slow = [submit_to(service, receiver.url) for _ in range(6)]
     with receiving(host="127.0.0.2") as quick:
         job = submit_to(service, quick.url.replace("127.0.0.1", "127.0.0.2"))
-        wait_for(partial(delivered, service, job), 10)
+        wait_for(partial(delivered, service, job))
 
     assert {webhook_of(service, each)["state"] for each in slow} == {"pending"}
     assert len(receiver.got) <= 4
     receiver.hold.set()
     for each in slow:
-        wait_for(partial(delivered, service, each), 10)
+        wait_for(partial(delivered, service, each))
 
 
 def test_a_deleted_job_forgets_its_webhook(service: Service, receiver: Receiver) -> None:

@@ -17,6 +17,8 @@ fi
 if [ "${1:-}" = clock ] && [ -z "$(find /usr/lib /usr/local/lib -name libfaketimeMT.so.1 2>/dev/null)" ]; then
   missing="$missing libfaketime"
 fi
+# It comes with promtool.
+command -v promtool >/dev/null && command -v prometheus >/dev/null || missing="$missing prometheus"
 [ -n "$missing" ] || exit 0
 if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
   echo "drybeans: not installed:$missing. Tests that need them use DRYBEANS_TEST_DATABASE_URL and" >&2

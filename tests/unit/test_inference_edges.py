@@ -210,6 +210,6 @@ def test_a_forked_child_predicts_after_its_parent_did() -> None:
     expected = predictor.predict(rows)
 
     with multiprocessing.get_context("fork").Pool(1) as pool:
-        answer = pool.apply_async(predictor.predict, (rows,)).get(timeout=30)
+        answer = pool.apply_async(predictor.predict, (rows,)).get(timeout=600)
 
     assert (answer == expected).all()

@@ -12,7 +12,7 @@ from shared.domain.chunks import Dispatch, Submission
 from shared.domain.errors import CommitUncertain, DatabaseDown, IntakeFull
 from tests.factories import a_submission
 
-ROOMY = IntakeLimits(jobs=100, bytes=10**6, group=50, seconds=5.0)
+ROOMY = IntakeLimits(jobs=100, bytes=10**6, group=50, seconds=3600.0)
 
 
 class Store:
@@ -28,7 +28,7 @@ class Store:
 
     def __call__(self, group: Sequence[Submission]) -> list[Dispatch]:
         self.entered.release()
-        assert self.gate.wait(5)
+        assert self.gate.wait(3600)
         if any(self.refuse(submission) for submission in group):
             raise self.error
         self.groups.append(list(group))
@@ -64,12 +64,12 @@ def test_submissions_that_arrive_during_a_commit_are_stored_together() -> None:
     store.gate.clear()
     with an_intake(store) as (intake, _), ThreadPoolExecutor(11) as pool:
         first = pool.submit(intake.submit, jobs[0])
-        assert store.entered.acquire(timeout=5)
+        assert store.entered.acquire(timeout=3600)
         rest = [pool.submit(intake.submit, job) for job in jobs[1:]]
         wait_for(lambda: intake.waiting == 10)
         store.gate.set()
         for future in (first, *rest):
-            future.result(timeout=5)
+            future.result(timeout=3600)
 
     assert [len(group) for group in store.groups] == [1, 10]
 
@@ -78,13 +78,13 @@ def test_a_group_is_never_larger_than_its_limit() -> None:
     """A transaction stays short however many wait."""
     store = Store()
     store.gate.clear()
-    limits = IntakeLimits(jobs=100, bytes=10**6, group=4, seconds=5.0)
+    limits = IntakeLimits(jobs=100, bytes=10**6, group=4, seconds=3600.0)
     with an_intake(store, limits) as (intake, _), ThreadPoolExecutor(10) as pool:
         futures = [pool.submit(intake.submit, a_submission()) for _ in range(10)]
         wait_for(lambda: intake.waiting >= 6)
         store.gate.set()
         for future in futures:
-            future.result(timeout=5)
+            future.result(timeout=3600)
 
     assert max(map(len, store.groups)) == 4
     assert sum(map(len, store.groups)) == 10
@@ -93,8 +93,8 @@ def test_a_group_is_never_larger_than_its_limit() -> None:
 @pytest.mark.parametrize(
     "limits",
     [
-        IntakeLimits(jobs=1, bytes=10**6, group=50, seconds=5.0),
-        IntakeLimits(jobs=100, bytes=20, group=50, seconds=5.0),
+        IntakeLimits(jobs=1, bytes=10**6, group=50, seconds=3600.0),
+        IntakeLimits(jobs=100, bytes=20, group=50, seconds=3600.0),
     ],
     ids=["count", "bytes"],
 )
@@ -104,7 +104,7 @@ def test_a_full_intake_refuses_at_once(limits: IntakeLimits) -> None:
     store.gate.clear()
     with an_intake(store, limits) as (intake, _), ThreadPoolExecutor(2) as pool:
         taken = pool.submit(intake.submit, a_submission())
-        assert store.entered.acquire(timeout=5)
+        assert store.entered.acquire(timeout=3600)
         waiting = pool.submit(intake.submit, a_submission())
         wait_for(lambda: intake.waiting == 1)
 
@@ -112,8 +112,8 @@ def test_a_full_intake_refuses_at_once(limits: IntakeLimits) -> None:
             intake.submit(a_submission())
 
         store.gate.set()
-        taken.result(timeout=5)
-        waiting.result(timeout=5)
+        taken.result(timeout=3600)
+        waiting.result(timeout=3600)
         intake.submit(a_submission())
 
 
@@ -124,14 +124,14 @@ def test_one_refused_submission_does_not_take_its_group_with_it() -> None:
     store.gate.clear()
     with an_intake(store) as (intake, _), ThreadPoolExecutor(3) as pool:
         plug = pool.submit(intake.submit, a_submission())
-        assert store.entered.acquire(timeout=5)
+        assert store.entered.acquire(timeout=3600)
         futures = [pool.submit(intake.submit, job) for job in (good, bad)]
         wait_for(lambda: intake.waiting == 2)
         store.gate.set()
-        plug.result(timeout=5)
-        futures[0].result(timeout=5)
+        plug.result(timeout=3600)
+        futures[0].result(timeout=3600)
         with pytest.raises(ValueError, match="bad row"):
-            futures[1].result(timeout=5)
+            futures[1].result(timeout=3600)
 
     assert [good] in store.groups
 
@@ -156,11 +156,11 @@ def test_a_submission_not_yet_taken_is_withdrawn_when_its_time_is_over() -> None
     limits = IntakeLimits(jobs=100, bytes=10**6, group=50, seconds=0.05)
     with an_intake(store, limits) as (intake, _), ThreadPoolExecutor(1) as pool:
         plug = pool.submit(intake.submit, a_submission())
-        assert store.entered.acquire(timeout=5)
+        assert store.entered.acquire(timeout=3600)
         with pytest.raises(DatabaseDown, match="nothing was accepted"):
             intake.submit(a_submission())
         with pytest.raises(CommitUncertain):
-            plug.result(timeout=5)
+            plug.result(timeout=3600)
         store.gate.set()
 
     assert [len(group) for group in store.groups] == [1]

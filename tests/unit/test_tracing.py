@@ -264,7 +264,7 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3600")
         monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
         yield
 
@@ -275,11 +275,7 @@ def test_a_collector_that_does_not_answer_delays_nothing() -> None:
     traces = open_telemetry("test")
     traces.begin("first", "internal", "").end()
     time.sleep(0.1)
-    began = time.monotonic()
     for _ in range(3000):
         traces.begin("x", "internal", "").end()
-    made = time.monotonic() - began
+    # Neither would return: the collector has an hour to answer.
     traces.close()
-
-    assert made < 2.5, "a span waited for the collector"
-    assert time.monotonic() - began - made < 2.5
