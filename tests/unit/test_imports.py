@@ -19,8 +19,8 @@ _BUILD = {"api.wsgi", "api.gunicorn_conf", "worker.main"}
 _SCRIPTS = "shared.db.migrations."
 Side = dict[str, list[str]]
 
-# Of the standard library, from a later Python on.
-_NEWER = {"compression"}
+# Of the standard library, from a later Python on, and its backport, which is not installed there.
+_NEWER = {"compression"} | ({"backports"} if sys.version_info >= (3, 14) else set())
 
 _IMPORT_ALL = """
 import importlib, json, sys, threading
