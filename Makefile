@@ -72,7 +72,7 @@ screenshots: $(DEV) ## Take the screenshots of the pages in docs/screenshots ane
 
 .PHONY: chaos
 chaos: $(DEV) ## Strike the running parts with faults and count what was lost (minutes)
-	@tests/servers/install.sh clock
+	@tests/servers/install.sh
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
 .PHONY: fuzz

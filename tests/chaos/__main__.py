@@ -86,7 +86,7 @@ def _faults(arguments: argparse.Namespace) -> list[str]:
     wanted = [*arguments.fault, *groups] or list(FAULTS)
     for name in wanted:
         if not FAULTS[name].requires():
-            print(f"NOT TESTED: {name}: its library is not installed", flush=True)
+            print(f"NOT TESTED: {name}: what it needs is not installed", flush=True)
     return [name for name in wanted if FAULTS[name].requires()]
 
 

@@ -1,6 +1,5 @@
 #!/bin/sh
 # Installs the servers and the browser that tests need, where that can be done: on Debian or Ubuntu as root.
-# With the argument `clock` also what the fault suite needs to set clocks wrong.
 # The packages' own services are not started; tests start their servers by themselves.
 set -eu
 missing=
@@ -12,10 +11,6 @@ if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null 
   ! command -v google-chrome >/dev/null && ! command -v google-chrome-stable >/dev/null; then
   # A browser is no use without a font.
   missing="$missing chromium fonts-inter"
-fi
-# Only the fault suite sets clocks wrong.
-if [ "${1:-}" = clock ] && [ -z "$(find /usr/lib /usr/local/lib -name libfaketimeMT.so.1 2>/dev/null)" ]; then
-  missing="$missing libfaketime"
 fi
 # It comes with promtool.
 command -v promtool >/dev/null && command -v prometheus >/dev/null || missing="$missing prometheus"

@@ -89,9 +89,9 @@ class Strike:
         """Record a violation that only the fault can see."""
         self.violations.append((kind, sentence))
 
-    def require_progress(self, during: str) -> None:
-        """Submit a job and wait until it ends; record a violation when it does not."""
-        sent = self.submit("row")
+    def require_progress(self, during: str, kind: str = "row") -> None:
+        """Submit a job of `kind` and wait until it ends; record a violation when it does not."""
+        sent = self.submit(kind)
         if sent is None:
             self.blame("stalled", f"no job was accepted {during}")
         elif not wait_until(lambda: self.has_ended(sent), pause=0.1):

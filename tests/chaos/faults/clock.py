@@ -1,5 +1,7 @@
-"""Clocks that are an hour off, in one part at a time (needs Debian's libfaketime)."""
+"""Clocks that are an hour off, in one part at a time (needs a C compiler)."""
 
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,32 +12,30 @@ from tests.chaos.parts import Part
 from tests.chaos.stage import Stage
 
 FAULTS: Final[Registry] = {}
-_PLACES: Final = ("/usr/lib/*/faketime", "/usr/lib/faketime", "/usr/local/lib/faketime")
-_LIBRARY: Final = "libfaketimeMT.so.1"
+_SOURCE: Final = Path(__file__).parents[1] / "clock_shift.c"
 _WHO: Final[dict[str, Callable[[Stage], Sequence[Part]]]] = {
     "the API": lambda stage: [stage.api],
     "workers": lambda stage: stage.workers,
     "sweepers": lambda stage: stage.sweepers,
 }
-_OFFSETS: Final = {"ahead": "+3600", "behind": "-3600"}
+_OFFSETS: Final = {"ahead": "3600", "behind": "-3600"}
 
 
-def library() -> str | None:
-    """Return the path of libfaketime, None where it is not installed."""
-    found = [file for place in _PLACES for file in Path("/").glob(f"{place[1:]}/{_LIBRARY}")]
-    return str(found[0]) if found else None
+def _compile(folder: Path) -> Path:
+    """Compile the library that shifts a process's wall clock."""
+    library = folder / "clock_shift.so"
+    command = ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(_SOURCE)]
+    subprocess.run(command, check=True, capture_output=True)
+    return library
 
 
 def _clock_off(who: str, offset: str, strike: Strike) -> Iterator[None]:
     parts = _WHO[who](strike.stage)
-    changes = {
-        "LD_PRELOAD": library() or "",
-        "FAKETIME": offset,
-        # Only the wall clock is wrong: time-outs go by the other one.
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
+    library = _compile(strike.stage.folder)
+    changes = {"LD_PRELOAD": str(library), "CLOCK_SHIFT": offset}
     redeploy(strike, parts, changes)
-    strike.require_progress(f"while the clock of {who} was off")
+    for kind in ("row", "upload"):
+        strike.require_progress(f"while the clock of {who} was off", kind)
     yield
     redeploy(strike, parts, {})
 
@@ -47,5 +47,5 @@ for _who in _WHO:
             Target.CLOCK,
             f"clock of {_who} an hour {_direction}",
             hold=(4, 8),
-            requires=lambda: library() is not None,
+            requires=lambda: shutil.which("cc") is not None,
         )(partial(_clock_off, _who, _offset))

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import worker.models
 import worker.run
-import worker.sending
 from shared.db import engine, error_kinds
 from shared.domain.errors import CommitUncertain, DatabaseDown
 from tests.chaos.mutants.base import Mutant
+from worker import redis_transport
 
 _ALL: Final = frozenset({"api", "worker", "sweeper"})
 _API: Final = frozenset({"api"})
@@ -46,6 +46,11 @@ def _count_refused_artifacts() -> None:
 def _load_any_artifact() -> None:
     """Load whatever lies under a version, whichever artifact the job was accepted for."""
     setattr(worker.models, "_check_pin", lambda *_: None)  # noqa: B010 - not exported: only here
+
+
+def _end_at_garbage() -> None:
+    """Let an unreadable message end the worker."""
+    setattr(redis_transport.Channel, "_survive", lambda _, read: read())  # noqa: B010 - as above
 
 
 _ERRORS: Final[Mapping[str, tuple[int, str]]] = {
@@ -87,5 +92,11 @@ MUTANTS: Final = {
         faults=("worker with another artifact under the version",),
         shows=frozenset({"wrong labels"}),
         apply=_load_any_artifact,
+    ),
+    "garbage-fatal": Mutant(
+        told="a worker that ends at a message that it cannot read",
+        faults=("garbage in the queues",),
+        shows=frozenset({"ended by itself"}),
+        apply=_end_at_garbage,
     ),
 }
