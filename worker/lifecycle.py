@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import timedelta
 from typing import Any, Final
 from uuid import uuid4
 
@@ -72,6 +73,7 @@ def new_runner(settings: Settings, worker: str) -> RunBatch:
         queue=message_queue(settings),
         new_token=lambda: claim_token(worker),
         lease=settings.lease,
+        patience=timedelta(seconds=settings.task_seconds * 2 / 5),
         retry=RetryPolicy(max_attempts=settings.max_attempts),
         outbox=settings.outbox,
     )

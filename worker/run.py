@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import groupby
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 from shared.bodies import lines_of_rows
 from shared.db.claims import Claimant, claim, extend, give_back
@@ -18,7 +18,13 @@ from shared.db.finishes import Finished, finish
 from shared.db.packets import RowsMissed
 from shared.db.unclaimed import finish_untried, read_untried
 from shared.domain.chunks import NO_TRAIL, ChunkResult, Claimed, Dispatch, Outbox
-from shared.domain.errors import DatabaseDown, ModelUnavailable, QueueDown
+from shared.domain.errors import (
+    DatabaseBusy,
+    DatabaseDown,
+    DatabaseUnwritable,
+    ModelUnavailable,
+    QueueDown,
+)
 from shared.domain.jobs import ChunkRef, JobFailure, RetryPolicy
 from shared.domain.manifest import ModelPin
 from shared.queue import MessageQueue
@@ -30,17 +36,21 @@ from worker.watching import BatchWatch, SeenBatch
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 # For some ten minutes, as an upgrade takes, a chunk waits for a worker that can load its model: it
 # is claimed so many times, the first pauses between them being shorter.
 _MODEL_PAUSE: Final = timedelta(seconds=5)
 _MODEL_CLAIMS: Final = 120
+# How long a chunk waits whose result could not be stored.
+_DATABASE_PAUSE: Final = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunBatch:
     """Runs the chunks that a message refers to.
 
-    `patience` is how long finished predictions are kept for a database that does not answer. A
+    `patience` is how long finished predictions are kept for a database that stores nothing now. A
     process runs one batch at a time: `lock` keeps a message and polling of the database apart.
     """
 
@@ -96,7 +106,8 @@ class RunBatch:
     def _run_claimed(self, refs: Sequence[ChunkRef], seen: SeenBatch, trails: Trails) -> None:
         claimant = Claimant(token=self.new_token(), lease=self.lease)
         with seen.step("claim"):
-            claimed = self.database.write(lambda connection: claim(connection, refs, claimant))
+            # A claim that was committed unheard is found again; abandoned it would be an attempt.
+            claimed = self._write(lambda c: claim(c, refs, claimant), self.lease)
         absent = {
             chunk.model
             for chunk in claimed
@@ -112,12 +123,20 @@ class RunBatch:
             with seen.step("predict"):
                 outcomes = self._outcomes(claimed)
             with seen.step("finish"):
-                finished = (
-                    self._finish(lambda c: finish(c, outcomes, self.outbox), trails)
-                    if outcomes
-                    else None
-                )
+                finished = self._finish_claimed(claimed, outcomes, trails) if outcomes else None
         seen.finished(outcomes, finished)
+
+    def _finish_claimed(
+        self, claimed: Sequence[Claimed], outcomes: Sequence[ChunkResult], trails: Trails
+    ) -> Finished:
+        """Write `outcomes`; give their chunks back, uncounted, if there is no room for results."""
+        try:
+            return self._finish(lambda c: finish(c, outcomes, self.outbox), trails)
+        except (DatabaseBusy, DatabaseUnwritable) as error:
+            done = {outcome.ref for outcome in outcomes}
+            unwritten = [chunk for chunk in claimed if chunk.ref in done]
+            self._give_back(unwritten, error.detail, _DATABASE_PAUSE, counted=False)
+            raise
 
     def _load_unclaimed(
         self,
@@ -172,7 +191,7 @@ class RunBatch:
             for chunk in chunks:
                 give_back(connection, chunk, reason=reason, after=after, counted=counted)
 
-        self.database.write(work)
+        self._write(work, self.lease)
 
     def _predict(self, chunks: Sequence[Claimed]) -> list[ChunkResult]:
         return predict_chunks(self.models(chunks[0].model), chunks)
@@ -190,20 +209,24 @@ class RunBatch:
             return None
 
     def _finish(self, work: Callable[[Connection], Finished], trails: Trails) -> Finished:
-        until = time.monotonic() + self.patience.total_seconds()
+        # The answers are right and the fence keeps them safe: worth waiting for.
+        finished = self._write(work, self.patience)
+        if finished.released:
+            self._publish(finished.released, trails)
+        self._tell(finished)
+        return finished
+
+    def _write(self, work: Callable[[Connection], T], patience: timedelta) -> T:
+        """Commit `work`, tried again for up to `patience` while the database cannot store it."""
+        until = time.monotonic() + patience.total_seconds()
         while True:
             try:
-                finished = self.database.write(work)
-            except DatabaseDown:
-                # The answers are right and the fence keeps them safe: worth waiting for.
+                return self.database.write(work)
+            except DatabaseDown as error:
                 if time.monotonic() > until:
                     raise
+                log.warning("database_waited_for", extra={"reason": error.detail})
                 time.sleep(1)
-            else:
-                if finished.released:
-                    self._publish(finished.released, trails)
-                self._tell(finished)
-                return finished
 
     def _publish(self, released: Sequence[Dispatch], trails: Trails) -> None:
         try:

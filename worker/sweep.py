@@ -6,6 +6,7 @@ Any number of sweepers may run; the database lets each row be taken by one of th
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,7 +26,13 @@ from shared.db.sweeps import (
     take_due,
 )
 from shared.domain.chunks import Dispatch, MessageLimits, Outbox, fitting
-from shared.domain.errors import DatabaseDown, DryBeansError, QueueDown
+from shared.domain.errors import (
+    DatabaseBusy,
+    DatabaseDown,
+    DatabaseUnwritable,
+    DryBeansError,
+    QueueDown,
+)
 from shared.domain.jobs import Queue, RetryPolicy
 from shared.heartbeats import HeartbeatStore, ProcessHeartbeat, ProcessKind
 from shared.logs import start_logging
@@ -54,6 +61,8 @@ class Round:
     """Where a sweeper is on its rounds through the running jobs."""
 
     after: Place | None = None
+    outage_until: float | None = None
+    """Until when leases that ran out while the database was away are left alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +74,7 @@ class Sweep:
     limits: MessageLimits
     retry: RetryPolicy
     outbox: Outbox
+    lease: timedelta = timedelta(seconds=15)
     purge_limits: PurgeLimits = field(default_factory=PurgeLimits)
     round: Round = field(default_factory=Round)
     metrics: SweepMetrics = field(default_factory=SweepMetrics)
@@ -93,7 +103,12 @@ class Sweep:
         ):
             try:
                 more |= step()
-            except DatabaseDown:
+            except (DatabaseBusy, DatabaseUnwritable) as error:
+                # What needs no new room, such as publishing, goes on.
+                self._note_outage(error)
+                log.warning("sweep_step_waits", extra={"reason": error.detail})
+            except DatabaseDown as error:
+                self._note_outage(error)
                 raise
             except QueueDown as error:
                 self._tell_queue_down(error)
@@ -101,10 +116,19 @@ class Sweep:
                 log.exception("sweep_failed", extra={"step": step.__name__.strip("_")})
         return more
 
+    def _note_outage(self, error: DatabaseDown) -> None:
+        """Let workers renew their leases first when the database stores changes again."""
+        if not isinstance(error, DatabaseBusy):
+            self.round.outage_until = time.monotonic() + self.lease.total_seconds()
+
     def _return_leases(self) -> bool:
+        counted = self.round.outage_until is None  # else nobody could renew the leases
+        if time.monotonic() < (self.round.outage_until or 0):
+            return False
         recovered = self.database.write(
-            lambda connection: return_expired_leases(connection, self.retry, self.outbox, _BATCH)
+            lambda c: return_expired_leases(c, self.retry, self.outbox, _BATCH, counted=counted)
         )
+        self.round.outage_until = None
         if recovered.returned:
             self._count("leases_returned", len(recovered.returned))
             log.warning("leases_returned", extra={"chunks": len(recovered.returned)})
@@ -218,6 +242,7 @@ def new_sweep(settings: Settings) -> Sweep:
         limits=settings.message_limits,
         retry=RetryPolicy(max_attempts=settings.max_attempts),
         outbox=settings.outbox,
+        lease=settings.lease,
     )
 
 

@@ -129,9 +129,17 @@ def make_all_due(connection: Connection, limit: int = 2000) -> int:
 
 
 def return_expired_leases(
-    connection: Connection, policy: RetryPolicy, outbox: Outbox, limit: int
+    connection: Connection,
+    policy: RetryPolicy,
+    outbox: Outbox,
+    limit: int,
+    *,
+    counted: bool = True,
 ) -> Recovered:
-    """Return up to `limit` chunks whose lease ran out, and fail those out of attempts."""
+    """Return up to `limit` chunks whose lease ran out, and fail those out of attempts.
+
+    Unless they are `counted`, these attempts are none, and no chunk is out of them.
+    """
     rows = connection.execute(
         select(
             *chunks.c["job_id", "seq", "fence", "attempt", "first_row", "first_line", "row_count"],
@@ -142,13 +150,15 @@ def return_expired_leases(
         .limit(limit)
         .with_for_update(skip_locked=True, of=chunks)
     ).all()
-    returned = [_ref(row) for row in rows if not policy.exhausted(row.attempt)]
+    poison = [row for row in rows if counted and policy.exhausted(row.attempt)]
+    returned = [_ref(row) for row in rows if row not in poison]
     if returned:
         connection.execute(
             update(chunks)
             .where(among(returned))
             .values(
                 state=ChunkState.PENDING,
+                attempt=chunks.c.attempt if counted else chunks.c.attempt - 1,
                 claimed_by=None,
                 lease_until=None,
                 next_publish_at=now(),
@@ -156,8 +166,9 @@ def return_expired_leases(
                 error_detail="its worker stopped answering",
             )
         )
-    poison = [_given_up(connection, row) for row in rows if policy.exhausted(row.attempt)]
-    finished = finish(connection, poison, outbox) if poison else None
+    finished = None
+    if poison:
+        finished = finish(connection, [_given_up(connection, row) for row in poison], outbox)
     return Recovered(returned=tuple(returned), finished=finished)
 
 
