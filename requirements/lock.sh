@@ -9,7 +9,7 @@ lock() {
     --fork-strategy fewest --no-emit-index-url --no-emit-find-links "$@"
 }
 lock "$@" dev.in -o dev.txt
-# One version of a package everywhere: the smaller sets are cut from the largest.
-for name in api worker client up; do
+# One version of a package everywhere: the other sets are constrained by the largest.
+for name in api worker client up generators; do
   lock -c dev.txt "$name.in" -o "$name.txt"
 done
