@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from shared.catalog import Catalog
-from shared.domain.errors import ManifestInvalid, ModelUnknown
-from shared.domain.jobs import Job
-from shared.domain.manifest import Manifest
+from shared.domain.errors import ManifestInvalid
+from shared.domain.manifest import Manifest, ModelPin
 
 log = logging.getLogger(__name__)
 
@@ -57,12 +56,10 @@ class LiveCatalog:
         """Find the manifest that `name` stands for. Raises `ModelUnknown`."""
         return self().resolve(name)
 
-    def manifest_of(self, job: Job) -> Manifest | None:
-        """Give the manifest of the model that `job` was for, or None when it has been removed."""
-        try:
-            return self.resolve(f"{job.model_name}@{job.model_version}")
-        except ModelUnknown:
-            return None
+    def find(self, pin: ModelPin) -> Manifest | None:
+        """Return the manifest of just this artifact, or None when the folder does not have it."""
+        manifest = self().models.get(pin.name, {}).get(pin.version)
+        return manifest if manifest is not None and manifest.pin == pin else None
 
 
 def _stamps(root: Path) -> _Stamps:

@@ -11,9 +11,10 @@ from api.backlog import Backlog, WaterMarks
 from api.catalog import LiveCatalog
 from api.csv.cut import CutLimits
 from api.csv.decode import BodyLimits
-from api.csv.receive import CsvLimits, ReceiveCsv, UploadStore
+from api.csv.receive import CsvLimits, ReceiveCsv
 from api.intake import Intake, IntakeLimits
-from api.measures import Accept, counted_publish, counted_store, traced_accept, traced_publish
+from api.manifests import ManifestStore
+from api.measures import counted_publish, counted_store, traced_accept, traced_publish
 from api.model_readiness import ModelReadiness
 from api.news import Listener
 from api.options import ReadOptions
@@ -54,6 +55,7 @@ class Services:
     clock: DatabaseClock
     queue: MessageQueue
     catalog: LiveCatalog
+    manifests: ManifestStore
     intake: Intake
     publisher: Publisher
     waiter: Waiter
@@ -114,8 +116,8 @@ def build_services(settings: Settings) -> Services:
     publisher = Publisher(traced_publish(counted_publish(queue.publish, metrics), traces))
     intake = _intake(settings, database, publisher, metrics)
     accept = traced_accept(intake.submit, traces)
-    uploads = _uploads(settings, database, publisher, traces)
     catalog = LiveCatalog(settings.model_root)
+    manifests = ManifestStore(database, catalog)
     read_options = _read_options(settings, catalog)
     marks = WaterMarks(high=settings.high_water_rows, low=settings.low_water_rows)
     waiting = Backlog(lambda: database.read(backlog), marks)
@@ -126,6 +128,7 @@ def build_services(settings: Settings) -> Services:
         clock=clock,
         queue=queue,
         catalog=catalog,
+        manifests=manifests,
         intake=intake,
         publisher=publisher,
         look_up=Together(lambda ids: database.read(lambda c: read_jobs(c, ids))),
@@ -146,8 +149,23 @@ def build_services(settings: Settings) -> Services:
         standing=_standing(settings, database, queue, waiting, catalog),
         validate_rows=ValidateRows(read_options=read_options, instances=settings.max_instances),
         validate_csv=ValidateCsv(read_options=read_options, cut=_cut_limits(settings)),
-        submit=_submit(settings, read_options, accept, clock),
-        receive=_receive(settings, read_options, accept, uploads, clock),
+        submit=SubmitJob(
+            read_options=read_options,
+            accept=accept,
+            limits=_submit_limits(settings),
+            now=clock,
+            new_id=lambda: new_job_id(clock()),
+            store_manifest=manifests.store,
+        ),
+        receive=ReceiveCsv(
+            read_options=read_options,
+            accept=accept,
+            store=_uploads(settings, database, publisher, traces),
+            limits=_csv_limits(settings),
+            now=clock,
+            new_id=lambda: new_job_id(clock()),
+            store_manifest=manifests.store,
+        ),
     )
 
 
@@ -225,21 +243,12 @@ def _intake(
     )
 
 
-def _submit(
-    settings: Settings, read_options: ReadOptions, accept: Accept, clock: DatabaseClock
-) -> SubmitJob:
-    limits = SubmitLimits(
+def _submit_limits(settings: Settings) -> SubmitLimits:
+    return SubmitLimits(
         instances=settings.max_instances,
         chunk_rows=settings.chunk_rows,
         interactive_rows=settings.interactive_max_rows,
         deadline=settings.deadline,
-    )
-    return SubmitJob(
-        read_options=read_options,
-        accept=accept,
-        limits=limits,
-        now=clock,
-        new_id=lambda: new_job_id(clock()),
     )
 
 
@@ -251,23 +260,9 @@ def _cut_limits(settings: Settings) -> CutLimits:
     )
 
 
-def _receive(
-    settings: Settings,
-    read_options: ReadOptions,
-    accept: Accept,
-    store: UploadStore,
-    clock: DatabaseClock,
-) -> ReceiveCsv:
-    limits = CsvLimits(
+def _csv_limits(settings: Settings) -> CsvLimits:
+    return CsvLimits(
         cut=_cut_limits(settings),
         interactive_rows=settings.interactive_max_rows,
         deadline=settings.deadline,
-    )
-    return ReceiveCsv(
-        read_options=read_options,
-        accept=accept,
-        store=store,
-        limits=limits,
-        now=clock,
-        new_id=lambda: new_job_id(clock()),
     )

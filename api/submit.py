@@ -12,6 +12,7 @@ from api.reading import pointer
 from shared.domain.chunks import Encoding, NewChunk, Submission
 from shared.domain.errors import BodyTooLarge, Fault, RequestInvalid
 from shared.domain.jobs import Job, JobId, JobState, Queue
+from shared.domain.manifest import Manifest
 from shared.domain.rows import PackedRows, pack
 
 _FLOAT64: Final = 8
@@ -29,13 +30,14 @@ class SubmitLimits:
 
 @dataclass(frozen=True, slots=True)
 class SubmitJob:
-    """Accepts jobs of rows given as JSON."""
+    """Accepts jobs of rows given as JSON; `store_manifest` must not fail."""
 
     read_options: ReadOptions
     accept: Callable[[Submission], None]
     limits: SubmitLimits
     now: Callable[[], datetime]
     new_id: Callable[[], JobId]
+    store_manifest: Callable[[Manifest], None]
 
     def __call__(self, document: Mapping[str, Any], origin: Origin = NOBODY) -> Job:
         """Check `document`, commit the job it asks for in the name of `origin`, and return it.
@@ -49,6 +51,7 @@ class SubmitJob:
             raise RequestInvalid(_nothing_usable(rows), faults=_row_faults(rows))
         submission = self._submission(options, rows, origin)
         self.accept(submission)
+        self.store_manifest(options.model)
         return as_job(submission)
 
     def _submission(self, options: JobOptions, rows: PackedRows, origin: Origin) -> Submission:

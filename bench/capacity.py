@@ -66,6 +66,7 @@ class Stages:
             SubmitLimits(instances=1, chunk_rows=1, interactive_rows=1, deadline=day),
             lambda: datetime.now(UTC),
             lambda: new_job_id(datetime.now(UTC)),
+            lambda _: None,
         )
 
     def measure(self, row: Sequence[float], size: int) -> tuple[Cost, Cost]:

@@ -62,7 +62,8 @@ def a_shape(
     outputs = ("label", "probabilities") if chances else ("label",)
     return ResultShape(
         job=a_job(layout, outputs=outputs),
-        manifest=a_manifest(classes=tuple(classes)),
+        classes=tuple(classes),
+        features=tuple(feature.name for feature in a_manifest().features),
         include_input=include_input,
     )
 

@@ -61,7 +61,7 @@ class ReceiveCsv:
     """Accepts a job whose rows come as a stream of CSV.
 
     What fits one chunk goes through the intake like any small job. More becomes a job that is
-    `receiving`, whose first chunks run while the rest arrives.
+    `receiving`, whose first chunks run while the rest arrives. `store_manifest` must not fail.
     """
 
     read_options: ReadOptions
@@ -70,6 +70,7 @@ class ReceiveCsv:
     limits: CsvLimits
     now: Callable[[], datetime]
     new_id: Callable[[], JobId]
+    store_manifest: Callable[[Manifest], None]
 
     def __call__(
         self, document: Mapping[str, Any], stream: Iterator[bytes], origin: Origin = NOBODY
@@ -90,7 +91,10 @@ class ReceiveCsv:
         if second is None:
             whole = self._small(submission, first, origin)
             self.accept(whole)
+            self.store_manifest(options.model)
             return as_job(whole)
+        self.store.begin(submission)
+        self.store_manifest(options.model)
         return self._receive(submission, chain((first, second), chunks), origin)
 
     def _submission(self, options: CsvOptions, header: Header, origin: Origin) -> Submission:
@@ -126,7 +130,6 @@ class ReceiveCsv:
         )
 
     def _receive(self, submission: Submission, chunks: Iterable[NewChunk], origin: Origin) -> Job:
-        self.store.begin(submission)
         received = []
         try:
             with closing(one_ahead(iter(chunks))) as ahead:

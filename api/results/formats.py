@@ -122,9 +122,9 @@ def _header(shape: ResultShape) -> list[str]:
     columns += ["id"] if shape.has_ids else []
     columns.append("label")
     if shape.has_probabilities:
-        columns += [f"p_{name}" for name in shape.manifest.classes]
+        columns += [f"p_{name}" for name in shape.classes]
     columns.append("error")
-    return columns + (shape.features if shape.include_input else [])
+    return columns + (list(shape.features) if shape.include_input else [])
 
 
 def _is_plain(stored: StoredResult, shape: ResultShape) -> bool:
@@ -132,9 +132,10 @@ def _is_plain(stored: StoredResult, shape: ResultShape) -> bool:
     extras = shape.include_input or shape.has_probabilities or stored.ids is not None
     gaps = stored.errors or stored.labels is None or stored.lines is not None
     quoted = any(
-        b"".join(_lines([[name, ""]])) != f"{name},\r\n".encode() for name in shape.manifest.classes
+        b"".join(_lines([[name, ""]])) != f"{name},\r\n".encode() for name in shape.classes
     )
-    return not (extras or gaps or quoted)
+    # Labels that are not known beforehand may need quotes too.
+    return bool(shape.classes) and not (extras or gaps or quoted)
 
 
 def _plain(stored: StoredResult, shape: ResultShape) -> Iterator[bytes]:
@@ -158,7 +159,7 @@ def _cells(row: ResultRow, shape: ResultShape) -> list[Cell]:
     cells.append(row.get("label"))
     if shape.has_probabilities:
         chances = row.get("probabilities", {})
-        cells += [chances.get(name) for name in shape.manifest.classes]
+        cells += [chances.get(name) for name in shape.classes]
     error = row.get("error")
     cells.append(f"{error['code']}: {error['detail']}" if error else None)
     return cells + (list(row["input"].values()) if shape.include_input else [])

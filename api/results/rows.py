@@ -8,7 +8,6 @@ from api.documents import ResultRow, RowProblem
 from api.results.inputs import as_numbers, input_rows
 from shared.db.results import StoredResult
 from shared.domain.jobs import Job
-from shared.domain.manifest import Manifest
 from shared.domain.rows import RowError
 
 DIGITS: Final = 7
@@ -17,10 +16,15 @@ DIGITS: Final = 7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultShape:
-    """What the rows of a job's results have: its model's classes and features, and the extras."""
+    """What the rows of a job's results have: its model's classes and features, and the extras.
+
+    `classes` and `features` are names in the model's order. Where the classes are not known any
+    more, there are none.
+    """
 
     job: Job
-    manifest: Manifest
+    classes: Sequence[str]
+    features: Sequence[str]
     include_input: bool = False
 
     @property
@@ -35,13 +39,8 @@ class ResultShape:
 
     @property
     def has_probabilities(self) -> bool:
-        """Say whether the client asked for them."""
-        return "probabilities" in self.job.outputs
-
-    @property
-    def features(self) -> list[str]:
-        """Name the model's features, in its order."""
-        return [feature.name for feature in self.manifest.features]
+        """Say whether the client asked for them; without names of classes they mean nothing."""
+        return bool(self.classes) and "probabilities" in self.job.outputs
 
 
 def row_documents(
@@ -52,7 +51,7 @@ def row_documents(
     end = stored.row_count if last is None else min(last - stored.first_row, stored.row_count)
     offsets = range(start, max(start, end))
     errors = {error.row: error for error in stored.errors}
-    chances = probabilities(stored, len(shape.manifest.classes), offsets)
+    chances = probabilities(stored, len(shape.classes), offsets)
     layout, features = shape.job.layout, shape.features
     given = input_rows(stored, layout, features, offsets) if shape.include_input else None
     for offset in offsets:
@@ -68,7 +67,7 @@ def row_documents(
         else:
             row["label"] = label
             if likely is not None:
-                row["probabilities"] = dict(zip(shape.manifest.classes, likely, strict=True))
+                row["probabilities"] = dict(zip(shape.classes, likely, strict=True))
         if given is not None:
             row["input"] = dict(zip(features, next(given), strict=True))
         yield row
@@ -76,7 +75,7 @@ def row_documents(
 
 def probabilities(stored: StoredResult, width: int, offsets: range) -> Iterator[list[float]] | None:
     """Return the probabilities of `width` classes for the rows at `offsets`; None without any."""
-    if stored.probabilities is None:
+    if stored.probabilities is None or not width:
         return None
     values = as_numbers(stored.probabilities, "f")
     return (

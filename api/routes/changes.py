@@ -140,5 +140,6 @@ def _retry(services: Services, job_id: str) -> Response:
         job = find_job(services, again)
     except DatabaseDown as error:
         raise CommitUncertain(told) from error
+    services.manifests.store_for(job)
     note_job(job)
     return json_response(describe(services, job), HTTPStatus.ACCEPTED, headers)

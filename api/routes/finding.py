@@ -7,6 +7,7 @@ from uuid import UUID
 from flask import g
 
 from api.access import Caller
+from api.backlog import Ahead
 from api.documents import JobDocument, job_document
 from api.idempotency import Origin
 from api.services import Services
@@ -14,7 +15,6 @@ from shared.db.deliveries import read_deliveries
 from shared.db.results import WholeJob
 from shared.domain.errors import JobDeleted, JobNotFound
 from shared.domain.jobs import Job, JobId
-from shared.domain.webhooks import Delivery
 
 
 def owner() -> str:
@@ -95,15 +95,20 @@ def describe_all(services: Services, jobs: Sequence[Job]) -> list[JobDocument]:
     """Write `jobs` as documents; those with webhooks cost one query together."""
     called = [job.id for job in jobs if job.webhook_url and job.finished]
     deliveries = services.database.read(lambda c: read_deliveries(c, called)) if called else {}
-    return [_describe(services, job, deliveries.get(job.id)) for job in jobs]
+    # Only a summary needs them; jobs of a page share a few.
+    summarized = {job.pin: job for job in jobs if job.finished and job.summary}
+    manifests = {pin: services.manifests.find(job) for pin, job in summarized.items()}
+    return [
+        job_document(job, manifests.get(job.pin), _ahead(services, job), deliveries.get(job.id))
+        for job in jobs
+    ]
 
 
-def _describe(services: Services, job: Job, delivery: Delivery | None) -> JobDocument:
-    ahead = None
-    if not job.finished:
-        left = job.rows_total - job.rows_succeeded - job.rows_failed
-        ahead = services.backlog.ahead_of(job.id, job.queue, left)
-    return job_document(job, services.catalog.manifest_of(job), ahead, delivery)
+def _ahead(services: Services, job: Job) -> Ahead | None:
+    if job.finished:
+        return None
+    left = job.rows_total - job.rows_succeeded - job.rows_failed
+    return services.backlog.ahead_of(job.id, job.queue, left)
 
 
 def read_id(text: str) -> JobId:

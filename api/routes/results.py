@@ -23,11 +23,11 @@ from shared.db.results import (
     first_result,
     next_result,
     next_row,
+    read_input_width,
     read_results,
 )
 from shared.domain.errors import JobUnfinished, RequestInvalid
 from shared.domain.jobs import Job
-from shared.domain.manifest import Manifest
 
 _MOST_PAGE: Final = 10_000
 _FORMATS: Final = {
@@ -125,7 +125,7 @@ def read_rows(services: Services, whole: WholeJob) -> list[ResultRow]:
     job, stored = whole.job, whole.results
     if not job.rows_total:
         return []
-    shape = ResultShape(job=job, manifest=_manifest(services, job))
+    shape = _shape(services, job)
     if stored is None and job.rows_total <= MOST_INLINE:
         # All of a small job: read together with those that others ask for at the same time.
         stored = services.results_of(job.id) or ()
@@ -139,12 +139,22 @@ def _rows(services: Services, shape: ResultShape, first: int, last: int) -> list
     return [row for part in stored for row in row_documents(part, shape, first, last)]
 
 
-def _manifest(services: Services, job: Job) -> Manifest:
-    return services.catalog.resolve(f"{job.model_name}@{job.model_version}")
-
-
 def _shape(services: Services, job: Job, *, include_input: bool = False) -> ResultShape:
-    return ResultShape(job=job, manifest=_manifest(services, job), include_input=include_input)
+    manifest = services.manifests.find(job)
+    if manifest is not None:
+        features = tuple(feature.name for feature in manifest.features)
+        classes = manifest.classes
+    else:
+        features, classes = _column_names(services, job), ()
+    return ResultShape(job=job, classes=classes, features=features, include_input=include_input)
+
+
+def _column_names(services: Services, job: Job) -> tuple[str, ...]:
+    """Return names for the inputs of `job` where no manifest does: the CSV's own, or numbers."""
+    if job.layout is not None:
+        return tuple(job.layout.column_name(position) for position in job.layout.positions)
+    width = services.database.read(lambda c: read_input_width(c, job.id))
+    return tuple(f"column {number}" for number in range(1, width + 1))
 
 
 def _readable_job(services: Services, job_id: str, query: PartialQuery) -> Job:

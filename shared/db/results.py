@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Select, and_, bindparam, func, literal, select
 
@@ -15,6 +15,8 @@ from shared.domain.chunks import Encoding
 from shared.domain.jobs import ChunkState, Job, JobFailure, JobId
 from shared.domain.row_errors import read_errors
 from shared.domain.rows import RowError
+
+_FLOAT64_BYTES: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +136,19 @@ def next_row(connection: Connection, job: JobId, first: int) -> int | None:
         .limit(1)
     ).first()
     return None if row is None else max(first, row.first_row)
+
+
+def read_input_width(connection: Connection, job: JobId) -> int:
+    """Return how many numbers a row of `job`, whose rows came as JSON, has; 0 without any row."""
+    same = and_(inputs.c.job_id == chunks.c.job_id, inputs.c.seq == chunks.c.seq)
+    row = connection.execute(
+        select(func.length(inputs.c.body).label("bytes"), chunks.c.row_count)
+        .join(chunks, same)
+        .where(inputs.c.job_id == job, inputs.c.encoding == Encoding.FLOAT64)
+        .order_by(inputs.c.seq)
+        .limit(1)
+    ).first()
+    return 0 if row is None else int(row.bytes) // (_FLOAT64_BYTES * row.row_count)
 
 
 def _query(*, with_input: bool) -> Select[*tuple[Any, ...]]:

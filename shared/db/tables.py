@@ -172,6 +172,21 @@ purges = Table(
     **_INNODB,
 )
 
+# The manifests of models that jobs were accepted for, which results are read with. They are few,
+# and stay: a model may be removed from the model folder before its last job is deleted.
+manifests = Table(
+    "manifests",
+    metadata,
+    Column("name", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    # Of the model file, as in `jobs`.
+    Column("sha256", ascii_text(64, fixed=True), nullable=False),
+    # JSON as text: as a JSON column, MySQL would round some numbers.
+    Column("document", blob(), nullable=False),
+    PrimaryKeyConstraint("name", "version", "sha256"),
+    **_INNODB,
+)
+
 # What clients call their jobs, one row a label, so that they can be found by it.
 job_labels = Table(
     "job_labels",

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final, NewType
 
 from shared.domain.csv_layout import CsvLayout
+from shared.domain.manifest import ModelPin
 
 JobId = NewType("JobId", str)
 """A UUIDv7 in its canonical text form: sorts by time of submission."""
@@ -206,6 +207,11 @@ class Job:
     deleted_at: datetime | None = None
     retry_of: JobId | None = None
     webhook_url: str | None = None
+
+    @property
+    def pin(self) -> ModelPin:
+        """Return the artifact that the job was accepted for."""
+        return ModelPin(self.model_name, self.model_version, self.model_sha256)
 
     @property
     def finished(self) -> bool:

@@ -22,7 +22,7 @@ def start(database_url: str, redis_url: str, models: Models) -> Iterator[Callabl
     with ExitStack() as running:
 
         def start_service(**settings: Any) -> Service:
-            service = Service(database_url, redis_url, models=models, **settings)
+            service = Service(database_url, redis_url, **({"models": models} | settings))
             running.callback(service.stop)
             return service
 

@@ -36,6 +36,7 @@ class Submitter:
 
     def __init__(self, limits: SubmitLimits = LIMITS) -> None:
         self.accepted: list[Submission] = []
+        self.manifests: list[Manifest] = []
         read_options = ReadOptions(
             resolve=FakeCatalog(), default_model="toy", longest=timedelta(days=7)
         )
@@ -45,6 +46,7 @@ class Submitter:
             limits=limits,
             now=lambda: NOW,
             new_id=lambda: JobId("the-id"),
+            store_manifest=self.manifests.append,
         )
 
     def __call__(self, instances: object = (ROW,), **options: Any) -> Job:
@@ -243,7 +245,9 @@ def test_what_the_intake_refuses_is_not_answered_as_accepted() -> None:
         raise IntakeFull
 
     options = ReadOptions(resolve=FakeCatalog(), default_model="toy", longest=timedelta(days=7))
-    submit = SubmitJob(options, full, LIMITS, lambda: NOW, lambda: JobId("x"))
+    stored: list[Manifest] = []
+    submit = SubmitJob(options, full, LIMITS, lambda: NOW, lambda: JobId("x"), stored.append)
 
     with pytest.raises(IntakeFull):
         submit({"instances": [ROW]})
+    assert stored == []
