@@ -84,6 +84,46 @@ def _trail_headers(chunks: Sequence[tuple[ChunkRef, Trail]]) -> dict[str, list[s
     }
 
 
+def is_message(payload: object) -> bool:
+    """Return whether `payload` is a message as `write_message` writes it, of any release.
+
+    Its types are checked, not its references. Celery reads more members than we write, and lets
+    one that it does not expect keep a worker from taking further messages.
+    """
+    match payload:
+        case {
+            "body": str(),
+            "content-encoding": "utf-8",
+            "content-type": "application/json",
+            "headers": {
+                "task": str(task),
+                "id": str(),
+                "root_id": str(),
+                "lang": str(),
+                "origin": str(),
+                "argsrepr": str(),
+                "kwargsrepr": str(),
+                "retries": int(),
+                "replaced_task_nesting": int(),
+                "timelimit": [None, None],
+            } as headers,
+            "properties": {
+                "correlation_id": str(),
+                "delivery_tag": str(),
+                "delivery_info": {"exchange": str(), "routing_key": str()},
+                "body_encoding": "base64",
+                "priority": int(),
+            },
+        }:
+            unset = (*_NOTHING, "compression")
+            return (
+                task == RUN_TASK
+                and all(headers.get(name) is None for name in unset)
+                and headers.get("stamps") in ({}, None)
+            )
+    return False
+
+
 def _shown(refs: Sequence[ChunkRef]) -> str:
     """Write what Flower shows of a message: its first chunks, and how many more."""
     words = [f"{ref.job}/{ref.seq}" for ref in refs[:_SHOWN]]

@@ -15,10 +15,18 @@ from kombu.exceptions import OperationalError
 from kombu.transport import redis
 from redis.exceptions import RedisError, ResponseError
 
+from shared.domain.jobs import Queue
+from shared.messages import is_message
+
 log = logging.getLogger(__name__)
 
 _REFUSED_PAUSE_SECONDS: Final = 1.0
 _MAX_REASON: Final = 200
+_QUEUES: Final = frozenset(queue.value for queue in Queue)
+
+
+class _NotOurs(Exception):
+    """This is no message of drybeans."""
 
 
 class Channel(redis.Channel):
@@ -59,3 +67,8 @@ class Transport(redis.Transport):
     """The transport that `worker.main` names in `broker_transport`."""
 
     Channel = Channel
+
+    def _deliver(self, message: Any, queue: str) -> None:  # noqa: ANN401 - kombu has no types
+        if queue in _QUEUES and not is_message(message):
+            raise _NotOurs(_NotOurs.__doc__)
+        super()._deliver(message, queue)  # type: ignore[no-untyped-call]

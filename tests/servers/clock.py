@@ -1,25 +1,26 @@
-"""A clock that is wrong, for one process: libfaketime, from Debian's package of that name."""
+"""A clock that is wrong, for one process; it takes a C compiler."""
 
+import shutil
+import subprocess
 from pathlib import Path
+from typing import Final
 
 from tests.servers.process import ServerMissing
 
-_PLACES = ("/usr/lib/*/faketime/libfaketimeMT.so.1", "/usr/lib/faketime/libfaketimeMT.so.1")
+_SOURCE: Final = Path(__file__).parents[1] / "chaos" / "clock_shift.c"
 
 
-def ahead_by(seconds: int) -> dict[str, str]:
-    """Return the environment of a process whose clock is `seconds` ahead, and goes on.
+def shifted_by(seconds: int, folder: Path) -> dict[str, str]:
+    """Return the environment of a process whose wall clock is `seconds` ahead, and goes on.
 
-    Waits and time-outs are not moved. Raises ServerMissing where libfaketime is not installed.
+    No other clock is moved, so waits and time-outs last as long as ever. The library that does it
+    is compiled into `folder`. Raises ServerMissing where there is no compiler.
     """
-    for pattern in _PLACES:
-        for library in Path("/").glob(pattern.lstrip("/")):
-            return {
-                "LD_PRELOAD": str(library),
-                "FAKETIME": f"{seconds:+d}s",
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-                "DONT_FAKE_MONOTONIC": "1",
-                "NO_FAKE_STAT": "1",
-            }
-    message = "libfaketime is not installed (Debian: apt install libfaketime)"
-    raise ServerMissing(message)
+    if shutil.which("cc") is None:
+        message = "there is no C compiler (cc)"
+        raise ServerMissing(message)
+    folder.mkdir(parents=True, exist_ok=True)
+    library = folder / "clock_shift.so"
+    command = ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(_SOURCE)]
+    subprocess.run(command, check=True, capture_output=True)
+    return {"LD_PRELOAD": str(library), "CLOCK_SHIFT": str(seconds)}

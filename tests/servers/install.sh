@@ -5,8 +5,6 @@ set -eu
 missing=
 command -v redis-server >/dev/null || command -v valkey-server >/dev/null || missing="$missing redis-server"
 [ -x /usr/sbin/mariadbd ] || command -v mariadbd >/dev/null || missing="$missing mariadb-server"
-# It sets the clock of one process.
-[ -n "$(find /usr/lib /usr/local/lib -name libfaketimeMT.so.1 2>/dev/null)" ] || missing="$missing libfaketime"
 if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null &&
   ! command -v google-chrome >/dev/null && ! command -v google-chrome-stable >/dev/null; then
   # A browser is no use without a font.
