@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes .venv with the newest Python that drybeans runs on, and installs one set of requirements.
+# Makes .venv with the Python that the tests have passed on, and installs one set of requirements.
 #   requirements/install.sh up|dev
 set -eu
 cd "$(dirname "$0")/.."
@@ -8,9 +8,9 @@ set_name=${1:?up or dev}
 say() { echo "drybeans: $*" >&2; }
 
 # A name on the PATH may be a version manager's stub for a Python that is not there: ask each.
-# Newer ones than these may lack wheels, so they come last.
+# The one that the tests have passed on comes first.
 find_python() {
-  for python in ${PYTHON:-python3.14 python3.13 python3.12 python3.11 python3}; do
+  for python in ${PYTHON:-python3.11 python3.12 python3.13 python3.14 python3}; do
     if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
       echo "$python"
       return
