@@ -15,7 +15,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from shared.metrics import ALL
+from shared.metrics import ALL, WORKER_BEAT
 from tests.collector import Collector, collecting
 from tests.e2e.service import Service
 from tests.servers import RedisServer, free_port
@@ -101,6 +101,8 @@ def watched(server_folder: Path, collector: Collector) -> Iterator[Watched]:
         with service.client() as client:
             body = {"instances": [BEAN] * 200}
             client.post("/jobs", json=body, headers={"Prefer": "wait=30"})
+        # A worker reports every 5 s, and only counts once its processes can take work.
+        wait_for(lambda: WORKER_BEAT.name in service.scrape(0), every=0.5)
         yield service
         service.stop()
 
