@@ -9,6 +9,7 @@ from playwright.sync_api import (
     BrowserContext,
     ConsoleMessage,
     Page,
+    expect,
     sync_playwright,
 )
 
@@ -19,6 +20,9 @@ _QUIET: Final = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
+
+_PATIENCE: Final = 300_000.0
+"""Milliseconds that a page may take: a busy machine is no failure."""
 
 
 @contextmanager
@@ -38,7 +42,8 @@ def open_page(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     The service sends a strict policy with each page; the browser complains of what it forbids.
     """
     context = browser.new_context(base_url=url, locale="en-GB", timezone_id="UTC", **options)
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(_PATIENCE)
+    expect.set_options(timeout=_PATIENCE)
     wrong: list[str] = []
     page = context.new_page()
     page.on("pageerror", lambda error: wrong.append(str(error)))

@@ -158,7 +158,7 @@ def test_json_that_is_no_object_is_refused(service: Service, body: str) -> None:
         pytest.param([[*BEAN[:15], None]], [("/instances/0/15", "missing")], id="null number"),
         pytest.param([[[1], *BEAN[1:]]], [("/instances/0/0", "not_a_number")], id="nested list"),
         pytest.param([[BEAN]], [("/instances/0", "too_few_fields")], id="a list too deep"),
-        pytest.param([{}], [("/instances/0/area", "too_few_fields")], id="empty object"),
+        pytest.param([{}], [("/instances/0/Area", "too_few_fields")], id="empty object"),
         pytest.param([{"Weight": 1}], [("/instances/0/Weight", "unknown_field")], id="name"),
         pytest.param([None], [("/instances/0", "not_a_row")], id="null row"),
         pytest.param([[], []], [("/instances/0", "empty"), ("/instances/1", "empty")], id="2"),
