@@ -70,11 +70,12 @@ def oldest_jobs(connection: Connection, states: Iterable[JobState], limit: int) 
 
 
 def count_chunks(connection: Connection, job: JobId) -> dict[ChunkState, int]:
-    """Count the chunks of `job` in each state; states without any are missing."""
+    """Count the chunks of `job` by state, in the order of `ChunkState`, without zeros."""
     rows = connection.execute(
         select(chunks.c.state, func.count()).where(chunks.c.job_id == job).group_by(chunks.c.state)
     )
-    return {ChunkState(state): number for state, number in rows}
+    counts = {ChunkState(state): number for state, number in rows}
+    return {state: counts[state] for state in ChunkState if state in counts}
 
 
 def unfinished_chunks(connection: Connection, job: JobId, limit: int) -> list[ChunkStanding]:
