@@ -99,6 +99,10 @@ class FakeQueue:
         self.calls = 0
         self.down = False
 
+    def check(self) -> None:
+        if self.down:
+            raise QueueDown
+
     def publish(self, dispatches: Sequence[Dispatch]) -> int:
         self.calls += 1
         if self.down:

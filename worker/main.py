@@ -63,7 +63,7 @@ _OPTIONS = {
         # Redis need not keep it too.
         "ack_emulation": False,
         "priority_steps": [0],
-        "socket_timeout": 15,
+        "socket_timeout": 5,
         "socket_connect_timeout": 3,
         "socket_keepalive": True,
         "health_check_interval": 25,

@@ -9,11 +9,15 @@ import time
 from collections.abc import Callable
 from functools import partial
 from queue import Empty
+from threading import Event
 from typing import Any, Final
 
+from celery.worker import state
 from kombu.exceptions import OperationalError
 from kombu.transport import redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
+from redis.retry import Retry
 
 from shared.domain.jobs import Queue
 from shared.messages import is_message
@@ -22,6 +26,7 @@ log = logging.getLogger(__name__)
 
 _REFUSED_PAUSE_SECONDS: Final = 1.0
 _MAX_REASON: Final = 200
+_stopping: Final = Event()
 _QUEUES: Final = frozenset(queue.value for queue in Queue)
 
 
@@ -29,8 +34,26 @@ class _NotOurs(Exception):
     """This is no message of drybeans."""
 
 
+def _stop_if_told() -> None:
+    """Raise what ends Celery's loop when the worker was told to stop, once.
+
+    Celery looks between two rounds of its loop only, and a heartbeat connects for ever within one.
+    """
+    if _stopping.is_set():
+        return
+    if state.should_stop is not None or state.should_terminate is not None:
+        _stopping.set()
+        state.maybe_shutdown()
+
+
 class Channel(redis.Channel):
     """A channel that drops unreadable messages, and slows down while Redis refuses commands."""
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - kombu's
+        # Kombu and Celery connect again by themselves; a retry within each of their retries makes
+        # minutes of one time-out, in which the main process does nothing else.
+        no_retry = Retry(NoBackoff(), 0)
+        return super()._connparams(asynchronous) | {"retry": no_retry}  # type: ignore[no-untyped-call]
 
     def _brpop_read(self, **options: Any) -> Any:  # noqa: ANN401 - kombu has no types
         return self._survive(partial(super()._brpop_read, **options))
@@ -67,6 +90,11 @@ class Transport(redis.Transport):
     """The transport that `worker.main` names in `broker_transport`."""
 
     Channel = Channel
+
+    def establish_connection(self) -> Any:  # noqa: ANN401 - kombu has no types
+        """Connect to Redis, unless the worker was told to stop since it last tried."""
+        _stop_if_told()
+        return super().establish_connection()  # type: ignore[no-untyped-call]
 
     def _deliver(self, message: Any, queue: str) -> None:  # noqa: ANN401 - kombu has no types
         if queue in _QUEUES and not is_message(message):

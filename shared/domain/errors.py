@@ -252,6 +252,7 @@ class TooManyStreams(DryBeansError):
     """The service is sending as many large responses as it can; try again shortly."""
 
     code = "too_many_streams"
+    retry_after = 2
 
 
 class DatabaseDown(DryBeansError):
