@@ -4,27 +4,20 @@ from typing import Final
 
 from flask import Flask, Response, g, request
 
-from api.access import OpenAccess, record_refusal
-from api.errors import error_response, register_errors
-from api.origin_policy import OriginPolicy
-from api.routes import (
-    changes,
-    documents,
-    events,
-    health,
-    home,
-    jobs,
-    listing,
-    metrics,
-    models,
-    predict,
-    protocols,
-    results,
-    webhooks,
-)
-from api.services import Services
-from api.stream_limit import PIECE
-from api.watching import watch_requests
+from api.bootstrap import Services
+from api.http.auth import OpenAccess, record_refusal
+from api.http.middleware import watch_requests
+from api.http.origin_policy import OriginPolicy
+from api.http.problems import error_response, register_errors
+from api.http.stream_limit import PIECE
+from api.routes import inference_v2 as protocols
+from api.routes import job_actions as changes
+from api.routes import job_events as events
+from api.routes import job_list as listing
+from api.routes import jobs, metrics, models, predict, results, webhooks
+from api.routes import openapi_docs as documents
+from api.routes import system as health
+from api.ui import routes as home
 from shared.domain.errors import DryBeansError, TooManyStreams
 
 _PARTS: Final = (
@@ -61,7 +54,7 @@ _PAGE: Final = {
 
 def create_app(services: Services) -> Flask:
     """Make the application; importing this module or calling this opens no connection."""
-    app = Flask(__name__)
+    app = Flask(__name__, template_folder="ui/templates", static_folder="ui/static")
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
     app.url_map.strict_slashes = False
     register_errors(app, max_body_bytes=services.settings.max_body_bytes)

@@ -5,9 +5,9 @@ from typing import Any
 
 from gunicorn.http.unreader import SocketUnreader
 
-from api.pacing import PIECE, PacedBody
-from shared.counting import Slots
-from shared.memory import keep_freed_memory
+from api.http.body_timeout import PIECE, PacedBody
+from shared.malloc import keep_freed_memory
+from shared.observability.multiprocess import Slots
 from shared.settings import read_settings
 
 _settings = read_settings()

@@ -3,9 +3,9 @@
 import atexit
 
 from api.app import create_app
-from api.services import build_services
-from shared.logs import start_logging
-from shared.memory import freeze_objects
+from api.bootstrap import build_services
+from shared.malloc import freeze_objects
+from shared.observability.logs import start_logging
 from shared.settings import read_settings
 
 _settings = read_settings()

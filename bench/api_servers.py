@@ -16,7 +16,7 @@ from bench.parts import MODELS, Service
 from bench.servers import Place, kinds, place
 from bench.tables import markdown, middle, percentile
 from bench.usage import CpuClock
-from shared.catalog import Catalog
+from shared.models.registry import Catalog
 from tests.servers import free_port
 from tests.servers.schema import migrate
 

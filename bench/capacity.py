@@ -17,23 +17,23 @@ from uuid import uuid4
 
 import psutil
 
-from api.options import ReadOptions
-from api.services import new_job_id
-from api.submit import SubmitJob, SubmitLimits
+from api.bootstrap import new_job_id
+from api.jobs.submit_rows import SubmitJob, SubmitLimits
+from api.schemas.job_options import ReadOptions
 from bench.jobs import CLOSED, Bench, Run, bench
 from bench.parts import MODELS
 from bench.queueing import Model, Prediction, Simulation, Stage
 from bench.servers import kinds
 from bench.tables import markdown
 from bench.usage import listener
-from shared.catalog import Catalog
-from shared.db.claims import Claimant, claim
 from shared.db.engine import Database, open_database
-from shared.db.finishes import finish
-from shared.db.submissions import store_group
+from shared.db.jobs.claim import Claimant, claim
+from shared.db.jobs.complete import finish
+from shared.db.jobs.submit import store_group
 from shared.domain.chunks import Outbox, Submission
-from worker.models import Models
-from worker.predict import predict_chunks
+from shared.models.registry import Catalog
+from worker.batch.predict import predict_chunks
+from worker.models.loader import Models
 
 _SIZES: Final = (1, 8, 32, 128)
 _REPEATS: Final = 15

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.parts import MODELS
-from shared.catalog import Catalog
+from shared.models.registry import Catalog
 
 Floats = NDArray[np.float64]
 JITTER: Final = 0.01

@@ -23,10 +23,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from shared.catalog import Catalog
-from worker.artifacts import load
+from shared.models.registry import Catalog
 from worker.inference import compile_predictor
 from worker.inference.cascade import Cascade
+from worker.models.artifacts import load
 
 Floats = NDArray[np.float64]
 ARTIFACTS = Path(__file__).parents[1] / "model_artifacts"

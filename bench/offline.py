@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from bench.parts import MODELS
-from shared.catalog import Catalog
-from worker.artifacts import load
+from shared.models.registry import Catalog
+from worker.models.artifacts import load
 
 
 def predict(table: pd.DataFrame) -> pd.Series:

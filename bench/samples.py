@@ -7,8 +7,8 @@ import numpy as np
 
 from bench.generate import draw, read_examples
 from bench.parts import MODELS
-from shared.catalog import Catalog
-from worker.artifacts import load
+from shared.models.registry import Catalog
+from worker.models.artifacts import load
 
 _COUNT: Final = 500
 

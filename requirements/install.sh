@@ -52,4 +52,4 @@ say "installing requirements/$set_name.txt"
 # Compiles what the parts load, once for all of them, and also where the environment tells Python not
 # to. It only saves time, so a fault in the code is left to whoever runs it to tell.
 env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -c \
-  'import api.app, shared.db.migrate, worker.models, worker.run, worker.sweep' 2>/dev/null || true
+  'import api.app, shared.db.migrate, worker.models.loader, worker.batch.run, worker.sweep' 2>/dev/null || true

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from shared.domain.chunks import MessageLimits, Outbox
 from shared.domain.errors import SettingsInvalid
 from shared.domain.hosts import AllowedHosts, parse_allowed_hosts, parse_origins
-from shared.domain.targets import Network, read_networks
+from shared.domain.webhook_targets import Network, read_networks
 from shared.domain.webhooks import read_secrets
 
 PREFIX: Final = "DRYBEANS_"

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Final
 
-from shared.catalog import Catalog
-from shared.domain.manifest import Manifest
+from shared.models.manifest import Manifest
+from shared.models.registry import Catalog
 from tests.service import MODEL_ROOT
 
 COUNT: Final = 21

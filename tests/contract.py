@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.test import TestResponse
 
 from api.app import PUBLIC
-from api.openapi.document import openapi_document, path_of
+from api.openapi.generator import openapi_document, path_of
 
 _JSON: Final = re.compile(r"[/+]json$")
 

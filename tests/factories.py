@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 import uuid_utils
 from sqlalchemy import select
 
-from shared.db.claims import Claimant, claim
 from shared.db.engine import Database
-from shared.db.jobs import read_job
-from shared.db.purges import PurgeLimits, purge_chunks
-from shared.db.results import read_results
-from shared.db.submissions import store_group
-from shared.db.tables import chunks as chunk_table
+from shared.db.jobs.claim import Claimant, claim
+from shared.db.jobs.submit import store_group
+from shared.db.queries.jobs import read_job
+from shared.db.queries.results import read_results
+from shared.db.schema import chunks as chunk_table
+from shared.db.sweeps.prune import PurgeLimits, purge_chunks
 from shared.domain.chunks import ChunkResult, Claimed, Encoding, NewChunk, Outbox, Submission
 from shared.domain.jobs import ChunkRef, Job, JobId, Queue
 

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from shared.domain.chunks import Dispatch
 from shared.domain.errors import ModelUnavailable, QueueDown
-from shared.domain.jobs import JobId
-from shared.domain.manifest import Manifest, ModelPin
+from shared.domain.jobs import JobId, ModelPin
+from shared.models.manifest import Manifest
 from tests.models import a_manifest
 from worker.inference import RowsRefused
-from worker.models import Model
+from worker.models.loader import Model
 
 Floats = NDArray[np.float64]
 

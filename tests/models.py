@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from shared.domain.manifest import Feature, Golden, Histogram, Manifest
+from shared.models.manifest import Feature, Golden, Histogram, Manifest
 
 Floats = NDArray[np.float64]
 
@@ -66,7 +66,7 @@ def a_manifest(**changes: Any) -> Manifest:
 
 def an_artifact(root: Path, **changes: Any) -> Path:
     """Publish `a_model` under `root` and return its folder; `changes` are the manifest's."""
-    from worker.artifacts import golden_of, publish  # noqa: PLC0415 - slow, and few tests need it
+    from worker.models.artifacts import golden_of, publish  # noqa: PLC0415 - slow, and few tests need it
 
     model = a_model()
     golden = golden_of(model, a_table()[0][:5])

@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from api.results.rows import ResultShape
-from shared.db.results import StoredInput, StoredResult
+from api.jobs.result_rows import ResultShape
+from shared.db.queries.results import StoredInput, StoredResult
 from shared.domain.chunks import Encoding
 from shared.domain.csv_layout import CsvLayout
 from shared.domain.jobs import Job, JobId, JobState

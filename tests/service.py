@@ -19,13 +19,13 @@ from redis import Redis
 from werkzeug.test import TestResponse
 
 from api.app import create_app
-from api.services import build_services
+from api.bootstrap import build_services
+from shared.broker.celery_message import refs_of, trails_of
 from shared.domain.jobs import TERMINAL, JobId, Queue
-from shared.messages import refs_of, trails_of
 from shared.settings import Settings
 from tests.contract import CheckedClient
-from worker.lifecycle import new_runner
-from worker.models import Models
+from worker.models.loader import Models
+from worker.pool import new_runner
 
 MODEL_ROOT: Final = Path(__file__).parent.parent / "model_artifacts"
 _SECONDS: Final = 3600.0

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from shared.db.tables import inputs, jobs, results
+from shared.db.schema import inputs, jobs, results
 from tests.beans import a_csv
 from tests.service import Service, in_parts
 

@@ -9,8 +9,8 @@ which would change nothing, but it is no reason to stop the workers that an upgr
 import sys
 from pathlib import Path
 
-from shared.alive import main as sign_of_life
-from shared.worker_status import parse_status
+from shared.observability.heartbeat_file import main as sign_of_life
+from shared.observability.worker_status import parse_status
 
 _READY = "--ready"
 
@@ -31,8 +31,8 @@ def _unready(file: Path) -> str | None:
 
 def _redis_is_usable() -> bool:
     # Imported when the beat is late, which is seldom: a probe runs every few seconds.
+    from shared.broker.client import MessageQueue  # noqa: PLC0415
     from shared.domain.errors import QueueDown  # noqa: PLC0415
-    from shared.queue import MessageQueue  # noqa: PLC0415
     from shared.settings import read_settings  # noqa: PLC0415
 
     settings = read_settings()

@@ -10,13 +10,13 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from shared.db.sweeps import take_due
+from shared.broker.client import MessageQueue
+from shared.db.sweeps.recovery import take_due
 from shared.domain.chunks import Dispatch, MessageLimits, fitting, pack_messages
 from shared.domain.errors import DryBeansError, QueueDown
 from shared.domain.jobs import ChunkRef, Queue
-from shared.queue import MessageQueue
 from shared.settings import Settings
-from worker.run import RunBatch
+from worker.batch.run import RunBatch
 
 log = logging.getLogger(__name__)
 

@@ -6,15 +6,15 @@ from typing import Any
 
 from celery import Celery, signals
 
-from shared.counting import Slots, serve
 from shared.domain.jobs import Queue
-from shared.logs import start_logging
-from shared.memory import keep_freed_memory
-from shared.metrics import LooksAtScrape
+from shared.malloc import keep_freed_memory
+from shared.observability.logs import start_logging
+from shared.observability.metrics import LooksAtScrape
+from shared.observability.multiprocess import Slots, serve
+from shared.observability.tracing import prepare_traces
 from shared.settings import read_settings
-from shared.tracing import prepare_traces
 from worker.database_polling import new_database_polling
-from worker.lifecycle import (
+from worker.pool import (
     PoolProcess,
     WorkerHeartbeat,
     connect_signals,

@@ -19,8 +19,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
+from shared.broker.celery_message import is_message
 from shared.domain.jobs import Queue
-from shared.messages import is_message
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from shared.worker_status import WorkerStatus, parse_status
+from shared.observability.worker_status import WorkerStatus, parse_status
 
 
 class StatusFolder:

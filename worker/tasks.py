@@ -5,9 +5,9 @@ from typing import Any
 
 from celery import Celery
 
-from shared.logs import bind
-from shared.messages import RUN_TASK, refs_of, trails_of
-from worker.run import RunBatch
+from shared.broker.celery_message import RUN_TASK, refs_of, trails_of
+from shared.observability.logs import bind
+from worker.batch.run import RunBatch
 
 
 def register(app: Celery, runner: Callable[[], RunBatch]) -> None:

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from werkzeug.exceptions import BadRequest
 
-from api.documents import ResultRow
+from api.bootstrap import Services
+from api.jobs.job_service import check_room, note_job, read_origin, wait_until_finished
 from api.openapi.operation import FIND, Errors
-from api.routes.finding import check_room, note_job, read_origin, wait_until_finished
 from api.routes.results import read_rows
-from api.services import Services
+from api.schemas.job import ResultRow
 from shared.domain.errors import (
     BodyMalformed,
     BodyTooLarge,

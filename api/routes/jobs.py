@@ -9,15 +9,12 @@ from typing import Any, Final
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest
 
-from api.csv.body import options_of, read_body
-from api.documents import JobDocument
-from api.idempotency import LegacyHash, Origin, check_same, is_legacy, read_key
-from api.openapi.operation import CSV, FIND, Answer, Content, Operation
-from api.openapi.parts import BEAN, CSV_SAMPLE
-from api.options import CsvForm, CsvOptions, JsonJob
-from api.reading import read_json
-from api.responses import json_response
-from api.routes.finding import (
+from api.bootstrap import MOST_INLINE, Services
+from api.http.idempotency import LegacyHash, Origin, check_same, is_legacy, read_key
+from api.http.json_body import read_json
+from api.http.responses import json_response
+from api.http.upload_body import options_of, read_body
+from api.jobs.job_service import (
     check_room,
     describe,
     find_job,
@@ -25,11 +22,14 @@ from api.routes.finding import (
     read_origin,
     wait_until_finished,
 )
+from api.jobs.validate_only import ValidationReport
+from api.openapi.components import BEAN, CSV_SAMPLE
+from api.openapi.operation import CSV, FIND, Answer, Content, Operation
 from api.routes.results import read_rows
-from api.services import MOST_INLINE, Services
-from api.validate import ValidationReport
+from api.schemas.job import JobDocument
+from api.schemas.job_options import CsvForm, CsvOptions, JsonJob
 from shared.db.idempotency import KnownKey, find_key
-from shared.db.results import WholeJob
+from shared.db.queries.results import WholeJob
 from shared.domain.errors import (
     BodyMalformed,
     BodyTooLarge,

@@ -4,11 +4,11 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, g
 
+from api.bootstrap import Services
 from api.openapi.operation import Answer, Content, Operation
-from api.services import Services
-from shared.counting import CONTENT_TYPE, counted_by_all, exposition
 from shared.domain.errors import NotPermitted
-from shared.metrics import LooksAtScrape
+from shared.observability.metrics import LooksAtScrape
+from shared.observability.multiprocess import CONTENT_TYPE, counted_by_all, exposition
 
 
 def blueprint(services: Services) -> Blueprint:

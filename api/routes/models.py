@@ -2,12 +2,12 @@
 
 from flask import Blueprint, Response
 
-from api.documents import ModelDocument, ModelList, ModelSummary, model_document
+from api.bootstrap import Services
+from api.http.responses import json_response
 from api.openapi.operation import Operation, ok
-from api.responses import json_response
-from api.services import Services
+from api.schemas.job import ModelDocument, ModelList, ModelSummary, model_document
 from shared.domain.errors import ModelNotFound, ModelUnknown
-from shared.domain.manifest import Manifest
+from shared.models.manifest import Manifest
 
 
 def blueprint(services: Services) -> Blueprint:

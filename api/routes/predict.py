@@ -7,14 +7,14 @@ from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from typing_extensions import TypedDict
 
-from api.checking import check
+from api.bootstrap import Services
+from api.http.json_body import parse_json, read_json
+from api.openapi.components import BEAN
 from api.openapi.operation import Content, Operation, ok
-from api.openapi.parts import BEAN
-from api.options import INSTANCES
-from api.reading import parse_json, read_json
 from api.routes.answering import WAITED, await_rows, submit_now
-from api.services import Services
-from shared.db.stops import discard
+from api.schemas.job_options import INSTANCES
+from api.schemas.validation import check
+from shared.db.jobs.cancel import discard
 from shared.domain.errors import BodyMalformed, RequestInvalid
 
 

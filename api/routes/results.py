@@ -10,14 +10,14 @@ from flask import Blueprint, Response, request
 from pydantic import Field
 from werkzeug.exceptions import NotAcceptable
 
-from api.documents import ResultRow, ResultsPage
+from api.bootstrap import MOST_INLINE, Services
+from api.http.query_params import DIGITS, Query, read_query
+from api.jobs.exporters import csv_table, errors_table, json_page, ndjson
+from api.jobs.job_service import find_job
+from api.jobs.result_rows import ResultShape, row_documents
 from api.openapi.operation import CSV, FIND, Answer, Content, Operation
-from api.query import DIGITS, Query, read_query
-from api.results.formats import csv_table, errors_table, json_page, ndjson
-from api.results.rows import ResultShape, row_documents
-from api.routes.finding import find_job
-from api.services import MOST_INLINE, Services
-from shared.db.results import (
+from api.schemas.job import ResultRow, ResultsPage
+from shared.db.queries.results import (
     StoredResult,
     WholeJob,
     first_result,

@@ -4,13 +4,13 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response
 
-from api.documents import JobDocument
+from api.bootstrap import Services
+from api.http.responses import json_response
+from api.jobs.job_service import describe, find_job
 from api.openapi.operation import FIND, Answer, Content, Operation
-from api.responses import json_response
-from api.routes.changes import uncertain
-from api.routes.finding import describe, find_job
-from api.services import Services
-from shared.db.deliveries import redeliver
+from api.routes.job_actions import uncertain
+from api.schemas.job import JobDocument
+from shared.db.webhooks import redeliver
 from shared.domain.errors import JobUnfinished, NoWebhook
 
 

@@ -26,8 +26,8 @@ _process: dict[str, Any] = {}
 @signals.worker_process_init.connect
 def _start(**_: object) -> None:
     """Load the model and open the database once for each process."""
-    from shared.catalog import Catalog  # noqa: PLC0415 - the API needs none of it
-    from worker.artifacts import load  # noqa: PLC0415
+    from shared.models.registry import Catalog  # noqa: PLC0415 - the API needs none of it
+    from worker.models.artifacts import load  # noqa: PLC0415
 
     catalog = Catalog.read(Path(os.environ["STOCK_MODEL"]))
     _process["model"] = load(catalog.folder(catalog.resolve("drybeans"))).estimator

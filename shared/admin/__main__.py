@@ -8,7 +8,7 @@ from typing import Final
 
 from shared.admin import doctor, jobs, keys, schema, webhooks, work
 from shared.admin.command import Group, Stage
-from shared.db.server import in_plain_words
+from shared.db.server_info import in_plain_words
 from shared.domain.errors import DryBeansError
 from shared.embedded.running import adopt_running
 from shared.settings import read_settings

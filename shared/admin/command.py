@@ -8,9 +8,9 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Final, TypeAlias, TypeVar
 
+from shared.broker.client import FULL, MessageQueue
+from shared.broker.heartbeats import HeartbeatStore
 from shared.db.engine import Database, open_database
-from shared.heartbeats import HeartbeatStore
-from shared.queue import FULL, MessageQueue
 from shared.settings import Settings
 
 Word = TypeVar("Word", bound=StrEnum)

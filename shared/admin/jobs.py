@@ -17,8 +17,7 @@ from shared.admin.command import (
     table,
     told,
 )
-from shared.db.jobs import read_job
-from shared.db.overview import (
+from shared.db.queries.inspection import (
     MOST_COUNTED,
     ChunkStanding,
     count_chunks,
@@ -28,6 +27,7 @@ from shared.db.overview import (
     stuck_chunks,
     unfinished_chunks,
 )
+from shared.db.queries.jobs import read_job
 from shared.domain.errors import JobNotFound
 from shared.domain.jobs import UNFINISHED, ChunkState, Job, JobId, JobState
 

@@ -4,8 +4,8 @@ import argparse
 from datetime import timedelta
 
 from shared.admin.command import Group, Output, Stage, day, stamp, table
-from shared.db.keys import add_key, list_keys, revoke_key, rotate_key
-from shared.db.overview import read_clock
+from shared.db.api_keys import add_key, list_keys, revoke_key, rotate_key
+from shared.db.queries.inspection import read_clock
 from shared.domain.keys import ApiKey, new_key_id, new_secret
 
 

@@ -5,7 +5,7 @@ import secrets
 from datetime import timedelta
 
 from shared.admin.command import Group, Output, Stage
-from shared.db.deliveries import redeliver_failed
+from shared.db.webhooks import redeliver_failed
 from shared.domain.errors import SettingsInvalid
 from shared.domain.webhooks import secret_of, show_secret
 

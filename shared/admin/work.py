@@ -5,15 +5,15 @@ from functools import partial
 from typing import Final
 
 from shared.admin.command import Group, Output, Stage, duration, one_of, told
+from shared.broker.client import FULL
 from shared.db.engine import Database
-from shared.db.jobs import stored_job
-from shared.db.overview import MOST_COUNTED, read_clock
-from shared.db.purges import count_old, delete_old
-from shared.db.sweeps import make_all_due, take_due, take_of_job
+from shared.db.queries.inspection import MOST_COUNTED, read_clock
+from shared.db.queries.jobs import stored_job
+from shared.db.sweeps.prune import count_old, delete_old
+from shared.db.sweeps.recovery import make_all_due, take_due, take_of_job
 from shared.domain.chunks import fitting
 from shared.domain.errors import JobNotFound
 from shared.domain.jobs import TERMINAL, JobId, JobState, Queue, first_id_at
-from shared.queue import FULL
 
 _BATCH: Final = 1000
 

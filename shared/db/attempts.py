@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.db.error_kinds import ErrorKind, error_of, kind_of
-from shared.db.packets import RowsMissed
+from shared.db.mysql_pipeline import RowsMissed
 from shared.domain.errors import CommitUncertain
 
 _MAX_ATTEMPTS: Final = 5

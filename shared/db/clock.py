@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared.db.engine import Database
-from shared.db.overview import read_clock
+from shared.db.queries.inspection import read_clock
 from shared.domain.errors import DatabaseDown
 
 _REFRESH_SECONDS: Final = 10.0

@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.db.attempts import Attempts
 from shared.db.error_kinds import ErrorKind, kind_of, timed_out
-from shared.db.packets import send_packets
+from shared.db.mysql_pipeline import send_packets
 from shared.db.sqlite_file import SQLITE_LOCK_WAIT_SECONDS, prepare_sqlite
 from shared.domain.errors import DatabaseDown
 

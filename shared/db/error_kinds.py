@@ -36,7 +36,7 @@ class ErrorKind(Enum):
     LOGIN_REFUSED = auto()
     """The server refuses the user, the password or a right."""
     STALE_ROWS = auto()
-    """A guarded statement of ours found other rows than it must (see `shared.db.packets`)."""
+    """A guarded statement found other rows than it must: see `shared.db.mysql_pipeline`."""
     BUG = auto()
     """Anything else: nothing that passes by itself."""
 

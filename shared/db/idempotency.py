@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, delete, select, update
 
-from shared.db.tables import idempotency_keys
+from shared.db.schema import idempotency_keys
 from shared.db.types import now
 from shared.domain.chunks import Idempotency
 from shared.domain.jobs import JobId

@@ -7,8 +7,9 @@ import orjson
 from sqlalchemy import Column, Connection, Select, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from shared.db.tables import manifests
-from shared.domain.manifest import Manifest, ModelPin, manifest_document, parse_manifest
+from shared.db.schema import manifests
+from shared.domain.jobs import ModelPin
+from shared.models.manifest import Manifest, manifest_document, parse_manifest
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from shared.db.engine import Database, open_database
-from shared.db.server import in_plain_words
+from shared.db.server_info import in_plain_words
 from shared.domain.errors import DatabaseDown, DryBeansError
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def act(database: Database, action: str, revision: str | None) -> bool:
 
 def main() -> None:
     """Run from the command line, on the database that the settings name."""
-    from shared.logs import start_logging  # noqa: PLC0415 - only when run as a program
+    from shared.observability.logs import start_logging  # noqa: PLC0415 - only when run as a program
     from shared.settings import read_settings  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(prog="python -m shared.db.migrate", description=__doc__)

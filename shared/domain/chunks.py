@@ -8,8 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from shared.domain.csv_layout import CsvLayout
-from shared.domain.jobs import ChunkRef, JobFailure, JobId, JobState, Queue
-from shared.domain.manifest import ModelPin
+from shared.domain.jobs import ChunkRef, JobFailure, JobId, JobState, ModelPin, Queue
 from shared.domain.rows import RowError
 
 

@@ -7,7 +7,6 @@ from enum import StrEnum
 from typing import Final, NewType
 
 from shared.domain.csv_layout import CsvLayout
-from shared.domain.manifest import ModelPin
 
 JobId = NewType("JobId", str)
 """A UUIDv7 in its canonical text form: sorts by time of submission."""
@@ -97,6 +96,20 @@ def sources(target: JobState) -> frozenset[JobState]:
 def chunk_sources(target: ChunkState) -> frozenset[ChunkState]:
     """Give the states from which a chunk may move to `target`."""
     return frozenset(state for state, moves in CHUNK_MOVES.items() if target in moves)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPin:
+    """The one artifact that a job was accepted for; `sha256` is that of its model file."""
+
+    name: str
+    version: int
+    sha256: str
+
+    @property
+    def id(self) -> str:
+        """Name and version in one word, such as "drybeans@2"."""
+        return f"{self.name}@{self.version}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

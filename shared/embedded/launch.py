@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from shared.catalog import Catalog
 from shared.domain.errors import DryBeansError
 from shared.embedded import parts
 from shared.embedded.checks import (
@@ -23,6 +22,7 @@ from shared.embedded.checks import (
 from shared.embedded.failure import LaunchFailed
 from shared.embedded.running import PLACES_NAME
 from shared.embedded.supervisor import Part, Supervisor
+from shared.models.registry import Catalog
 from shared.settings import Settings, read_settings
 
 _GRACE: Final = 10.0

@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from shared.catalog import Catalog
-from worker.artifacts import load
+from shared.models.registry import Catalog
+from worker.models.artifacts import load
 
 MODEL_ROOT: Final = Path(__file__).parents[2] / "model_artifacts"
 POISON: Final = 66666.625

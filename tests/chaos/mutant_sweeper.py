@@ -4,7 +4,7 @@ import os
 
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.worker import MUTANT
-from worker.sweep import main
+from worker.sweeper.runner import main
 
 if __name__ == "__main__":
     MUTANTS[os.environ[MUTANT]].apply()

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from shared.db.tables import chunks, jobs
+from shared.db.schema import chunks, jobs
 from shared.domain.jobs import TERMINAL, ChunkState, JobState
 from tests.chaos.beans import Beans
 from tests.chaos.parts import Part

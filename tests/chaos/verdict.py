@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, func, select
 
 from shared.db.engine import Database
-from shared.db.tables import chunks, jobs, results
+from shared.db.schema import chunks, jobs, results
 from shared.domain.jobs import TERMINAL, ChunkState, JobState, outcome
 from tests.chaos.clients import Record, Sent
 

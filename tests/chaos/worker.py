@@ -14,16 +14,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import worker.models
-import worker.run
+import worker.batch.run
+import worker.models.loader
 from shared.domain.chunks import ChunkResult, Claimed
 from shared.domain.jobs import ChunkRef
 from tests.chaos.batches import note_of, noted
 from tests.chaos.beans import POISON
 from tests.chaos.mutants import MUTANTS
-from worker.artifacts import Artifact, load
-from worker.predict import predict_chunks, read_rows
-from worker.traces import Trails
+from worker.batch.predict import predict_chunks, read_rows
+from worker.batch.trace_context import Trails
+from worker.models.artifacts import Artifact, load
 
 SECONDS: Final = "DRYBEANS_TEST_CHAOS_SECONDS"
 NAME: Final = "DRYBEANS_TEST_CHAOS_NAME"
@@ -52,24 +52,24 @@ def main() -> None:
 
 
 def _note_batches(note: Path) -> None:
-    run_batch = worker.run.RunBatch.__call__
+    run_batch = worker.batch.run.RunBatch.__call__
 
-    def seen(run: worker.run.RunBatch, refs: Sequence[ChunkRef], *trails: Trails) -> None:
+    def seen(run: worker.batch.run.RunBatch, refs: Sequence[ChunkRef], *trails: Trails) -> None:
         with noted(note, refs):
             run_batch(run, refs, *trails)
 
-    setattr(worker.run.RunBatch, "__call__", seen)  # noqa: B010 - mypy forbids to assign it
+    setattr(worker.batch.run.RunBatch, "__call__", seen)  # noqa: B010 - mypy forbids to assign it
 
 
 def _predict_slowly(longest: float) -> None:
-    def deadly(model: worker.models.Model, chunks: Sequence[Claimed]) -> list[ChunkResult]:
+    def deadly(model: worker.models.loader.Model, chunks: Sequence[Claimed]) -> list[ChunkResult]:
         time.sleep(random.uniform(0, longest))
         for chunk in chunks:
             if (read_rows(chunk, len(model.lows)).values[:, 0] == POISON).any():
                 os.kill(os.getpid(), signal.SIGKILL)
         return predict_chunks(model, chunks)
 
-    setattr(worker.run, "predict_chunks", deadly)  # noqa: B010 - not exported: only here
+    setattr(worker.batch.run, "predict_chunks", deadly)  # noqa: B010 - not exported: only here
 
 
 def _load_slowly(file: Path) -> None:
@@ -78,7 +78,7 @@ def _load_slowly(file: Path) -> None:
             time.sleep(float(file.read_text()))
         return load(folder)
 
-    setattr(worker.models, "load", slow)  # noqa: B010 - not exported: only here
+    setattr(worker.models.loader, "load", slow)  # noqa: B010 - not exported: only here
 
 
 if __name__ == "__main__":

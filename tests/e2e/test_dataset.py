@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.service import Service
 from tests.service import MODEL_ROOT
-from worker.artifacts import load
+from worker.models.artifacts import load
 
 pytestmark = [pytest.mark.dataset, pytest.mark.slow]
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from api.openapi.parts import BEAN, CSV_SAMPLE
+from api.openapi.components import BEAN, CSV_SAMPLE
 from tests.e2e.service import Service
 
 _TOP: Final = Path(__file__).parents[2]

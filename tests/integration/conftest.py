@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.service import MODEL_ROOT, Service
-from worker.models import Models
+from worker.models.loader import Models
 
 
 @pytest.fixture(scope="session")

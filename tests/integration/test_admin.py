@@ -14,14 +14,14 @@ from redis import Redis
 from sqlalchemy import Connection, select, update
 
 from shared.admin.__main__ import main
+from shared.broker.client import MessageQueue
+from shared.broker.heartbeats import HeartbeatStore, ProcessKind
 from shared.db.engine import Database
-from shared.db.finishes import finish
-from shared.db.tables import chunks, jobs
+from shared.db.jobs.complete import finish
+from shared.db.schema import chunks, jobs
 from shared.db.types import now
 from shared.domain.chunks import MessageLimits
 from shared.domain.jobs import TERMINAL, ChunkRef, JobState, Queue
-from shared.heartbeats import HeartbeatStore, ProcessKind
-from shared.queue import MessageQueue
 from tests.factories import OUTBOX, a_submission, answered, submit, take
 from tests.integration.test_queries import fill, read_whole, recorded
 from tests.service import MODEL_ROOT

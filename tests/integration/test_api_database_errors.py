@@ -18,7 +18,7 @@ from tests.servers import MariaDBServer, ServerMissing
 from tests.service import Service
 from tests.waiting import wait_for
 from tests.working import BEAN
-from worker.models import Models
+from worker.models.loader import Models
 
 SENTENCES = {
     "database_down": "The database does not answer; nothing was accepted, so try again shortly.",

@@ -16,10 +16,10 @@ from sqlalchemy import func, select, update
 from werkzeug.datastructures import FileMultiDict, MultiDict
 from werkzeug.test import TestResponse, encode_multipart
 
-from api.openapi.parts import CSV_SAMPLE
+from api.openapi.components import CSV_SAMPLE
 from shared.db.engine import Database
 from shared.db.idempotency import forget_old_keys
-from shared.db.tables import idempotency_keys, jobs
+from shared.db.schema import idempotency_keys, jobs
 from shared.db.types import now
 from shared.domain.chunks import Idempotency
 from shared.domain.errors import KeyTaken

@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 
 from tests.service import Service
 from tests.working import BEAN
-from worker.models import Models
+from worker.models.loader import Models
 
 
 def submit(

@@ -11,10 +11,10 @@ import pytest
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
+from shared.db.api_keys import add_key, read_api_key, revoke_key
 from shared.db.engine import Database
-from shared.db.keys import add_key, read_api_key, revoke_key
 from shared.domain.keys import ApiKey, new_key_id, new_secret
-from shared.logs import EventFormatter
+from shared.observability.logs import EventFormatter
 from tests.service import Service
 from tests.waiting import wait_for
 from tests.working import BEAN

@@ -7,7 +7,7 @@ import pytest
 
 from tests.models import a_feature, an_artifact
 from tests.service import MODEL_ROOT, Service
-from worker.models import Models
+from worker.models.loader import Models
 
 
 def test_the_home_page_says_what_to_send(service: Service) -> None:

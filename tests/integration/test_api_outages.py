@@ -14,8 +14,8 @@ from tests.servers import MariaDBServer, RedisServer, ServerMissing
 from tests.service import Service
 from tests.waiting import wait_for
 from tests.working import BEAN
-from worker.models import Models
-from worker.sweep import new_sweep
+from worker.models.loader import Models
+from worker.sweeper.runner import new_sweep
 
 
 def submit(service: Service) -> TestResponse:

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
-from shared.db.tables import chunks, inputs, jobs, results
+from shared.db.schema import chunks, inputs, jobs, results
 from tests.beans import names
 from tests.service import Service
 from tests.working import BEAN, working
-from worker.models import Models
+from worker.models.loader import Models
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
-from shared.db.tables import jobs
+from shared.db.schema import jobs
 from tests.service import Service
 from tests.working import BEAN
-from worker.models import Models
+from worker.models.loader import Models
 
 NAN = json.dumps({"instances": [[float("nan"), *BEAN[1:]]]})
 INFINITY = json.dumps({"instances": [[float("inf"), *BEAN[1:]]]})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from shared.db.tables import jobs
+from shared.db.schema import jobs
 from tests.beans import a_csv, names
 from tests.service import Body, Service
 from tests.working import BEAN

@@ -5,15 +5,15 @@ from datetime import timedelta
 
 from sqlalchemy import func, select, text
 
-from shared.db.claims import Claimant, extend
 from shared.db.engine import Database
-from shared.db.finishes import Finished, finish
-from shared.db.results import read_results
-from shared.db.stops import stop_job
-from shared.db.sweeps import (
+from shared.db.jobs.cancel import stop_job
+from shared.db.jobs.claim import Claimant, extend
+from shared.db.jobs.complete import Finished, finish
+from shared.db.queries.results import read_results
+from shared.db.schema import jobs
+from shared.db.sweeps.recovery import (
     return_expired_leases,
 )
-from shared.db.tables import jobs
 from shared.domain.chunks import ChunkResult
 from shared.domain.jobs import (
     ChunkState,

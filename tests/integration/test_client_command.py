@@ -20,7 +20,7 @@ from tests.servers.schema import SqliteSchema
 from tests.service import Service
 from tests.waiting import wait_for
 from tests.working import BEAN, working
-from worker.models import Models
+from worker.models.loader import Models
 
 HEADER = (
     "Area,Perimeter,MajorAxisLength,MinorAxisLength,AspectRation,Eccentricity,ConvexArea,"

@@ -12,12 +12,12 @@ from sqlalchemy import select
 
 from shared.admin.checks.clock import check_clock
 from shared.admin.command import Stage
+from shared.broker.heartbeats import HeartbeatStore
 from shared.db.engine import Database
-from shared.db.overview import read_clock
-from shared.db.sweeps import expire_jobs
-from shared.db.tables import chunks, idempotency_keys, jobs
+from shared.db.queries.inspection import read_clock
+from shared.db.schema import chunks, idempotency_keys, jobs
+from shared.db.sweeps.recovery import expire_jobs
 from shared.domain.jobs import first_id_at
-from shared.heartbeats import HeartbeatStore
 from shared.settings import Settings
 from tests.api_process import ApiProcess
 from tests.beans import a_csv

@@ -11,7 +11,7 @@ import pytest
 
 from tests.beans import default_model
 from tests.service import MODEL_ROOT, Body, Service
-from worker.artifacts import load
+from worker.models.artifacts import load
 
 pytestmark = pytest.mark.dataset
 

@@ -12,7 +12,7 @@ import pytest
 from tests.api_process import ApiProcess
 from tests.service import Service
 from tests.working import working
-from worker.models import Models
+from worker.models.loader import Models
 
 TEXT: Final = (Path(__file__).parents[2] / "docs" / "csv.md").read_text()
 ADDRESS: Final = "http://localhost:5000"
@@ -67,8 +67,8 @@ def test_the_document_names_every_error_that_a_row_can_have() -> None:
     sources = (
         "shared/domain/csv_lines.py",
         "shared/domain/numerals.py",
-        "worker/csv_rows.py",
-        "worker/predict.py",
+        "worker/batch/csv_rows.py",
+        "worker/batch/predict.py",
     )
     code = "".join((root / source).read_text() for source in sources)
     codes = set(re.findall(r'"((?:not|too|missing|malformed)[a-z_]*)"', code))

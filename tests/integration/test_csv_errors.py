@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import func, select
 
-from shared.db.tables import chunks, results
+from shared.db.schema import chunks, results
 from shared.zstd import compress
 from tests.beans import a_csv, beans, names, written
 from tests.service import Body, Service

@@ -20,7 +20,7 @@ from shared.zstd import compress
 from tests.csv_files import CsvFile, CsvRow, TornField, csv_files, cuts, read_file
 from tests.models import a_model, an_artifact
 from tests.service import Body, Service
-from worker.models import Models
+from worker.models.loader import Models
 
 FEATURES: Final = ("Area", "Length", "Width")
 SPELLINGS: Final = (("Area",), ("Length", "Len"), ("Width",))

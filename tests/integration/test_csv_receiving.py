@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import func, select
 
-from shared.db.tables import chunks, jobs
+from shared.db.schema import chunks, jobs
 from tests.beans import COUNT, a_csv, bean_labels, beans, written
 from tests.factories import purge_all
 from tests.service import Body, Service, break_off

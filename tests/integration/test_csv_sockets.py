@@ -12,13 +12,13 @@ import pytest
 from sqlalchemy import Connection, Table, func, select
 
 from shared.db.engine import Database
-from shared.db.tables import inputs, jobs, results
+from shared.db.schema import inputs, jobs, results
 from shared.settings import Settings
 from tests.api_process import ApiProcess, answer_on, as_http_chunk
 from tests.beans import a_csv, names
 from tests.factories import purge_all
 from tests.service import in_parts
-from worker.sweep import new_sweep
+from worker.sweeper.runner import new_sweep
 
 COUNT: Final = 16_000
 PARTS: Final = in_parts(a_csv(COUNT), each=100_000)

@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import event, func, insert, select, text
 
 from shared.db.engine import Database
-from shared.db.purges import PurgeLimits, delete_expired, purge_chunks, soft_delete
-from shared.db.tables import chunks, inputs, jobs, purges, results
+from shared.db.schema import chunks, inputs, jobs, purges, results
+from shared.db.sweeps.prune import PurgeLimits, delete_expired, purge_chunks, soft_delete
 from shared.domain.jobs import ChunkState, JobId, JobState
 from tests.factories import a_submission, purge_all, submit
 from tests.service import Service
-from worker.sweep import new_sweep
+from worker.sweeper.runner import new_sweep
 
 Start = Callable[..., Service]
 MANY = 400

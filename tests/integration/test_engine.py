@@ -13,8 +13,8 @@ from sqlalchemy.exc import StatementError
 from sqlalchemy.pool import NullPool
 
 from shared.db.engine import Database, open_database
-from shared.db.submissions import insert_group
-from shared.db.tables import jobs
+from shared.db.jobs.submit import insert_group
+from shared.db.schema import jobs
 from shared.db.types import now
 from shared.domain.errors import DatabaseDown
 from shared.domain.jobs import JobId

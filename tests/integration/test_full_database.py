@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import make_url, select
 
 from shared.db.engine import Database, open_database
-from shared.db.jobs import read_job
-from shared.db.tables import chunks
+from shared.db.queries.jobs import read_job
+from shared.db.schema import chunks
 from shared.domain.chunks import MessageLimits, Submission
 from shared.domain.errors import DatabaseDown, DatabaseUnwritable
 from shared.domain.jobs import ChunkState, JobState, RetryPolicy
@@ -19,8 +19,8 @@ from tests.factories import OUTBOX, submit, take
 from tests.fakes import FakePredictor, FakeQueue
 from tests.integration.test_lifecycle_run import a_run, of_numbers
 from tests.waiting import wait_for
-from worker.run import RunBatch
-from worker.sweep import Sweep
+from worker.batch.run import RunBatch
+from worker.sweeper.runner import Sweep
 
 ERRORS = [
     ServerError(1114, "The table 'results' is full"),

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from shared.alive import Alive
-from shared.domain.errors import QueueDown
-from shared.heartbeats import (
+from shared.broker.heartbeats import (
     HeartbeatStore,
     HeartbeatThread,
     ProcessHeartbeat,
     ProcessKind,
 )
+from shared.domain.errors import QueueDown
+from shared.observability.heartbeat_file import Alive
 from tests.servers import RedisServer
 from tests.waiting import wait_for
 

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from shared.catalog import Catalog
+from shared.models.registry import Catalog
 from tests.unit.inference_samples import border_rows, labels_of
-from worker.artifacts import load
 from worker.inference import compile_predictor
 from worker.inference.cascade import Cascade
+from worker.models.artifacts import load
 
 pytestmark = pytest.mark.dataset
 

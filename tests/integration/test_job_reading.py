@@ -5,11 +5,11 @@ from functools import partial
 import pytest
 
 from shared.db.engine import Database
-from shared.db.finishes import finish
-from shared.db.jobs import read_jobs
-from shared.db.listing import JobFilter, list_jobs
-from shared.db.results import read_whole_jobs
-from shared.db.stops import stop_job
+from shared.db.jobs.cancel import stop_job
+from shared.db.jobs.complete import finish
+from shared.db.queries.jobs import read_jobs
+from shared.db.queries.listing import JobFilter, list_jobs
+from shared.db.queries.results import read_whole_jobs
 from shared.domain.jobs import Job, JobId, JobState
 from tests.factories import OUTBOX, a_submission, answered, submit, take
 

@@ -9,15 +9,15 @@ import pytest
 from redis import Redis
 from sqlalchemy import Connection, delete, func, select, update
 
-from shared.db.tables import chunks, idempotency_keys, inputs, jobs, results
+from shared.db.schema import chunks, idempotency_keys, inputs, jobs, results
 from shared.db.types import now
 from shared.domain.jobs import JobId
 from tests.beans import a_csv
 from tests.service import Service
 from tests.waiting import wait_for
 from tests.working import BEAN
-from worker.models import Models
-from worker.sweep import Sweep, new_sweep
+from worker.models.loader import Models
+from worker.sweeper.runner import Sweep, new_sweep
 
 ROWS = 5
 # The API counts what waits once a second.

@@ -13,7 +13,7 @@ from shared.db.migrate import upgrade
 from tests.service import Service
 from tests.waiting import wait_for
 from tests.working import BEAN
-from worker.models import Models
+from worker.models.loader import Models
 
 
 @pytest.fixture

@@ -12,20 +12,20 @@ import pytest
 from numpy.typing import NDArray
 from sqlalchemy import select, update
 
-from shared.db.claims import Claimant, claim
 from shared.db.engine import Database
-from shared.db.jobs import read_job
-from shared.db.results import read_whole_results
-from shared.db.stops import stop_job
-from shared.db.sweeps import return_expired_leases
-from shared.db.tables import chunks
+from shared.db.jobs.cancel import stop_job
+from shared.db.jobs.claim import Claimant, claim
+from shared.db.queries.jobs import read_job
+from shared.db.queries.results import read_whole_results
+from shared.db.schema import chunks
+from shared.db.sweeps.recovery import return_expired_leases
 from shared.domain.chunks import Encoding, Submission
 from shared.domain.csv_layout import CsvLayout
 from shared.domain.jobs import ChunkRef, Job, JobState, RetryPolicy
 from shared.zstd import compress
 from tests.factories import OUTBOX, a_submission, submit
 from tests.fakes import FakeModels, FakePredictor, FakeQueue, a_loaded_model
-from worker.run import RunBatch
+from worker.batch.run import RunBatch
 
 POLICY = RetryPolicy(max_attempts=2, first_delay=timedelta(0))
 BUG = 2.5

@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import event, select
 
 from shared.db.engine import Database
-from shared.db.finishes import finish
-from shared.db.jobs import stored_job
-from shared.db.stops import stop_job
-from shared.db.sweeps import expire_jobs
-from shared.db.tables import chunks
-from shared.db.uploads import add_chunk, begin_upload, complete_upload
+from shared.db.jobs.cancel import stop_job
+from shared.db.jobs.complete import finish
+from shared.db.jobs.upload import add_chunk, begin_upload, complete_upload
+from shared.db.queries.jobs import stored_job
+from shared.db.schema import chunks
+from shared.db.sweeps.recovery import expire_jobs
 from shared.domain.chunks import Submission
 from shared.domain.errors import UploadStopped
 from shared.domain.jobs import ChunkState, JobId, JobState, Tally

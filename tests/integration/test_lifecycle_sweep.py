@@ -11,19 +11,19 @@ import pytest
 from redis import Redis
 from sqlalchemy import Connection, select, update
 
+from shared.broker.client import FULL, MessageQueue
 from shared.db.engine import Database
-from shared.db.finishes import finish
-from shared.db.jobs import read_job
-from shared.db.recounts import Place, recount_some
-from shared.db.sweeps import make_all_due
-from shared.db.tables import chunks, jobs
+from shared.db.jobs.complete import finish
+from shared.db.queries.jobs import read_job
+from shared.db.schema import chunks, jobs
+from shared.db.sweeps.reconcile import Place, recount_some
+from shared.db.sweeps.recovery import make_all_due
 from shared.db.types import now
 from shared.domain.chunks import MessageLimits
 from shared.domain.errors import DatabaseDown
 from shared.domain.jobs import ChunkRef, ChunkState, JobId, JobState, Queue, RetryPolicy
-from shared.queue import FULL, MessageQueue
 from tests.factories import OUTBOX, a_submission, answered, submit, take
-from worker.sweep import Sweep
+from worker.sweeper.runner import Sweep
 
 LIMITS = MessageLimits(rows=20_000, chunks=500)
 POLICY = RetryPolicy(max_attempts=4)

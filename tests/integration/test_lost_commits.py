@@ -14,15 +14,15 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from shared.db.engine import Database, open_database
-from shared.db.submissions import store_group
-from shared.db.tables import idempotency_keys, jobs
+from shared.db.jobs.submit import store_group
+from shared.db.schema import idempotency_keys, jobs
 from shared.domain.errors import CommitUncertain
 from tests.chaos.mysql_proxy import Moment, MySQLProxy, ServerError
 from tests.factories import OUTBOX, a_submission
 from tests.servers.schema import create_database, drop_database, migrate
 from tests.service import Service
 from tests.working import BEAN
-from worker.models import Models
+from worker.models.loader import Models
 
 MANY = 1000
 UNREACHABLE = ServerError(1040, "Too many connections", "08004")

@@ -14,7 +14,7 @@ from sqlalchemy import inspect, text
 
 from shared.db.engine import Database, open_database
 from shared.db.migrate import downgrade, is_current, upgrade
-from shared.db.tables import jobs, metadata
+from shared.db.schema import jobs, metadata
 from tests.factories import a_submission, submit
 
 

@@ -10,19 +10,18 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from shared.catalog import read_manifest
 from shared.db.engine import Database
-from shared.db.overview import read_clock
-from shared.db.tables import chunks
+from shared.db.queries.inspection import read_clock
+from shared.db.schema import chunks
 from shared.domain.chunks import Submission
-from shared.domain.jobs import ChunkRef, ChunkState, JobState, RetryPolicy
-from shared.domain.manifest import ModelPin
+from shared.domain.jobs import ChunkRef, ChunkState, JobState, ModelPin, RetryPolicy
+from shared.models.registry import read_manifest
 from tests.factories import OUTBOX, a_submission, job_of, labels_of, submit
 from tests.fakes import FakeModels, FakePredictor, FakeQueue, a_loaded_model
 from tests.models import a_manifest, a_model, a_table, an_artifact
-from worker.artifacts import golden_of, publish
-from worker.models import Models
-from worker.run import RunBatch
+from worker.batch.run import RunBatch
+from worker.models.artifacts import golden_of, publish
+from worker.models.loader import Models
 
 POLICY = RetryPolicy(max_attempts=2, first_delay=timedelta(0))
 WAYS = pytest.mark.parametrize("publishes", [1, 2], ids=["unclaimed", "claimed"])

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from api.model_readiness import ModelReadiness
-from shared.db.finishes import finish
-from shared.db.stops import stop_job
-from shared.db.tables import jobs
+from api.jobs.model_readiness import ModelReadiness
+from shared.broker.heartbeats import Heartbeat, HeartbeatStore, ProcessKind
+from shared.db.jobs.cancel import stop_job
+from shared.db.jobs.complete import finish
+from shared.db.schema import jobs
 from shared.domain.errors import QueueDown
 from shared.domain.jobs import ChunkRef, JobFailure, JobId, JobState
-from shared.heartbeats import Heartbeat, HeartbeatStore, ProcessKind
-from shared.worker_status import WorkerStatus
+from shared.observability.worker_status import WorkerStatus
 from tests.beans import default_model
 from tests.factories import OUTBOX, answered, take
 from tests.service import Service

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from api.app import create_app
-from api.catalog import LiveCatalog
-from shared.domain.manifest import Histogram
+from api.jobs.model_catalog import LiveCatalog
+from shared.models.manifest import Histogram
 from tests.models import a_feature, an_artifact
 from tests.service import Service
-from worker.models import Models
+from worker.models.loader import Models
 
 ODD: tuple[Any, ...] = (
     None, True, 3, -1.5, "", "many", [], [[]], [1, 2], {}, {"a": None}, 1e300,

@@ -16,15 +16,15 @@ import pytest
 
 from shared.admin.checks.finding import Level
 from shared.admin.checks.processes import judge
-from shared.heartbeats import Heartbeat, HeartbeatStore, ProcessKind
-from shared.worker_status import WorkerStatus, read_status
+from shared.broker.heartbeats import Heartbeat, HeartbeatStore, ProcessKind
+from shared.observability.worker_status import WorkerStatus, read_status
 from tests.models import a_manifest, a_table
 from tests.service import MODEL_ROOT, Service
 from tests.slow_models import DEADLY, SECONDS, SlowModel
 from tests.waiting import wait_for
 from tests.working import BEAN
-from worker.artifacts import golden_of, publish
-from worker.models import Models
+from worker.models.artifacts import golden_of, publish
+from worker.models.loader import Models
 
 _ROOT: Final = Path(__file__).parents[2]
 _PATIENCE: Final = 600.0

@@ -13,15 +13,15 @@ import pytest
 from sqlalchemy import Connection, Engine, event, select, text, update
 
 from shared.db.engine import Database
-from shared.db.finishes import finish
-from shared.db.submissions import insert_group
-from shared.db.tables import chunks, jobs, metadata
+from shared.db.jobs.complete import finish
+from shared.db.jobs.submit import insert_group
+from shared.db.schema import chunks, jobs, metadata
 from shared.db.types import now
 from shared.domain.jobs import ChunkState, JobState
 from tests.factories import OUTBOX, a_submission, answered, submit, take
 from tests.service import Service
 from tests.working import BEAN, working
-from worker.sweep import new_sweep
+from worker.sweeper.runner import new_sweep
 
 _FINISHED_JOBS = 3000
 _READS = ("SELECT", "UPDATE", "DELETE")

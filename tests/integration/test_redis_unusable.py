@@ -15,17 +15,17 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from shared.broker.celery_message import write_message
+from shared.broker.client import MessageQueue
 from shared.domain.chunks import NO_TRAIL
 from shared.domain.errors import QueueDown
 from shared.domain.jobs import ChunkRef, JobId, Queue
-from shared.messages import write_message
-from shared.queue import MessageQueue
 from tests.servers import RedisServer
 from tests.service import Service
 from tests.waiting import wait_for
 from tests.worker_process import WorkerProcess
 from tests.working import BEAN
-from worker.models import Models
+from worker.models.loader import Models
 
 pytestmark = [
     pytest.mark.slow,

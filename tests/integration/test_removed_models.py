@@ -12,15 +12,15 @@ import orjson
 import pytest
 from sqlalchemy import delete, func, select, text
 
-from shared.catalog import read_manifest as read_folder
 from shared.db.engine import Database
 from shared.db.manifests import insert_manifest, read_manifest
-from shared.db.tables import manifests
-from shared.domain.manifest import ModelPin
+from shared.db.schema import manifests
+from shared.domain.jobs import ModelPin
+from shared.models.registry import read_manifest as read_folder
 from tests.models import a_feature, a_manifest, a_model, a_table, an_artifact
 from tests.service import MODEL_ROOT, Service
-from worker.artifacts import golden_of, publish
-from worker.models import Models
+from worker.models.artifacts import golden_of, publish
+from worker.models.loader import Models
 
 Start = Callable[..., Service]
 
@@ -269,7 +269,7 @@ def test_a_job_is_accepted_though_its_manifest_cannot_be_stored(
     toy_service.database.write(lambda c: c.execute(text("ALTER TABLE away RENAME TO manifests")))
     assert json_job(toy_service)["state"] == "partial"
 
-    told = [record for record in caplog.records if record.name == "api.manifests"]
+    told = [record for record in caplog.records if record.name == "api.jobs.manifest_store"]
     assert [(record.getMessage(), vars(record)["model"]) for record in told] == [
         ("manifest_not_stored", "toy@1")
     ]

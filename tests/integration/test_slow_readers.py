@@ -11,7 +11,7 @@ import httpx
 import pytest
 from flask import Response
 
-from api.stream_limit import PIECE
+from api.http.stream_limit import PIECE
 from tests.api_process import ApiProcess
 from tests.beans import a_csv
 from tests.servers.schema import SqliteSchema

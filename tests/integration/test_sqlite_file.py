@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from shared.db.engine import Database, open_database
 from shared.db.migrate import upgrade
-from shared.db.tables import jobs
+from shared.db.schema import jobs
 from shared.domain.errors import DatabaseDown
 from tests.factories import a_submission, submit
 

@@ -7,17 +7,17 @@ from functools import partial
 import pytest
 from sqlalchemy import Column, Connection, select, text
 
-from shared.db.claims import give_back
 from shared.db.engine import Database
-from shared.db.finishes import finish
-from shared.db.purges import PurgeLimits, delete_expired, purge_chunks
-from shared.db.stops import stop_job
-from shared.db.sweeps import (
+from shared.db.jobs.cancel import stop_job
+from shared.db.jobs.claim import give_back
+from shared.db.jobs.complete import finish
+from shared.db.schema import chunks, inputs, jobs, results
+from shared.db.sweeps.prune import PurgeLimits, delete_expired, purge_chunks
+from shared.db.sweeps.recovery import (
     expire_jobs,
     make_all_due,
     take_due,
 )
-from shared.db.tables import chunks, inputs, jobs, results
 from shared.domain.chunks import Dispatch
 from shared.domain.jobs import (
     TERMINAL,

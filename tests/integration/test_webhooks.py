@@ -12,15 +12,15 @@ from pydantic import SecretStr
 from sqlalchemy import select, update
 from standardwebhooks.webhooks import Webhook
 
-from shared.db.tables import deliveries, jobs
+from shared.db.schema import deliveries, jobs
 from shared.db.types import now
 from shared.domain.webhooks import DELAYS, show_secret
-from shared.metrics import SweepMetrics
+from shared.observability.metrics import SweepMetrics
 from tests.receiver import Receiver, receiving
 from tests.service import Service
 from tests.waiting import wait_for
 from tests.working import BEAN
-from worker.courier import Courier, new_courier
+from worker.webhooks.dispatcher import Courier, new_courier
 
 SECRET = show_secret(b"s" * 32)
 

@@ -19,10 +19,10 @@ from shared.admin.checks.processes import judge as judge_processes
 from shared.admin.checks.redis import judge as judge_redis
 from shared.admin.command import count, duration, table, told
 from shared.admin.jobs import explain
-from shared.db.overview import ChunkStanding
-from shared.db.server import Server
+from shared.broker.heartbeats import Heartbeat, ProcessKind
+from shared.db.queries.inspection import ChunkStanding
+from shared.db.server_info import Server
 from shared.domain.jobs import ChunkRef, ChunkState, JobId, Queue
-from shared.heartbeats import Heartbeat, ProcessKind
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 WELL = {

@@ -21,7 +21,7 @@ from sklearn.svm import SVC
 
 from shared.domain.errors import ArtifactRefused
 from tests.models import a_manifest, a_model, a_table, an_artifact
-from worker.artifacts import golden_of, load, publish
+from worker.models.artifacts import golden_of, load, publish
 
 
 def _edit(folder: Path, change: Callable[[Any], None]) -> None:

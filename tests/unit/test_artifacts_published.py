@@ -10,11 +10,11 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer
 
-from shared.catalog import Catalog
 from shared.domain.errors import ArtifactRefused
-from shared.domain.manifest import Golden
+from shared.models.manifest import Golden
+from shared.models.registry import Catalog
 from tests.models import a_feature, a_manifest, a_model, a_table, an_artifact
-from worker.artifacts import golden_of, load, publish, untrusted_types
+from worker.models.artifacts import golden_of, load, publish, untrusted_types
 
 
 def test_a_published_version_is_not_rewritten(tmp_path: Path) -> None:

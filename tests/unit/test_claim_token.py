@@ -1,6 +1,6 @@
 """What `claimed_by` holds: the worker that has a chunk."""
 
-from worker.lifecycle import claim_token
+from worker.pool import claim_token
 
 
 def test_a_claim_names_its_worker() -> None:

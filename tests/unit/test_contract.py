@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Final
 
 from api.app import create_app
-from api.openapi.document import described, path_of
-from api.services import build_services
+from api.bootstrap import build_services
+from api.openapi.generator import described, path_of
 from shared.settings import Settings
 from tests.service import MODEL_ROOT
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.csv.cut import CutLimits, Piece, cut_lines, refuse_broken_quotes
+from api.jobs.csv_chunker import CutLimits, Piece, cut_lines, refuse_broken_quotes
 from shared.domain.errors import RequestInvalid
 
 LIMITS = CutLimits(piece_bytes=20, line_bytes=100)

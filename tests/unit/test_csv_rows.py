@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from shared.domain.csv_layout import CsvLayout, is_blank, read_header
 from tests.csv_files import NO_NUMBERS, ODD_NUMBERS, CsvFile, TornField, csv_files, flaw, read_file
-from worker.csv_rows import Rows, read_clean, read_each, read_lines
+from worker.batch.csv_rows import Rows, read_clean, read_each, read_lines
 
 FEATURES = ("Area", "Length", "Width")
 SPELLINGS = (("Area",), ("Length", "Len"), ("Width",))

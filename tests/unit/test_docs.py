@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from api.errors import STATUS
+from api.http.problems import STATUS
 from shared.admin.__main__ import parser
 from shared.domain.jobs import CHUNK_MOVES, MOVES, ChunkState, JobState
-from shared.metrics import ALL
+from shared.observability.metrics import ALL
 from shared.settings import PREFIX, Settings
 
 _ROOT = Path(__file__).parents[2]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.alive import Alive
-from worker import alive, prove
+from shared.observability.heartbeat_file import Alive
+from worker import alive
+from worker.models import verify as prove
 
 _MODELS = Path(__file__).parents[2] / "model_artifacts"
 
@@ -35,7 +36,7 @@ def test_a_changed_artifact_stops_the_build(tmp_path: Path) -> None:
     model.write_bytes(model.read_bytes()[:-1])
 
     done = subprocess.run(
-        [sys.executable, "-m", "worker.prove", str(folder)],
+        [sys.executable, "-m", "worker.models.verify", str(folder)],
         capture_output=True,
         text=True,
         check=False,

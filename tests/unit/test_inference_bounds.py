@@ -13,10 +13,10 @@ from worker.inference import compile_predictor
 from worker.inference.cascade import Cascade, Stage
 from worker.inference.compile import keeps_bounds
 from worker.inference.decisions import Highest, Positive, Squashed, Votes
-from worker.inference.dots import dot_machine
-from worker.inference.radial import radial_machine
-from worker.inference.svc import read_margins
-from worker.inference.transforms import PowerStep, read_step
+from worker.inference.estimators.svc import read_margins
+from worker.inference.estimators.transforms import PowerStep, read_step
+from worker.inference.kernels.dot import dot_machine
+from worker.inference.kernels.rbf import radial_machine
 
 
 def stages_of(model: Any) -> tuple[Stage, ...]:

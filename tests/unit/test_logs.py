@@ -9,12 +9,12 @@ from uuid import UUID
 
 import pytest
 
-from shared.logs import EventFormatter, bind, start_logging
+from shared.observability.logs import EventFormatter, bind, start_logging
 
 
 def line(style: Literal["text", "json"], event: str = "job_finished", **fields: object) -> str:
     """Format one record."""
-    record = logging.LogRecord("worker.run", logging.INFO, __file__, 1, event, (), None)
+    record = logging.LogRecord("worker.batch.run", logging.INFO, __file__, 1, event, (), None)
     record.created = 1767323045.678
     vars(record).update(fields)
     return EventFormatter(style).format(record)
@@ -44,7 +44,7 @@ def test_json_is_one_object_a_line() -> None:
     assert json.loads(shown) == {
         "time": "2026-01-02T03:04:05.678000+00:00",
         "level": "info",
-        "logger": "worker.run",
+        "logger": "worker.batch.run",
         "event": "job_finished",
         "job": "j1",
         "rows": 3,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.domain.errors import ManifestInvalid
-from shared.domain.manifest import manifest_document, parse_manifest
+from shared.models.manifest import manifest_document, parse_manifest
 from tests.models import a_feature, a_manifest
 
 

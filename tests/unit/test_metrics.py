@@ -12,14 +12,21 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.standing import Standing
-from shared.catalog import Catalog
-from shared.counting import Slots, counted_by_all, exposition
-from shared.db.deliveries import Due
+from api.background.state_collector import Standing
+from shared.broker.heartbeats import Heartbeat, ProcessKind
+from shared.db.webhooks import Due
 from shared.domain.errors import DatabaseDown, QueueDown
 from shared.domain.jobs import Queue
-from shared.heartbeats import Heartbeat, ProcessKind
-from shared.metrics import ALL, ApiMetrics, LooksAtScrape, Metric, SweepMetrics, WorkerMetrics
+from shared.models.registry import Catalog
+from shared.observability.metrics import (
+    ALL,
+    ApiMetrics,
+    LooksAtScrape,
+    Metric,
+    SweepMetrics,
+    WorkerMetrics,
+)
+from shared.observability.multiprocess import Slots, counted_by_all, exposition
 from tests.service import MODEL_ROOT
 
 EVERY = sorted({metric for part in ALL.values() for metric in part}, key=lambda m: m.name)
@@ -54,8 +61,8 @@ def test_two_of_a_kind_do_not_meet(kind: type[ApiMetrics | WorkerMetrics | Sweep
 
 _COUNT = """
 import sys
-from shared.counting import Slots, exposition, counted_by_all
-from shared.metrics import ApiMetrics
+from shared.observability.multiprocess import Slots, exposition, counted_by_all
+from shared.observability.metrics import ApiMetrics
 slots = Slots.__new__(Slots)
 from pathlib import Path
 slots.folder = Path(sys.argv[1])

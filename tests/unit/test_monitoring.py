@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from shared.metrics import ALL, FINDINGS
+from shared.observability.metrics import ALL, FINDINGS
 
 _ROOT: Final = Path(__file__).parents[2]
 _PLACE: Final = _ROOT / "docs" / "monitoring"

@@ -11,9 +11,9 @@ from flask import Flask
 from openapi_spec_validator import validate
 
 from api.app import create_app
-from api.openapi.document import described, path_of
-from api.options import CsvOptions, JsonJob
-from api.services import build_services
+from api.bootstrap import build_services
+from api.openapi.generator import described, path_of
+from api.schemas.job_options import CsvOptions, JsonJob
 from shared.settings import Settings
 from tests.service import MODEL_ROOT
 

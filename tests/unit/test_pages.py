@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from api.pages import baselines, confusion, histogram_bars, measures
-from shared.domain.manifest import Histogram
+from api.ui.view_models import baselines, confusion, histogram_bars, measures
+from shared.models.manifest import Histogram
 from tests.beans import default_model
 
 

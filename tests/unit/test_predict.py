@@ -8,13 +8,12 @@ import pytest
 
 from shared.domain.chunks import Claimed, Encoding
 from shared.domain.csv_layout import CsvLayout
-from shared.domain.jobs import ChunkRef, JobId
-from shared.domain.manifest import ModelPin
+from shared.domain.jobs import ChunkRef, JobId, ModelPin
 from shared.domain.rows import RowError, pack
 from shared.zstd import compress
 from tests.fakes import FakePredictor, a_loaded_model
 from tests.models import a_manifest
-from worker.predict import predict_chunks
+from worker.batch.predict import predict_chunks
 
 WIDE = a_manifest()
 LAYOUT = CsvLayout(

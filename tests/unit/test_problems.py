@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 
 import api
 import shared
-from api.errors import STATUS, headers_of, problem, register_errors
+from api.http.problems import STATUS, headers_of, problem, register_errors
 from shared.domain.errors import (
     DatabaseDown,
     DryBeansError,
@@ -28,6 +28,7 @@ from shared.domain.errors import (
     QueueDown,
     QuotaExceeded,
     RequestInvalid,
+    TooManyStreams,
     WaitTimedOut,
 )
 
@@ -199,7 +200,7 @@ def test_a_body_that_is_too_large_is_told_the_limit(client: FlaskClient) -> None
 # Of every other error the same request would only get the same answer.
 _WAIT: Final = (
     QuotaExceeded, KeyInFlight, KeyTaken, Overloaded, JobUnfinished,
-    WaitTimedOut, IntakeFull, DatabaseDown, QueueDown, ModelUnavailable,
+    WaitTimedOut, IntakeFull, TooManyStreams, DatabaseDown, QueueDown, ModelUnavailable,
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from api.publisher import Publisher
+from api.background.publisher import Publisher
 from shared.domain.chunks import Dispatch
 from shared.domain.jobs import ChunkRef, JobId, Queue
 from tests.fakes import FakeQueue

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from flask import Response
 
-from api.stream_limit import PIECE, StreamLimit
+from api.http.stream_limit import PIECE, StreamLimit
 from shared.domain.errors import TooManyStreams
 
 

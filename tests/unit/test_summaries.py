@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.manifest import Feature, Histogram
-from shared.domain.summaries import drift, merge_summaries, stability_index
+from shared.models.manifest import Feature, Histogram
+from shared.models.summaries import drift, merge_summaries, stability_index
 from tests.models import a_feature
 
 bins = st.lists(st.integers(0, 10_000), min_size=3, max_size=3)

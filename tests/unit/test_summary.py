@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from shared.domain.manifest import Histogram
-from shared.domain.summaries import MIN_DRIFT_ROWS
+from shared.models.manifest import Histogram
+from shared.models.summaries import MIN_DRIFT_ROWS
 from tests.fakes import FakePredictor, a_loaded_model
 from tests.models import Floats, a_feature, a_manifest
-from worker.models import Model
-from worker.summary import Observed, count_bins
+from worker.batch.summary import Observed, count_bins
+from worker.models.loader import Model
 
 HISTOGRAM = Histogram(edges=(-2.0, -1.0, 0.0, 3.0, 5.0), counts=(1, 1, 1, 1))
 

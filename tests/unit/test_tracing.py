@@ -16,17 +16,17 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from api.measures import traced_accept, traced_publish
-from api.watching import watch_requests
+from api.background.instrumentation import traced_accept, traced_publish
+from api.http.middleware import watch_requests
 from shared.domain.chunks import Dispatch, Trail
 from shared.domain.errors import QueueDown
 from shared.domain.jobs import ChunkRef, JobId, Queue
-from shared.metrics import ApiMetrics
-from shared.telemetry import Telemetry, open_telemetry
-from shared.tracing import NoTraces, is_sampled, read_traceparent
+from shared.observability.metrics import ApiMetrics
+from shared.observability.otlp import Telemetry, open_telemetry
+from shared.observability.tracing import NoTraces, is_sampled, read_traceparent
 from tests.factories import a_submission
 from tests.fakes import FakeQueue
-from worker.watching import BatchWatch
+from worker.batch.instrumentation import BatchWatch
 
 ROOT = Path(__file__).parents[2]
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -101,9 +101,9 @@ def test_nothing_is_imported_where_no_traces_are_kept() -> None:
     """Nothing of ours: redis-py takes what it finds of OpenTelemetry for metrics of its own."""
     code = (
         "import sys\n"
-        "from api.services import build_services\n"
+        "from api.bootstrap import build_services\n"
         "from shared.settings import Settings\n"
-        "from shared.tracing import prepare_traces\n"
+        "from shared.observability.tracing import prepare_traces\n"
         "build_services(Settings())\n"
         "prepare_traces(Settings())\n"
         "print(*sys.modules)\n"
@@ -116,8 +116,13 @@ def test_nothing_is_imported_where_no_traces_are_kept() -> None:
     )
 
     loaded = set(done.stdout.split())
-    assert "shared.tracing" in loaded
-    assert not loaded & {"shared.telemetry", "opentelemetry.sdk.trace", "requests", "google"}
+    assert "shared.observability.tracing" in loaded
+    assert not loaded & {
+        "shared.observability.otlp",
+        "opentelemetry.sdk.trace",
+        "requests",
+        "google",
+    }
 
 
 def an_app(kept: Kept) -> Flask:

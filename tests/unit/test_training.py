@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shared.catalog import Catalog
+from shared.models.registry import Catalog
 from tests.models import a_table
-from worker.artifacts import load
+from worker.models.artifacts import load
 from worker.training.__main__ import main
 from worker.training.beans import COLUMNS
 from worker.training.plans import PLANS

@@ -17,11 +17,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC
 
-from shared.catalog import Catalog
 from shared.domain.errors import ArtifactRefused
-from shared.domain.manifest import Manifest
+from shared.models.manifest import Manifest
+from shared.models.registry import Catalog
 from tests.models import a_table
-from worker.artifacts import load
+from worker.models.artifacts import load
 from worker.training.publish import Submission, load_model, main, publish_model
 from worker.training.table import Column, TableRefused
 

@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
-from shared.catalog import Catalog
-from worker.artifacts import Artifact, load
+from shared.models.registry import Catalog
+from worker.models.artifacts import Artifact, load
 from worker.training.beans import COLUMNS, LABEL, SOURCE
 from worker.training.plans import PLANS
 from worker.training.source import is_genuine

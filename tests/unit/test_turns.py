@@ -12,9 +12,9 @@ _PROGRAM: Final = """
 from gevent import monkey, sleep, spawn
 monkey.patch_all()
 from datetime import timedelta
-from api.csv.cut import CutLimits, cut_lines
-from api.options import ReadOptions
-from api.validate import ValidateCsv, ValidateRows
+from api.jobs.csv_chunker import CutLimits, cut_lines
+from api.schemas.job_options import ReadOptions
+from api.jobs.validate_only import ValidateCsv, ValidateRows
 from tests.models import a_manifest
 
 options = ReadOptions(

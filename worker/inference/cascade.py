@@ -7,9 +7,9 @@ from typing import Final, TypeVar
 import numpy as np
 
 from worker.inference.decisions import Decision
-from worker.inference.expansion import Machine
+from worker.inference.estimators.svc import Lift, Steps
+from worker.inference.kernels.expansion import Machine
 from worker.inference.predictor import Flags, Floats, Indices, RowsRefused, StockPredictor
-from worker.inference.svc import Lift, Steps
 
 Answer = TypeVar("Answer", Indices, Floats)
 

@@ -6,16 +6,16 @@ from typing import Any, Final
 import numpy as np
 from sklearn.ensemble import StackingClassifier
 
+from worker.inference.approximation.pairwise_bounds import pulls, rivals
+from worker.inference.approximation.reduced_set import Reduction, reduced
 from worker.inference.cascade import Cascade, Stage
 from worker.inference.decisions import Highest, Squashed
-from worker.inference.dots import dot_machine
-from worker.inference.expansion import UNIT, Expansion, Machine
+from worker.inference.estimators.stacking import read_stack
+from worker.inference.estimators.svc import Model, has_known_margins, open_pipeline, read_votes
+from worker.inference.kernels.dot import dot_machine
+from worker.inference.kernels.expansion import UNIT, Expansion, Machine
+from worker.inference.kernels.rbf import Precision, radial_machine
 from worker.inference.predictor import Floats, Predictor, StockPredictor
-from worker.inference.radial import Precision, radial_machine
-from worker.inference.reduced import Reduction, reduced
-from worker.inference.rivals import pulls, rivals
-from worker.inference.stacking import read_stack
-from worker.inference.svc import Model, has_known_margins, open_pipeline, read_votes
 
 _TRIALS: Final = 128
 _WORTH: Final = 0.1

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
-from worker.artifacts import Estimator, answers
+from worker.models.artifacts import Estimator, answers
 from worker.training.metrics import Predictions, agreement, scores
 from worker.training.table import Table
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from worker.artifacts import Estimator
+from worker.models.artifacts import Estimator
 from worker.training import beans
 from worker.training.recipes import kernel_svc, stacked, walkthrough
 from worker.training.train import Plan

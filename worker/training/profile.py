@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from shared.domain.manifest import Feature, Histogram
+from shared.models.manifest import Feature, Histogram
 from worker.training.table import Column, Floats, Table
 
 _DECILES: Final = np.linspace(0.0, 1.0, 11)

@@ -13,7 +13,7 @@ import pandas as pd
 import skops.io as sio
 
 from shared.domain.errors import ArtifactRefused, DryBeansError
-from worker.artifacts import Estimator, untrusted_types
+from worker.models.artifacts import Estimator, untrusted_types
 from worker.training.evaluation import predictions_of
 from worker.training.metrics import Predictions, agreement, scores
 from worker.training.release import Release, choose_version, release

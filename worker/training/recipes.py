@@ -12,7 +12,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PowerTransformer, StandardScaler
 from sklearn.svm import SVC
 
-from worker.artifacts import Estimator
+from worker.models.artifacts import Estimator
 
 _INNER_FOLDS: Final = 5
 # Far below what a label hangs on: where a fit stops must not depend on a processor's rounding, or

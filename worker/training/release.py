@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from shared.catalog import last_published, version_numbers
-from shared.domain.manifest import Golden, Manifest
-from worker.artifacts import MODEL_FILE, Estimator, golden_of, publish
+from shared.models.manifest import Golden, Manifest
+from shared.models.registry import last_published, version_numbers
+from worker.models.artifacts import MODEL_FILE, Estimator, golden_of, publish
 from worker.training.profile import features_of, made_up_rows
 from worker.training.table import Floats, Table
 

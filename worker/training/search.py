@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import Pipeline
 
-from worker.artifacts import Estimator
+from worker.models.artifacts import Estimator
 from worker.training import beans
 from worker.training.metrics import Predictions, scores
 from worker.training.recipes import kernel_svc, margin_regression

@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from shared.catalog import version_numbers
-from worker.artifacts import Estimator
+from shared.models.registry import version_numbers
+from worker.models.artifacts import Estimator
 from worker.training.evaluation import Recipe, cross_validated, held_out
 from worker.training.recipes import logistic, majority
 from worker.training.release import Release, choose_version, release

@@ -6,9 +6,9 @@ from typing import Final
 
 from shared.admin.checks.finding import Finding, ok, wrong
 from shared.admin.command import Stage
-from shared.catalog import Catalog, check_model
 from shared.domain.errors import ArtifactRefused, ManifestInvalid, ModelUnknown
-from shared.domain.manifest import Manifest
+from shared.models.manifest import Manifest
+from shared.models.registry import Catalog, check_model
 
 _ABOUT: Final = "artifacts"
 # Where this one is not, no worker runs.

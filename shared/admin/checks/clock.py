@@ -6,8 +6,8 @@ from typing import Final
 
 from shared.admin.checks.finding import Finding, ok, warning, wrong
 from shared.admin.command import Stage
-from shared.db.overview import read_clock
-from shared.db.server import in_plain_words
+from shared.db.queries.inspection import read_clock
+from shared.db.server_info import in_plain_words
 from shared.domain.errors import DatabaseDown, QueueDown
 
 _ABOUT: Final = "clock"

@@ -7,8 +7,8 @@ from typing import Final
 from shared.admin.checks.finding import Finding, ok, warning, wrong
 from shared.admin.command import Stage, told
 from shared.db.migrate import is_current
-from shared.db.overview import ChunkStanding, oldest_jobs, read_clock, stuck_chunks
-from shared.db.server import in_plain_words
+from shared.db.queries.inspection import ChunkStanding, oldest_jobs, read_clock, stuck_chunks
+from shared.db.server_info import in_plain_words
 from shared.domain.errors import DatabaseDown
 from shared.domain.jobs import UNFINISHED, ChunkState
 

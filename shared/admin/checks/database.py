@@ -7,7 +7,7 @@ from typing import Final
 from shared.admin.checks.finding import Finding, ok, warning, wrong
 from shared.admin.command import Stage
 from shared.db.migrate import is_current
-from shared.db.server import Server, in_plain_words, read_server
+from shared.db.server_info import Server, in_plain_words, read_server
 from shared.domain.errors import DatabaseDown
 
 _ABOUT: Final = "database"

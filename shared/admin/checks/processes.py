@@ -6,10 +6,10 @@ from typing import Final
 
 from shared.admin.checks.finding import Finding, ok, warning, wrong
 from shared.admin.command import Stage, told
+from shared.broker.heartbeats import SILENT_SECONDS, Heartbeat, ProcessKind
 from shared.domain.errors import QueueDown
 from shared.domain.jobs import Queue
-from shared.heartbeats import SILENT_SECONDS, Heartbeat, ProcessKind
-from shared.worker_status import read_status
+from shared.observability.worker_status import read_status
 
 _ABOUT: Final = "processes"
 _NAMES: Final = {

@@ -8,9 +8,9 @@ from redis.exceptions import RedisError
 
 from shared.admin.checks.finding import Finding, ok, warning, wrong
 from shared.admin.command import Stage
+from shared.broker.client import FULL
 from shared.domain.errors import QueueDown
 from shared.domain.jobs import Queue
-from shared.queue import FULL
 
 _ABOUT: Final = "redis"
 _OLDEST: Final = (6, 2)

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from shared.db.tables import metadata
+from shared.db.schema import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

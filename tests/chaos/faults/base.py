@@ -13,7 +13,7 @@ from typing import Any, Final
 import redis
 from sqlalchemy import ColumnElement, select
 
-from shared.db.tables import chunks, jobs
+from shared.db.schema import chunks, jobs
 from shared.domain.errors import DatabaseDown
 from shared.domain.jobs import TERMINAL, ChunkRef, ChunkState, JobId, Queue
 from tests.chaos.clients import Client, Sent

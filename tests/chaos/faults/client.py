@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 from sqlalchemy import select
 
-from shared.db.tables import deliveries, jobs
+from shared.db.schema import deliveries, jobs
 from shared.domain.jobs import TERMINAL, JobState
 from shared.domain.webhooks import DeliveryState
 from shared.zstd import compress

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, delete, select, update
 
-import worker.run
-from shared.db import finishes
-from shared.db.tables import chunks, results
+import worker.batch.run
+from shared.db.jobs import complete as finishes
+from shared.db.schema import chunks, results
 from shared.domain.chunks import ChunkResult, Outbox
 from shared.domain.jobs import ChunkRef, ChunkState, JobId, JobState
 from tests.chaos.mutants.base import Mutant
@@ -56,7 +56,7 @@ def _without_fence() -> None:
     _replace("close_held", all_that_exist)
     _replace("end_jobs", count_again)
     _replace("insert_results", overwrite)
-    setattr(worker.run, "finish_untried", finish_whatever_came_between)  # noqa: B010 - not exported
+    setattr(worker.batch.run, "finish_untried", finish_whatever_came_between)  # noqa: B010 - not exported
 
 
 def _without_one_transaction() -> None:
@@ -72,7 +72,7 @@ def _without_one_transaction() -> None:
         return counted
 
     # In claimed batches, of which finishing has steps.
-    setattr(worker.run, "read_untried", lambda *_: [])  # noqa: B010 - not exported: only here
+    setattr(worker.batch.run, "read_untried", lambda *_: [])  # noqa: B010 - not exported: only here
     for name in ("advance_jobs", "end_jobs"):
         _replace(name, late(_private(name)))
 

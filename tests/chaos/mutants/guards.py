@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-import worker.models
-import worker.run
+import worker.batch.run
+import worker.models.loader
 from shared.db import engine, error_kinds
 from shared.domain.errors import CommitUncertain, DatabaseDown
 from tests.chaos.mutants.base import Mutant
@@ -40,12 +40,12 @@ class _NeverRaised(Exception):
 
 def _count_refused_artifacts() -> None:
     """Take a model that this worker cannot load for a fault of the chunk."""
-    setattr(worker.run, "ModelUnavailable", _NeverRaised)  # noqa: B010 - not exported: only here
+    setattr(worker.batch.run, "ModelUnavailable", _NeverRaised)  # noqa: B010 - not exported: only here
 
 
 def _load_any_artifact() -> None:
     """Load whatever lies under a version, whichever artifact the job was accepted for."""
-    setattr(worker.models, "_check_pin", lambda *_: None)  # noqa: B010 - not exported: only here
+    setattr(worker.models.loader, "_check_pin", lambda *_: None)  # noqa: B010 - not exported: only here
 
 
 def _end_at_garbage() -> None:

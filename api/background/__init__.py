@@ -1,0 +1,1 @@
+"""Threads that the API starts at boot, and what they share."""

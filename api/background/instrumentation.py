@@ -1,0 +1,85 @@
+"""Counts commits and publications around those who make them, and makes spans of them."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from shared.domain.chunks import Dispatch, Submission
+from shared.domain.errors import QueueDown
+from shared.observability.metrics import ApiMetrics
+from shared.observability.tracing import Facts, Traces, below, is_sampled
+
+Accept = Callable[[Submission], None]
+Store = Callable[[Sequence[Submission]], list[Dispatch]]
+Publish = Callable[[Sequence[Dispatch]], int]
+
+
+def counted_store(store: Store, metrics: ApiMetrics) -> Store:
+    """Give `store`, which commits a group, with its commits counted and timed."""
+
+    def commit(group: Sequence[Submission]) -> list[Dispatch]:
+        with metrics.commit_seconds.time():
+            dispatches = store(group)
+        metrics.group_jobs.observe(len(group))
+        for submission in group:
+            metrics.accepted_rows.labels(submission.queue.value).inc(submission.row_count)
+        return dispatches
+
+    return commit
+
+
+def counted_publish(publish: Publish, metrics: ApiMetrics) -> Publish:
+    """Give `publish` with its failures counted."""
+
+    def counted(dispatches: Sequence[Dispatch]) -> int:
+        try:
+            return publish(dispatches)
+        except QueueDown:
+            metrics.publish_failures.inc()
+            raise
+
+    return counted
+
+
+def traced_accept(accept: Accept, traces: Traces) -> Accept:
+    """Give `accept` with a span below the request: the wait for the writer, and the commit."""
+
+    def traced(submission: Submission) -> None:
+        facts: Facts = {"drybeans.job": submission.id, "drybeans.rows": submission.row_count}
+        with below(traces, submission.trail.traceparent, "commit", facts=facts):
+            accept(submission)
+
+    return traced
+
+
+def traced_publish(publish: Publish, traces: Traces) -> Publish:
+    """Give `publish` with a span below each request whose chunks go out together."""
+
+    def traced(dispatches: Sequence[Dispatch]) -> int:
+        began = time.time_ns()
+        failure = ""
+        try:
+            return publish(dispatches)
+        except QueueDown as error:
+            failure = error.code
+            raise
+        finally:
+            _tell_published(traces, dispatches, began, failure)
+
+    return traced
+
+
+def _tell_published(
+    traces: Traces, dispatches: Sequence[Dispatch], began: int, failure: str
+) -> None:
+    # One span for a request, however many chunks: only what is kept is worth the time.
+    parents = {d.trail.traceparent: d for d in dispatches if is_sampled(d.trail.traceparent)}
+    for parent, dispatch in parents.items():
+        span = traces.begin("publish", "producer", parent, began)
+        span.note(
+            {
+                "messaging.system": "redis",
+                "messaging.destination.name": dispatch.queue.value,
+                "drybeans.job": dispatch.ref.job,
+            }
+        )
+        span.end(failure)

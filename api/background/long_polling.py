@@ -1,0 +1,197 @@
+"""Waits for jobs to change or to finish: one thread looks for all who wait, however many.
+
+A job that workers tell the end of on Redis needs no look: whoever waits for it reads it. The thread
+looks soon at jobs that are told to have changed, and where nobody tells, at those that somebody has
+just begun to wait for: at these alone, so that they need not wait for a look at all the others. At
+those it looks in turn, since Redis may lose what it is told.
+"""
+
+import logging
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Final
+
+from shared.db.queries.listing import Version
+from shared.domain.errors import DatabaseDown
+from shared.domain.jobs import JobId
+
+log = logging.getLogger(__name__)
+
+ReadVersions = Callable[[Iterable[JobId]], Mapping[JobId, Version]]
+
+# The most jobs of one look: what a look costs does not grow with the number of those who wait.
+_MOST: Final = 200
+# The pause between two turns in seconds, where workers tell of changes …
+_CALM: Final = 0.1
+# … and where nobody does: (seconds since somebody began to wait, pause)
+_PAUSES: Final = ((0.25, 0.004), (2.0, 0.02), (float("inf"), 0.1))
+_GONE: Final = Version(finished=True, counters=("gone", 0, 0, 0))
+_ENDED: Final = Version(finished=True, counters=("ended", 0, 0, 0))
+# Jobs that are remembered to have ended: some seconds of them.
+_REMEMBERED: Final = 5_000
+
+
+class _Watch:
+    """One who waits for a job."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Event()
+        self.version: Version | None = None
+
+    def see(self, version: Version) -> None:
+        # A look that began before the end was told is late with what it saw.
+        ended = self.version is not None and self.version.finished
+        if not ended and version != self.version:
+            self.version = version
+            self.changed.set()
+
+
+class Waiter:
+    """Lets any number of threads wait for jobs, at the price of one query per look."""
+
+    def __init__(self, read: ReadVersions) -> None:
+        """Take `read`, which reads the versions of jobs and leaves out those that are gone."""
+        self._read = read
+        self._watches: defaultdict[JobId, set[_Watch]] = defaultdict(set)
+        self._youngest = 0.0
+        self._fresh: dict[JobId, None] = {}
+        self._turn: deque[JobId] = deque()
+        self._due = 0.0
+        self._ended: dict[JobId, None] = {}
+        self.told = False
+        """Whether workers' words are heard at present."""
+        self._arrived = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="waiter", daemon=True)
+
+    def start(self) -> None:
+        """Start looking: after the server has forked."""
+        self._thread.start()
+
+    def hear(self, jobs: Iterable[JobId]) -> None:
+        """Look soon at those of `jobs`, which have just changed, that somebody waits for."""
+        with self._arrived:
+            waited = [job for job in jobs if job in self._watches]
+            if waited:
+                self._fresh.update(dict.fromkeys(waited))
+                self._arrived.notify()
+
+    def hear_ends(self, jobs: Sequence[JobId]) -> None:
+        """Wake those who wait for one of `jobs`, which have ended, and those who will."""
+        with self._arrived:
+            for job in jobs:
+                for watch in self._watches.get(job, ()):
+                    watch.see(_ENDED)
+            # A word may come before its job's client has begun to wait.
+            self._ended.update(dict.fromkeys(jobs))
+            for job in list(islice(self._ended, max(0, len(self._ended) - _REMEMBERED))):
+                del self._ended[job]
+
+    def forget_end(self, job: JobId) -> None:
+        """Forget that `job` was announced as ended, which the database says was not true."""
+        with self._arrived:
+            self._ended.pop(job, None)
+
+    def wait(self, job: JobId, seconds: float) -> bool:
+        """Wait up to `seconds` for `job` to finish and say whether it has.
+
+        Whoever begins has just seen that it had not.
+        """
+        until = time.monotonic() + seconds
+        with self._watching(job, at_once=not self.told) as watch:
+            while watch.changed.wait(max(until - time.monotonic(), 0)):
+                watch.changed.clear()
+                if watch.version is not None and watch.version.finished:
+                    return True
+        return False
+
+    def changes(self, job: JobId, quiet: float) -> Iterator[bool]:
+        """Yield True at each change of `job`, and False after each `quiet` seconds without one.
+
+        The first change is at once; the last one is that the job has finished or is gone.
+        """
+        with self._watching(job, at_once=True) as watch:
+            finished = False
+            while not finished:
+                changed = watch.changed.wait(quiet)
+                watch.changed.clear()
+                # Read before the caller looks: an end that comes meanwhile is a change of its own.
+                finished = watch.version is not None and watch.version.finished
+                yield changed
+
+    @contextmanager
+    def _watching(self, job: JobId, *, at_once: bool) -> Iterator[_Watch]:
+        watch = _Watch()
+        with self._arrived:
+            self._watches[job].add(watch)
+            self._youngest = time.monotonic()
+            if job in self._ended:
+                watch.see(_ENDED)
+            elif at_once:
+                self._fresh[job] = None
+            self._arrived.notify()
+        try:
+            yield watch
+        finally:
+            with self._arrived:
+                self._watches[job].discard(watch)
+                if not self._watches[job]:
+                    del self._watches[job]
+
+    def _run(self) -> None:
+        while True:
+            with self._arrived:
+                self._arrived.wait_for(lambda: bool(self._watches))
+                self._arrived.wait_for(lambda: bool(self._fresh), self._due - time.monotonic())
+                jobs = self._next()
+            if not jobs:
+                continue
+            begun = time.monotonic()
+            self._look(jobs)
+            # Looking must leave room for the rest.
+            time.sleep(max(0.002, time.monotonic() - begun))
+
+    def _next(self) -> list[JobId]:
+        """Choose what to look at: what is fresh, and when it is time those whose turn it is."""
+        jobs = list(islice(self._fresh, _MOST))
+        for job in jobs:
+            del self._fresh[job]
+        now = time.monotonic()
+        again = now + self._pause(now - self._youngest)
+        if now < self._due:
+            # Who has just come may want it sooner.
+            self._due = min(self._due, again)
+        else:
+            self._due = again
+            if not self._turn:
+                self._turn.extend(self._watches)
+            while self._turn and len(jobs) < _MOST:
+                jobs.append(self._turn.popleft())
+        # Some may have been given up since.
+        return [job for job in dict.fromkeys(jobs) if job in self._watches]
+
+    def _pause(self, age: float) -> float:
+        if self.told:
+            return _CALM
+        return next(pause for limit, pause in _PAUSES if age < limit)
+
+    def _look(self, jobs: list[JobId]) -> None:
+        try:
+            versions = self._read(jobs)
+        except DatabaseDown as error:
+            log.warning("waiter_waits", extra={"reason": error.detail})
+            time.sleep(0.5)
+        except Exception:
+            log.exception("waiter_failed")
+            time.sleep(0.5)
+        else:
+            self._show(jobs, versions)
+
+    def _show(self, jobs: list[JobId], versions: Mapping[JobId, Version]) -> None:
+        with self._arrived:
+            for job in jobs:
+                for watch in self._watches.get(job, ()):
+                    watch.see(versions.get(job, _GONE))

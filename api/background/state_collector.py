@@ -1,0 +1,110 @@
+"""How things stand when Prometheus asks: queues, workers, models, database and Redis."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from prometheus_client.core import GaugeMetricFamily
+
+from api.background.admission import Counted
+from shared.broker.heartbeats import Heartbeat, ProcessKind
+from shared.db.webhooks import Due
+from shared.domain.errors import DryBeansError
+from shared.domain.jobs import Queue
+from shared.models.registry import Catalog
+from shared.observability import metrics
+
+_FRESH: Final = 1.0
+# The first 40 of the 48 bits in which a UUIDv7 has its milliseconds.
+_CUT_OFF: Final = 8
+
+
+@dataclass(slots=True, kw_only=True)
+class Standing:
+    """Looks at the database and at Redis once a second at most.
+
+    What does not answer is told as down, and what depends on it is left out.
+    """
+
+    ping_database: Callable[[], None]
+    ping_redis: Callable[[], None]
+    backlog: Callable[[], Counted]
+    running: Callable[[], Mapping[Queue, int]]
+    webhooks: Callable[[], Due]
+    messages: Callable[[Queue], int]
+    heartbeats: Callable[[], Sequence[Heartbeat]]
+    catalog: Callable[[], Catalog]
+    now: Callable[[], datetime]
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _looked: float = float("-inf")
+    _found: Sequence[GaugeMetricFamily] = ()
+
+    def __call__(self) -> Sequence[GaugeMetricFamily]:
+        """Give all gauges as they stand."""
+        with self._lock:
+            if time.monotonic() - self._looked > _FRESH:
+                self._found = [*self._database(), *self._redis(), self._models()]
+                self._looked = time.monotonic()
+            return self._found
+
+    def _database(self) -> Iterator[GaugeMetricFamily]:
+        try:
+            self.ping_database()
+            counted, running, due = self.backlog(), self.running(), self.webhooks()
+        except DryBeansError:
+            yield metrics.DATABASE_UP.family([((), 0)])
+            return
+        yield metrics.DATABASE_UP.family([((), 1)])
+        yield metrics.QUEUE_ROWS.family(
+            found for queue in Queue for found in _rows(queue, counted, running)
+        )
+        yield metrics.QUEUE_AGE.family(((queue,), self._age(counted[queue])) for queue in Queue)
+        yield metrics.WEBHOOKS_DUE.family([((), due.count)])
+        late = max(0.0, (self.now() - due.since).total_seconds()) if due.since else 0.0
+        yield metrics.WEBHOOKS_LATE.family([((), late)])
+
+    def _age(self, ages: Mapping[str, int]) -> float:
+        """Return the seconds since the oldest of jobs came, whose ids begin with keys of `ages`."""
+        if not ages:
+            return 0.0
+        born = (int(min(ages).replace("-", ""), 16) << _CUT_OFF) / 1000
+        return max(0.0, self.now().timestamp() - born)
+
+    def _redis(self) -> Iterator[GaugeMetricFamily]:
+        try:
+            self.ping_redis()
+            messages = {queue: self.messages(queue) for queue in Queue}
+            heartbeats = self.heartbeats()
+        except DryBeansError:
+            yield metrics.REDIS_UP.family([((), 0)])
+            return
+        yield metrics.REDIS_UP.family([((), 1)])
+        yield metrics.QUEUE_MESSAGES.family(((queue,), n) for queue, n in messages.items())
+        yield metrics.WORKER_BEAT.family(
+            ((one.name, str(one.details.get("queues", ""))), one.reported_at)
+            for one in heartbeats
+            if one.kind is ProcessKind.WORKER and one.details.get("running", 1)
+        )
+
+    def _models(self) -> GaugeMetricFamily:
+        catalog = self.catalog()
+        return metrics.MODEL_INFO.family(
+            ((model.id, model.sha256, _default(catalog, model.name, model.version)), 1)
+            for model in catalog.all()
+        )
+
+
+def _rows(
+    queue: Queue, counted: Counted, running: Mapping[Queue, int]
+) -> Iterator[tuple[tuple[str, str], float]]:
+    # Two looks at what moves: their difference may be off by what moved between them.
+    pending = max(0, sum(counted[queue].values()) - running[queue])
+    yield (queue, "pending"), pending
+    yield (queue, "running"), running[queue]
+
+
+def _default(catalog: Catalog, name: str, version: int) -> str:
+    return str(catalog.default_version(name) == version).lower()

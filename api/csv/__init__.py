@@ -1,1 +1,0 @@
-"""CSV uploads: decoded, cut at line ends, compressed and stored as they arrive."""

@@ -1,0 +1,1 @@
+"""What HTTP needs and no business logic: authentication, bodies, errors, headers."""

@@ -1,0 +1,1 @@
+"""Use cases of the API: submit, read, cancel, export. No Flask."""

@@ -1,0 +1,184 @@
+"""Results written as NDJSON and as CSV, and the failed rows as a CSV to mend."""
+
+import csv
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from io import StringIO
+from itertools import chain, islice
+from typing import Final
+
+import orjson
+
+from api.http.stream_limit import PIECE
+from api.jobs.input_rows import Cell, input_rows, original_rows
+from api.jobs.result_rows import ResultShape, error_document, failed_offsets, row_documents
+from api.schemas.job import ResultRow
+from shared.db.queries.results import StoredResult
+
+_NUMBER: Final = re.compile(r"[+-]?[\d.]+(?:[eE][+-]?\d+)?")
+_PAGE_ROWS: Final = 16
+_PLAIN_ROWS: Final = 4096
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+Stored = Iterable[StoredResult]
+
+
+def ndjson(results: Stored, shape: ResultShape) -> Iterator[bytes]:
+    """Yield one JSON object a line, in pieces of about 64 KiB."""
+    for stored in results:
+        rows = row_documents(stored, shape)
+        yield from in_pieces(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+
+
+def json_page(
+    results: Stored, shape: ResultShape, rows: range, following: str | None
+) -> Iterator[bytes]:
+    """Yield the page with the numbers `rows`, in pieces of about 64 KiB.
+
+    `following` is the link to the next page.
+    """
+    documents = (
+        row for stored in results for row in row_documents(stored, shape, rows.start, rows.stop)
+    )
+    end = orjson.dumps({"next": following, "total": shape.job.rows_tried})
+    yield from in_pieces(chain([b'{"results":['], _members(documents), [b"],", end[1:]]))
+
+
+def _members(rows: Iterator[ResultRow]) -> Iterator[bytes]:
+    """Write `rows` as the members of a JSON array, a few at a time."""
+    comma = b""
+    while some := list(islice(rows, _PAGE_ROWS)):
+        yield comma + orjson.dumps(some)[1:-1]
+        comma = b","
+
+
+def csv_table(results: Stored, shape: ResultShape) -> Iterator[bytes]:
+    """Yield a header and one line a row, in pieces of about 64 KiB.
+
+    The columns are row, line and id where the job has them, label, p_<class> where asked for,
+    error, and the features with `include_input`.
+    """
+    yield from _lines([_header(shape)])
+    for stored in results:
+        if _is_plain(stored, shape):
+            yield from _plain(stored, shape)
+        else:
+            yield from _lines(_cells(row, shape) for row in row_documents(stored, shape))
+
+
+def errors_table(results: Stored, shape: ResultShape) -> Iterator[bytes]:
+    """Write only the failed rows: where they stand, why they failed, and their own columns.
+
+    The columns that say why are no features, so the mended table can be sent again as it is.
+    """
+    layout = shape.job.layout
+    names: Sequence[str] = layout.names if layout and layout.names else shape.features
+    where = "line" if layout else "row"
+    yield from _lines([[where, "error_code", "error_field", "error_detail", *names]])
+    for stored in results:
+        yield from _lines(_failed(stored, shape))
+
+
+def safe(cell: Cell) -> Cell:
+    """Keep a spreadsheet from running a text cell as a formula: an apostrophe goes before it.
+
+    Numbers stay as they are.
+    """
+    if isinstance(cell, str) and cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
+
+
+def in_pieces(parts: Iterable[bytes], size: int = PIECE) -> Iterator[bytes]:
+    """Join `parts` to pieces that end with the part that makes `size` bytes full."""
+    held: list[bytes] = []
+    length = 0
+    for part in parts:
+        held.append(part)
+        length += len(part)
+        if length >= size:
+            yield b"".join(held)
+            held, length = [], 0
+    if held:
+        yield b"".join(held)
+
+
+def _lines(rows: Iterable[Sequence[Cell]]) -> Iterator[bytes]:
+    text = StringIO()
+    write = csv.writer(text).writerow
+    for row in rows:
+        write([safe(cell) for cell in row])
+        if text.tell() >= PIECE:
+            yield text.getvalue().encode()
+            text.seek(0)
+            text.truncate()
+    if text.tell():
+        yield text.getvalue().encode()
+
+
+def _header(shape: ResultShape) -> list[str]:
+    columns = ["row"]
+    columns += ["line"] if shape.has_lines else []
+    columns += ["id"] if shape.has_ids else []
+    columns.append("label")
+    if shape.has_probabilities:
+        columns += [f"p_{name}" for name in shape.classes]
+    columns.append("error")
+    return columns + (list(shape.features) if shape.include_input else [])
+
+
+def _is_plain(stored: StoredResult, shape: ResultShape) -> bool:
+    """Say whether every row of `stored` is only a number, a line and a label."""
+    extras = shape.include_input or shape.has_probabilities or stored.ids is not None
+    gaps = stored.errors or stored.labels is None or stored.lines is not None
+    quoted = any(
+        b"".join(_lines([[name, ""]])) != f"{name},\r\n".encode() for name in shape.classes
+    )
+    # Labels that are not known beforehand may need quotes too.
+    return bool(shape.classes) and not (extras or gaps or quoted)
+
+
+def _plain(stored: StoredResult, shape: ResultShape) -> Iterator[bytes]:
+    # The case of a large job without trouble, many times faster than row by row.
+    gap = stored.first_line - stored.first_row
+    every = stored.labels or ()
+    for start in range(0, stored.row_count, _PLAIN_ROWS):
+        labels = every[start : start + _PLAIN_ROWS]
+        rows = enumerate(labels, stored.first_row + start)
+        if shape.has_lines:
+            lines = [f"{at},{at + gap},{label},\r\n" for at, label in rows]
+        else:
+            lines = [f"{at},{label},\r\n" for at, label in rows]
+        yield "".join(lines).encode()
+
+
+def _cells(row: ResultRow, shape: ResultShape) -> list[Cell]:
+    cells: list[Cell] = [row["row"]]
+    cells += [row["line"]] if shape.has_lines else []
+    cells += [row.get("id", "")] if shape.has_ids else []
+    cells.append(row.get("label"))
+    if shape.has_probabilities:
+        chances = row.get("probabilities", {})
+        cells += [chances.get(name) for name in shape.classes]
+    error = row.get("error")
+    cells.append(f"{error['code']}: {error['detail']}" if error else None)
+    return cells + (list(row["input"].values()) if shape.include_input else [])
+
+
+def _failed(stored: StoredResult, shape: ResultShape) -> Iterator[list[Cell]]:
+    layout = shape.job.layout
+    offsets = failed_offsets(stored)
+    errors = {error.row: error for error in stored.errors}
+    for offset, cells in zip(offsets, _own(stored, shape, offsets), strict=True):
+        error = error_document(stored, errors.get(offset))
+        where = stored.line(offset) if layout else stored.first_row + offset
+        yield [where, error["code"], error["field"], error["detail"], *cells]
+
+
+def _own(
+    stored: StoredResult, shape: ResultShape, offsets: Sequence[int]
+) -> Iterable[Sequence[Cell]]:
+    """Give the columns that the rows at `offsets` came with."""
+    if stored.input is not None and shape.job.layout is not None:
+        return original_rows(stored.input, shape.job.layout, offsets)
+    return input_rows(stored, None, shape.features, offsets)

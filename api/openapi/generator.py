@@ -1,0 +1,322 @@
+"""Builds the OpenAPI document of an application from its routes."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+from flask import Flask
+from pydantic import BaseModel, TypeAdapter
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Rule
+
+from api.http.origin_policy import SAFE_METHODS
+from api.http.problems import STATUS, Problem, headers_of, http_code
+from api.openapi.components import HEADERS, PATH, REQUEST_HEADERS
+from api.openapi.operation import Answer, Content, Errors, Operation, operation_of
+from api.schemas.job_options import LABEL_PREFIX, label_values
+from shared.domain.errors import (
+    CrossOriginRefused,
+    DatabaseDown,
+    HostNotAllowed,
+    KeyMissing,
+    KeyWrong,
+    QuotaExceeded,
+    TooManyStreams,
+)
+
+_REFS: Final = "#/components/schemas/{model}"
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_GUARDED: Final[Errors] = (
+    *(HostNotAllowed, KeyMissing, KeyWrong, QuotaExceeded, DatabaseDown),
+    TooManyStreams,
+)
+"""The errors of every route that may ask for a key, and whose response may be large."""
+_UNSAFE: Final[Errors] = (CrossOriginRefused,)
+"""The errors of every route whose method changes something."""
+
+_IDS: Final = {
+    "changes.cancel": "cancelJob",
+    "changes.delete": "deleteJob",
+    "changes.retry": "retryJob",
+    "documents.openapi": "getOpenapi",
+    "events.events": "streamJobEvents",
+    "health.healthz": "getHealth",
+    "health.readyz": "getReadiness",
+    "jobs.look": "getJob",
+    "jobs.submit": "submitJob",
+    "listing.jobs": "listJobs",
+    "listing.limits": "getLimits",
+    "metrics.metrics": "getMetrics",
+    "models.default": "getModel",
+    "models.every": "listModels",
+    "models.one": "getModelVersion",
+    "predict.predict": "predict",
+    "protocols.infer": "infer",
+    "protocols.live": "getServerLive",
+    "protocols.metadata": "getModelMetadata",
+    "protocols.model_ready": "getModelReady",
+    "protocols.predict": "predictV1",
+    "protocols.ready": "getServerReady",
+    "protocols.server": "getServer",
+    "protocols.status": "getModelStatus",
+    "results.errors": "getJobErrors",
+    "results.results": "getJobResults",
+    "webhooks.deliver_again": "redeliverWebhook",
+}
+"""What generated clients call the operation of each route."""
+
+_BY_SERVER: Final = {
+    # gunicorn's own, before any of our code runs.
+    status: {"description": detail, "content": {"text/html": {"schema": {"type": "string"}}}}
+    for status, detail in (
+        ("414", "The address is longer than the server takes."),
+        ("431", "The headers are longer than the server takes."),
+    )
+}
+
+_INFO: Final = {
+    "title": "drybeans",
+    "version": "1",
+    "description": (
+        "Post rows of measurements, get a job at once, read a label for every row. Every error "
+        "is a problem document (RFC 9457) with a stable `code`; so is the 500 that no call "
+        "should ever answer. Every answer has an `X-Request-ID`."
+    ),
+    "license": {"name": "MIT", "identifier": "MIT"},
+}
+
+
+def described(app: Flask) -> Iterator[tuple[Rule, str, Operation]]:
+    """Give every rule of `app` whose route says something of itself, and its method."""
+    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
+        operation = operation_of(app.view_functions[rule.endpoint])
+        if operation is not None:
+            for method in _METHODS:
+                if method in (rule.methods or ()):
+                    yield rule, method, operation
+
+
+def path_of(rule: Rule) -> str:
+    """Write the path of `rule` as OpenAPI does."""
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+
+
+def openapi_document(app: Flask, *, public: frozenset[str], keys: bool) -> dict[str, Any]:
+    """Describe `app`; `public` names the endpoints that need no key, `keys` whether others do."""
+    operations = [*described(app)]
+    schemas = _Schemas([operation for _, _, operation in operations])
+    paths: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+    for rule, method, operation in operations:
+        guarded = rule.endpoint not in public
+        checks = (_GUARDED if guarded else ()) + (() if method in SAFE_METHODS else _UNSAFE)
+        summary, _, text = (app.view_functions[rule.endpoint].__doc__ or "").partition("\n")
+        paths[path_of(rule)][method.lower()] = {
+            "operationId": _name(rule),
+            "summary": summary,
+            "description": " ".join(text.split()),
+            "security": ([{"key": []}] if keys else [{}, {"key": []}]) if guarded else [],
+        } | _operation(rule, operation, schemas, checks)
+    used = schemas.used_by(paths)
+    return {
+        "openapi": "3.1.0",
+        "info": _INFO,
+        "servers": [{"url": "/"}],
+        "paths": dict(paths),
+        "components": {
+            "schemas": used,
+            "headers": HEADERS,
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _name(rule: Rule) -> str:
+    # A route with two paths has two operations, and each needs a name of its own.
+    suffix = "Version" if "versions/<version>" in rule.rule else ""
+    name: str = rule.endpoint
+    return _IDS.get(name, name.partition(".")[2]) + suffix
+
+
+def _names_in(document: object) -> set[str]:
+    return set(re.findall(r"#/components/schemas/(\w+)", orjson.dumps(document).decode()))
+
+
+class _Schemas:
+    """The JSON schemas of all types that some operations speak of."""
+
+    def __init__(self, operations: list[Operation]) -> None:
+        """Collect the types."""
+        self._names: dict[str, tuple[str, str]] = {}
+        inputs: list[Any] = []
+        for operation in operations:
+            contents = [*operation.body]
+            for answer in operation.answers.values():
+                contents += answer.content
+            inputs += [content.shape for content in contents]
+            inputs += [operation.query] if operation.query else []
+        shapes = {repr(shape): shape for shape in [Problem, *inputs]}
+        self._found, definitions = TypeAdapter.json_schemas(
+            [(key, "validation", TypeAdapter(shape)) for key, shape in shapes.items()],
+            ref_template=_REFS,
+        )
+        self.components: dict[str, Any] = definitions.get("$defs", {})
+
+    def of(self, shape: Any) -> dict[str, Any]:  # noqa: ANN401 - a type
+        """Give the schema of `shape`, most often a reference."""
+        return self._found[repr(shape), "validation"]
+
+    def used_by(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the named schemas that `document` refers to, and those that they refer to."""
+        found: dict[str, Any] = {}
+        waiting = _names_in(document)
+        while waiting:
+            name = waiting.pop()
+            found[name] = self.components[name]
+            waiting |= _names_in(found[name]) - found.keys()
+        return dict(sorted(found.items()))
+
+    def members(self, shape: type[BaseModel]) -> dict[str, Any]:
+        """Give the schema of each member of `shape`."""
+        schema = self.of(shape)
+        if "$ref" in schema:
+            schema = self.components[schema["$ref"].rpartition("/")[2]]
+        members: dict[str, Any] = schema["properties"]
+        return members
+
+
+def _operation(
+    rule: Rule, operation: Operation, schemas: _Schemas, checks: Errors
+) -> dict[str, Any]:
+    answers = {
+        str(status.value): _answer(answer, schemas) for status, answer in operation.answers.items()
+    }
+    for status, problem in _problems(operation.errors + checks, schemas).items():
+        answers[status] = _either(answers[status], problem) if status in answers else problem
+    answers |= _BY_SERVER
+    entry: dict[str, Any] = {
+        "tags": [operation.tag],
+        "parameters": [*_parameters(rule, operation, schemas)],
+        "responses": dict(sorted(answers.items())),
+    }
+    if operation.body:
+        content = {content.kind: _content(content, schemas) for content in operation.body}
+        entry["requestBody"] = {"required": True, "content": content}
+    return entry
+
+
+def _parameters(rule: Rule, operation: Operation, schemas: _Schemas) -> Iterator[Mapping[str, Any]]:
+    for name in sorted(rule.arguments):
+        yield {"name": name, "in": "path", "required": True} | PATH[name]
+    for name in operation.headers:
+        yield {"name": name, "in": "header"} | REQUEST_HEADERS[name]
+    if operation.query is None:
+        return
+    for name, schema in schemas.members(operation.query).items():
+        parameter = {"name": name, "in": "query", "description": schema.get("description", "")}
+        kept = _without_null(schema)
+        if name == "labels":
+            # Each label is a parameter of its own, such as label.batch=7.
+            names = {"pattern": f"^{re.escape(LABEL_PREFIX)}"}
+            kept = {
+                "type": "object",
+                "propertyNames": names,
+                "additionalProperties": label_values(schema),
+            }
+            # Without an example, tools make up names of labels.
+            parameter["example"] = {}
+        yield parameter | {"schema": kept} | _STYLES.get(kept.get("type", ""), {})
+
+
+def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the schema of a parameter, which is left out instead of being null."""
+    kept = {k: v for k, v in schema.items() if k not in {"description", "title", "anyOf"}}
+    if kept.get("default", "") is None:
+        del kept["default"]
+    if isinstance(kept.get("type"), list):
+        (kept["type"],) = (kind for kind in kept["type"] if kind != "null")
+    for choice in schema.get("anyOf", ()):
+        if choice != {"type": "null"}:
+            kept |= choice
+    return kept
+
+
+_STYLES: Final = {
+    "array": {"style": "form", "explode": False},
+    "object": {"style": "form", "explode": True},
+}
+
+
+def _content(content: Content, schemas: _Schemas) -> dict[str, Any]:
+    document: dict[str, Any] = {"schema": schemas.of(content.shape)}
+    if content.examples:
+        document["examples"] = {name: {"value": v} for name, v in content.examples.items()}
+    return document
+
+
+def _answer(answer: Answer, schemas: _Schemas) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "description": answer.detail,
+        "headers": _headers("X-Request-ID", *answer.headers),
+    }
+    if answer.content:
+        document["content"] = {
+            content.kind: _content(content, schemas) for content in answer.content
+        }
+    return document
+
+
+def _either(answer: dict[str, Any], problem: dict[str, Any]) -> dict[str, Any]:
+    """Merge two answers of one status, whose bodies are of different media types."""
+    return {
+        "description": f"{answer['description']} {problem['description']}",
+        "headers": answer["headers"] | problem["headers"],
+        "content": answer.get("content", {}) | problem["content"],
+    }
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _problems(errors: Errors, schemas: _Schemas) -> dict[str, Any]:
+    """Write an answer for each status of `errors`, with the codes that may stand in it."""
+    codes: defaultdict[HTTPStatus, dict[str, str]] = defaultdict(dict)
+    headers: defaultdict[HTTPStatus, set[str]] = defaultdict(set)
+    for error in errors:
+        if issubclass(error, HTTPException):
+            status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+            codes[status][http_code(status)] = error.description or status.phrase
+            continue
+        for each in (error, *error.__subclasses__()):
+            codes[STATUS[each]][each.code] = each().detail
+            headers[STATUS[each]].update(headers_of(each))
+    return {
+        str(status.value): _problem(status, told, schemas)
+        | {"headers": _headers("X-Request-ID", *sorted(headers[status]))}
+        for status, told in codes.items()
+    }
+
+
+def _problem(status: HTTPStatus, told: Mapping[str, str], schemas: _Schemas) -> dict[str, Any]:
+    code = {"properties": {"code": {"enum": sorted(told)}}}
+    examples: dict[str, Any] = {
+        name: {
+            "value": {
+                "type": "about:blank",
+                "title": status.phrase,
+                "status": status.value,
+                "code": name,
+                "detail": detail,
+                "errors": [],
+            }
+        }
+        for name, detail in told.items()
+    }
+    content = {"schema": {"allOf": [schemas.of(Problem), code]}, "examples": examples}
+    return {
+        "description": f"{status.phrase}: {', '.join(f'`{name}`' for name in sorted(told))}.",
+        "content": {"application/problem+json": content},
+    }

@@ -1,0 +1,276 @@
+"""The Open Inference Protocol (/v2) and KServe's V1: existing clients work unchanged.
+
+Both are answered through the queue, as jobs that are waited for.
+"""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Annotated, Any, Final, NotRequired
+
+from flask import Blueprint, Response, request
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from typing_extensions import TypedDict
+
+from api.bootstrap import Services
+from api.http.json_body import read_json
+from api.http.responses import json_response
+from api.openapi.components import BEAN
+from api.openapi.operation import Answer, Content, Operation, ok
+from api.routes.answering import WAITED, await_rows, submit_now
+from api.schemas.job import Tensor
+from api.schemas.job_options import INSTANCES
+from api.schemas.tensors import INPUTS, LABELS, PROBABILITIES, read_rows, write_outputs
+from api.schemas.validation import check
+from shared.domain.errors import DatabaseDown, ModelNotFound, ModelUnknown, RequestInvalid
+from shared.models.manifest import Manifest
+
+_EXAMPLE: Final = {
+    "inputs": [{"name": "rows", "datatype": "FP64", "shape": [1, 16], "data": BEAN}],
+    "outputs": [{"name": LABELS}],
+}
+
+
+class Ready(TypedDict):
+    """Whether a model is ready."""
+
+    name: str
+    ready: bool
+
+
+class Live(TypedDict):
+    """That the process lives."""
+
+    live: bool
+
+
+class ServerReady(TypedDict):
+    """Whether the service is ready."""
+
+    ready: bool
+
+
+class Server(TypedDict):
+    """What serves."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class TensorShape(TypedDict):
+    """What a tensor is called, and what is in it; -1 stands for any number."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class Metadata(TypedDict):
+    """What a model takes and gives."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorShape]
+    outputs: list[TensorShape]
+    parameters: dict[str, str]
+
+
+class Inferred(TypedDict):
+    """The labels, and probabilities if asked for, as tensors."""
+
+    model_name: str
+    model_version: str
+    outputs: Sequence[Tensor]
+    id: NotRequired[str]
+
+
+class AskedOutput(BaseModel):
+    """An output that is wanted; how it is to be written is not for clients to say."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+
+    name: str
+
+
+class InferCall(BaseModel):
+    """Rows as one tensor, or as one tensor a feature."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    id: str | None = None
+    # Checked with the model at hand.
+    inputs: Annotated[Any, WithJsonSchema(INPUTS)]
+    outputs: Annotated[list[AskedOutput], Field(min_length=1)] | None = None
+    parameters: Any = None
+
+
+class V1Call(BaseModel):
+    """Rows; what else is sent is not looked at."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    instances: Annotated[Any, WithJsonSchema(INSTANCES)]
+
+
+class V1Predictions(TypedDict):
+    """A label for each row."""
+
+    predictions: list[str]
+
+
+_READY: Final = ok(Ready) | {
+    HTTPStatus.SERVICE_UNAVAILABLE: Answer(
+        detail="No worker can load the model.", content=(Content(shape=Ready),)
+    )
+}
+_INFER: Final = Operation(
+    tag="v2",
+    answers=ok(Inferred),
+    errors=(ModelNotFound, *WAITED),
+    body=(Content(shape=InferCall, examples={"a bean": _EXAMPLE}),),
+)
+
+
+def blueprint(services: Services) -> Blueprint:
+    """Make the routes under /v2 and /v1."""
+    routes = Blueprint("protocols", __name__)
+    _add_server(routes, services)
+    _add_models(routes, services)
+
+    @routes.get("/v1/models/<name>")
+    @Operation(tag="v1", answers=_READY, errors=(ModelNotFound,))
+    def status(name: str) -> Response:
+        """Return whether a worker can load a model (KServe V1)."""
+        return _ready(services, _find(services, name))
+
+    @routes.post("/v1/models/<name>:predict")
+    @Operation(
+        tag="v1",
+        answers=ok(V1Predictions, bean={"predictions": ["DERMASON"]}),
+        errors=(ModelNotFound, *WAITED),
+        body=(Content(shape=V1Call, examples={"a bean": {"instances": [BEAN]}}),),
+    )
+    def predict(name: str) -> Response:
+        """Send rows and get their labels (KServe V1)."""
+        manifest = _find(services, name)
+        call = check(V1Call, read_json(request))
+        job = submit_now(services, {"instances": call.instances, "model": manifest.id})
+        rows = await_rows(services, job, lambda row: f"/instances/{row}")
+        answer: V1Predictions = {"predictions": [row["label"] for row in rows]}
+        return json_response(answer)
+
+    return routes
+
+
+def _add_server(routes: Blueprint, services: Services) -> None:
+    @routes.get("/v2")
+    @Operation(tag="v2", answers=ok(Server))
+    def server() -> Response:
+        """Say what serves (Open Inference Protocol)."""
+        return json_response({"name": "drybeans", "version": "1", "extensions": []})
+
+    @routes.get("/v2/health/live")
+    @Operation(tag="v2", answers=ok(Live))
+    def live() -> Response:
+        """Say that the process lives (Open Inference Protocol)."""
+        return json_response({"live": True})
+
+    @routes.get("/v2/health/ready")
+    @Operation(
+        tag="v2",
+        answers=ok(ServerReady)
+        | {
+            HTTPStatus.SERVICE_UNAVAILABLE: Answer(
+                detail="The database does not answer.", content=(Content(shape=ServerReady),)
+            )
+        },
+    )
+    def ready() -> Response:
+        """Say whether jobs can be accepted (Open Inference Protocol)."""
+        try:
+            services.database.ping()
+        except DatabaseDown:
+            return json_response({"ready": False}, HTTPStatus.SERVICE_UNAVAILABLE)
+        return json_response({"ready": True})
+
+
+def _add_models(routes: Blueprint, services: Services) -> None:
+    @routes.get("/v2/models/<name>")
+    @routes.get("/v2/models/<name>/versions/<version>")
+    @Operation(tag="v2", answers=ok(Metadata), errors=(ModelNotFound,))
+    def metadata(name: str, version: str = "") -> Response:
+        """Tell what a model takes and gives (Open Inference Protocol)."""
+        manifest = _find(services, name, version)
+        versions = [m.version for m in services.catalog().all() if m.name == manifest.name]
+        return json_response(_metadata(manifest, versions))
+
+    @routes.get("/v2/models/<name>/ready")
+    @routes.get("/v2/models/<name>/versions/<version>/ready")
+    @Operation(tag="v2", answers=_READY, errors=(ModelNotFound,))
+    def model_ready(name: str, version: str = "") -> Response:
+        """Return whether a worker can load a model (Open Inference Protocol)."""
+        return _ready(services, _find(services, name, version))
+
+    @routes.post("/v2/models/<name>/infer")
+    @routes.post("/v2/models/<name>/versions/<version>/infer")
+    @_INFER
+    def infer(name: str, version: str = "") -> Response:
+        """Send rows as tensors and get their labels (Open Inference Protocol)."""
+        manifest = _find(services, name, version)
+        call = check(InferCall, read_json(request, untyped=True))
+        names = _read_outputs(call, manifest)
+        job = submit_now(services, _as_job(call, manifest, names), rows_at="/inputs/0/data")
+        rows = await_rows(services, job, lambda row: f"/inputs/0/data/{row}")
+        answer: Inferred = {
+            "model_name": manifest.name,
+            "model_version": str(manifest.version),
+            "outputs": write_outputs(rows, manifest, names),
+        }
+        if call.id is not None:
+            answer["id"] = call.id
+        return json_response(answer)
+
+
+def _find(services: Services, name: str, version: str = "") -> Manifest:
+    try:
+        return services.catalog.resolve(f"{name}@{version}" if version else name)
+    except ModelUnknown as error:
+        raise ModelNotFound(error.detail) from None
+
+
+def _ready(services: Services, manifest: Manifest) -> Response:
+    ready = services.model_ready(manifest)
+    status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+    return json_response({"name": manifest.name, "ready": ready}, status)
+
+
+def _as_job(call: InferCall, manifest: Manifest, names: list[str]) -> dict[str, Any]:
+    outputs = ["label", "probabilities"] if PROBABILITIES in names else ["label"]
+    rows = read_rows(call.inputs, manifest)
+    return {"instances": rows, "model": manifest.id, "outputs": outputs}
+
+
+def _read_outputs(call: InferCall, manifest: Manifest) -> list[str]:
+    possible = [LABELS] + ([PROBABILITIES] if "probabilities" in manifest.outputs else [])
+    if call.outputs is None:
+        return [LABELS]
+    names = [output.name for output in call.outputs]
+    if any(name not in possible for name in names) or len(set(names)) < len(names):
+        raise RequestInvalid(f"Each output is one of {', '.join(possible)}, named once.")
+    return names
+
+
+def _metadata(manifest: Manifest, versions: list[int]) -> Metadata:
+    outputs: list[TensorShape] = [{"name": LABELS, "datatype": "BYTES", "shape": [-1]}]
+    if "probabilities" in manifest.outputs:
+        shape = [-1, len(manifest.classes)]
+        outputs.append({"name": PROBABILITIES, "datatype": "FP64", "shape": shape})
+    return {
+        "name": manifest.name,
+        "versions": [str(version) for version in versions],
+        "platform": "sklearn",
+        "inputs": [{"name": "rows", "datatype": "FP64", "shape": [-1, len(manifest.features)]}],
+        "outputs": outputs,
+        "parameters": {"version": str(manifest.version)},
+    }

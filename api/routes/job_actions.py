@@ -1,0 +1,145 @@
+"""What a client may do to a job: cancel it, run it again, delete it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Final
+
+from flask import Blueprint, Response
+
+from api.bootstrap import Services, new_job_id
+from api.http.responses import json_response
+from api.jobs.job_service import check_room, describe, find_job, note_job, read_id, read_origin
+from api.openapi.operation import FIND, Answer, Content, Operation, ok
+from api.schemas.job import JobDocument
+from shared.db.jobs.cancel import is_deleted, is_in_state, stop_job
+from shared.db.jobs.retry import retry_job
+from shared.db.queries.jobs import are_stored
+from shared.db.sweeps.prune import soft_delete
+from shared.domain.errors import (
+    CommitUncertain,
+    DatabaseDown,
+    JobFinished,
+    JobUnfinished,
+    NothingToRetry,
+    Overloaded,
+    QuotaExceeded,
+)
+from shared.domain.jobs import Job, JobState
+
+_RETRY: Final = Operation(
+    tag="jobs",
+    answers={
+        HTTPStatus.ACCEPTED: Answer(
+            detail="A new job runs what had not been run.",
+            content=(Content(shape=JobDocument),),
+            headers=("Location", "Retry-After"),
+        )
+    },
+    errors=(*FIND, JobUnfinished, NothingToRetry, Overloaded, QuotaExceeded),
+)
+_DELETE: Final = Operation(
+    tag="jobs",
+    answers={HTTPStatus.NO_CONTENT: Answer(detail="The job is deleted.")},
+    errors=(*FIND, JobUnfinished),
+)
+
+
+def blueprint(services: Services) -> Blueprint:
+    """Make POST /jobs/<id>/cancel, POST /jobs/<id>/retry and DELETE /jobs/<id>."""
+    routes = Blueprint("changes", __name__)
+    database = services.database
+
+    @routes.post("/jobs/<job_id>/cancel")
+    @Operation(tag="jobs", answers=ok(JobDocument), errors=(*FIND, JobFinished))
+    def cancel(job_id: str) -> Response:
+        """Stop a job.
+
+        It takes effect at once: a chunk that a worker holds can no longer write its result.
+        """
+        return json_response(describe(services, _cancel(services, job_id)))
+
+    @routes.post("/jobs/<job_id>/retry")
+    @_RETRY
+    def retry(job_id: str) -> Response:
+        """Run again what was not run, as a new job.
+
+        Sent twice it makes two jobs: if no answer comes, look for `retry_of` in the list first.
+        """
+        return _retry(services, job_id)
+
+    @routes.delete("/jobs/<job_id>")
+    @_DELETE
+    def delete(job_id: str) -> Response:
+        """Delete a finished job.
+
+        It is gone at once (410); its rows and results are deleted from the database shortly after.
+        """
+        job = find_job(services, job_id)
+        with uncertain("The job may have been deleted; ask for it before you try again."):
+            deleted = database.write(
+                lambda c: soft_delete(c, job.id), lambda c: is_deleted(c, job.id)
+            )
+        if not deleted:
+            state = find_job(services, job_id).state
+            raise JobUnfinished(f"The job is {state}; cancel it first.")
+        return Response(status=HTTPStatus.NO_CONTENT)
+
+    return routes
+
+
+@contextmanager
+def uncertain(detail: str) -> Iterator[None]:
+    """Say `detail` where nobody can tell whether a change was committed."""
+    try:
+        yield
+    except CommitUncertain as error:
+        raise CommitUncertain(detail) from error
+
+
+def _cancel(services: Services, job_id: str) -> Job:
+    """Cancel a job and read it.
+
+    Raises `JobFinished` when it had ended before, and `CommitUncertain`.
+    """
+    job = find_job(services, job_id)
+    told = "The job may have been canceled; look at it before you try again."
+    if not job.finished:
+        with uncertain(told):
+            services.database.write(
+                lambda c: stop_job(c, job.id, JobState.CANCELED),
+                lambda c: is_in_state(c, job.id, JobState.CANCELED),
+            )
+        try:
+            after = find_job(services, job_id)
+        except DatabaseDown as error:
+            raise CommitUncertain(told) from error
+        # It was unfinished a moment ago: whoever canceled it since, it is what was asked for.
+        if after.state is JobState.CANCELED:
+            return after
+        job = after
+    raise JobFinished(f"The job is {job.state}; only an unfinished job can be canceled.")
+
+
+def _retry(services: Services, job_id: str) -> Response:
+    check_room(services)
+    find_job(services, job_id)
+    moment = services.clock()
+    again = new_job_id(moment)
+    told = f"The retry may have been accepted as the job {again}; look for it before you try again."
+    with uncertain(told):
+        dispatches = services.database.write(
+            lambda c: retry_job(c, read_id(job_id), again, moment, services.settings.outbox),
+            lambda c: are_stored(c, [again]),
+        )
+    trail = read_origin().trail
+    services.publisher.offer([replace(dispatch, trail=trail) for dispatch in dispatches])
+    headers = {"Location": f"/jobs/{again}", "Retry-After": "1"}
+    try:
+        job = find_job(services, again)
+    except DatabaseDown as error:
+        raise CommitUncertain(told) from error
+    services.manifests.store_for(job)
+    note_job(job)
+    return json_response(describe(services, job), HTTPStatus.ACCEPTED, headers)

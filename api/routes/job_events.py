@@ -1,0 +1,79 @@
+"""A job as server-sent events: the job at each change, then the end."""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Final
+
+import orjson
+from flask import Blueprint, Response, stream_with_context
+from typing_extensions import TypedDict
+
+from api.bootstrap import Services
+from api.jobs.job_service import describe, find_job
+from api.openapi.operation import FIND, Answer, Content, Operation
+from shared.domain.errors import DryBeansError
+from shared.domain.jobs import JobId
+
+_QUIET: Final = 15.0
+"""Seconds after which a comment is sent: proxies close connections that say nothing."""
+
+
+class Event(TypedDict):
+    """One event: `job`, `end` or `error`; the data is JSON."""
+
+    event: str
+    data: str
+
+
+def blueprint(services: Services) -> Blueprint:
+    """Make GET /jobs/<id>/events."""
+    routes = Blueprint("events", __name__)
+
+    @routes.get("/jobs/<job_id>/events")
+    @Operation(
+        tag="jobs",
+        answers={
+            HTTPStatus.OK: Answer(
+                detail="`job` events with the job at each change, then `end`.",
+                content=(Content(kind="text/event-stream", shape=Event),),
+            )
+        },
+        errors=FIND,
+    )
+    def events(job_id: str) -> Response:
+        """Follow a job as server-sent events."""
+        job = find_job(services, job_id)
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        # Each look at the job asks whose request this is.
+        stream = stream_with_context(_events(services, job.id))
+        kind = "text/event-stream; charset=utf-8"
+        return services.event_streams.hold(Response(stream, headers=headers, content_type=kind))
+
+    return routes
+
+
+def _events(services: Services, job: JobId) -> Iterator[bytes]:
+    try:
+        finished = False
+        while not finished:
+            for changed in services.waiter.changes(job, _QUIET):
+                if not changed:
+                    yield b": still here\n\n"
+                    continue
+                found = find_job(services, job)
+                finished = found.finished
+                yield _event("job", describe(services, found))
+            if not finished:
+                # A notification said so; the database knows better.
+                services.waiter.forget_end(job)
+        yield _event("end", {"id": job})
+    except DryBeansError as error:
+        # The answer has begun, so its status cannot say it any more.
+        yield _event("error", {"code": error.code, "detail": error.detail})
+
+
+def _event(name: str, document: object) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (
+        name.encode(),
+        orjson.dumps(document, option=orjson.OPT_UTC_Z),
+    )

@@ -1,0 +1,192 @@
+"""The list of jobs, and what may be asked of the service."""
+
+import base64
+import binascii
+from datetime import MAXYEAR, datetime
+from typing import Annotated, Final
+from urllib.parse import urlencode
+
+from flask import Blueprint, Response, request
+from pydantic import Field, PlainValidator, StringConstraints, WithJsonSchema
+from typing_extensions import TypedDict
+
+from api.bootstrap import Services
+from api.http.query_params import DIGITS, Query, read_query
+from api.http.responses import json_response
+from api.jobs.job_service import describe_all, owner, read_id
+from api.openapi.operation import Operation, ok
+from api.schemas.job import JobsPage
+from api.schemas.validation import flaw
+from shared.db.queries.listing import JobFilter, list_jobs
+from shared.domain.errors import DatabaseDown, JobNotFound, RequestInvalid
+from shared.domain.jobs import JobId, JobState, first_id_at
+
+_MOST: Final = 200
+_FIRST_YEAR: Final = 1971
+
+
+def _read_moment(text: object) -> object:
+    """Turn an instant into the smallest id that a job made at it can have."""
+    try:
+        # A plus in a query is a space.
+        moment = datetime.fromisoformat(str(text).replace(" ", "+"))
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None or not _FIRST_YEAR <= moment.year < MAXYEAR:
+        raise flaw(
+            "datetime", "created_after must be a time with a zone, such as 2026-01-31T12:00:00Z."
+        )
+    return first_id_at(moment)
+
+
+def _read_token(text: object) -> object:
+    try:
+        token = str(text)
+        return read_id(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode())
+    except (binascii.Error, ValueError, JobNotFound):
+        raise flaw("page_token", "page_token is none that a page gave; leave it out.") from None
+
+
+class ListQuery(Query):
+    """Which jobs to list."""
+
+    state: JobState | None = Field(default=None, description="Only jobs in this state.")
+    model: Annotated[str, StringConstraints(pattern=r"^[^@]*(?:@[0-9]{1,9})?$")] | None = Field(
+        default=None,
+        description="Only jobs for this model, or for one version of it.",
+        examples=["drybeans", "drybeans@2"],
+    )
+    labels: dict[str, str] = Field(
+        default={}, description="Only jobs that have these labels: `label.batch=7`."
+    )
+    created_after: (
+        Annotated[
+            JobId,
+            PlainValidator(_read_moment),
+            WithJsonSchema({"type": "string", "format": "date-time"}),
+        ]
+        | None
+    ) = Field(default=None, description="Only jobs that were made at this time or later.")
+    page_size: Annotated[int, Field(ge=1, le=_MOST), DIGITS] = Field(
+        default=50, description="How many jobs to list at most."
+    )
+    page_token: (
+        Annotated[JobId, PlainValidator(_read_token), WithJsonSchema({"type": "string"})] | None
+    ) = Field(default=None, description="The `next_page_token` of the page before.")
+
+    def filter(self, owner: str) -> JobFilter:
+        """Say what to look for among the jobs of `owner`."""
+        name, _, version = (self.model or "").partition("@")
+        return JobFilter(
+            owner=owner,
+            state=self.state,
+            model=name or None,
+            version=int(version) if version else None,
+            labels=self.labels,
+            before=self.page_token,
+            after=self.created_after,
+        )
+
+
+class JsonLimits(TypedDict):
+    """How large a JSON job may be."""
+
+    bytes: int
+    rows: int
+
+
+class CsvLimits(TypedDict):
+    """How large a CSV may be, decompressed, and how many times its compressed size."""
+
+    bytes: int
+    line_bytes: int
+    rows: int
+    compression_ratio: int
+
+
+class ResultLimits(TypedDict):
+    """How many rows an answer holds."""
+
+    page_rows: int
+    inline_rows: int
+
+
+class WaterMarks(TypedDict):
+    """At how many queued rows work is refused, and taken again."""
+
+    high: int
+    low: int
+
+
+class Limits(TypedDict):
+    """What may be asked of this service."""
+
+    json: JsonLimits
+    csv: CsvLimits
+    results: ResultLimits
+    wait_seconds: int
+    retention_seconds: int
+    deadline_seconds: int
+    queued_rows: WaterMarks
+
+
+def blueprint(services: Services) -> Blueprint:
+    """Make GET /jobs and GET /limits."""
+    routes = Blueprint("listing", __name__)
+
+    @routes.get("/jobs")
+    @Operation(
+        tag="jobs",
+        answers=ok(JobsPage),
+        errors=(RequestInvalid, DatabaseDown),
+        query=ListQuery,
+    )
+    def jobs() -> Response:
+        """List jobs, newest first."""
+        query = read_query(ListQuery)
+        size, wanted = query.page_size, query.filter(owner())
+        found = services.database.read(lambda c: list_jobs(c, wanted, size + 1))
+        token = _token(found[size - 1].id) if len(found) > size else None
+        document: JobsPage = {
+            "jobs": describe_all(services, found[:size]),
+            "next_page_token": token,
+            "next": _next_link(token),
+        }
+        return json_response(document)
+
+    @routes.get("/limits")
+    @Operation(tag="service", answers=ok(Limits))
+    def limits() -> Response:
+        """Tell what may be asked of this service."""
+        return json_response(_limits(services))
+
+    return routes
+
+
+def _token(job: JobId) -> str:
+    return base64.urlsafe_b64encode(job.encode()).decode().rstrip("=")
+
+
+def _next_link(token: str | None) -> str | None:
+    if token is None:
+        return None
+    arguments = request.args.to_dict() | {"page_token": token}
+    return f"/jobs?{urlencode(arguments)}"
+
+
+def _limits(services: Services) -> Limits:
+    settings = services.settings
+    return {
+        "json": {"bytes": settings.max_body_bytes, "rows": settings.max_instances},
+        "csv": {
+            "bytes": settings.max_upload_bytes,
+            "line_bytes": settings.max_line_bytes,
+            "rows": settings.max_job_rows,
+            "compression_ratio": settings.max_compression_ratio,
+        },
+        "results": {"page_rows": 10_000, "inline_rows": 1_000},
+        "wait_seconds": 30,
+        "retention_seconds": round(settings.retention_seconds),
+        "deadline_seconds": round(settings.deadline_seconds),
+        "queued_rows": {"high": settings.high_water_rows, "low": settings.low_water_rows},
+    }

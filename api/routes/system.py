@@ -1,0 +1,84 @@
+"""Whether the process lives, and whether it can do its work."""
+
+from http import HTTPStatus
+from typing import Final, Literal
+
+from flask import Blueprint, Response
+from typing_extensions import TypedDict
+
+from api.bootstrap import Services
+from api.http.responses import json_response
+from api.openapi.operation import Answer, Content, Operation, ok
+from shared.domain.errors import DatabaseDown, QueueDown
+
+
+class Health(TypedDict):
+    """That the process lives."""
+
+    status: Literal["ok"]
+
+
+class Readiness(TypedDict):
+    """Whether the service can do its work, and which part cannot."""
+
+    status: Literal["ok", "degraded", "unavailable"]
+    checks: dict[str, Literal["ok", "down"]]
+
+
+_READY: Final = Operation(
+    tag="service",
+    answers=ok(Readiness)
+    | {
+        HTTPStatus.SERVICE_UNAVAILABLE: Answer(
+            detail="The database does not answer: send nothing here.",
+            content=(Content(shape=Readiness),),
+            headers=("Retry-After",),
+        )
+    },
+)
+
+
+def blueprint(services: Services) -> Blueprint:
+    """Make /healthz and /readyz."""
+    routes = Blueprint("health", __name__)
+
+    @routes.get("/healthz")
+    @Operation(tag="service", answers=ok(Health))
+    def healthz() -> Response:
+        """Say that the process lives."""
+        return json_response({"status": "ok"})
+
+    @routes.get("/readyz")
+    @_READY
+    def readyz() -> Response:
+        """Say whether jobs can be accepted.
+
+        Without Redis they still are, and published later: degraded, but ready.
+        """
+        checks = {"database": _database(services), "redis": _redis(services)}
+        if checks["database"] != "ok":
+            return json_response(
+                {"status": "unavailable", "checks": checks},
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                {"Retry-After": "2"},
+            )
+        status = "ok" if checks["redis"] == "ok" else "degraded"
+        return json_response({"status": status, "checks": checks})
+
+    return routes
+
+
+def _database(services: Services) -> str:
+    try:
+        services.database.ping()
+    except DatabaseDown:
+        return "down"
+    return "ok"
+
+
+def _redis(services: Services) -> str:
+    try:
+        services.queue.ping()
+    except QueueDown:
+        return "down"
+    return "ok"

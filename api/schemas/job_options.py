@@ -1,0 +1,225 @@
+"""The options of a job, the same whether they come in JSON, in a query or in a form."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any, Final, Literal, Protocol
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+)
+
+from api.schemas.validation import Shape, check, flaw
+from api.schemas.webhook_option import NO_WEBHOOKS, ReadWebhook
+from shared.domain.chunks import Webhook
+from shared.domain.errors import ModelUnknown
+from shared.domain.webhook_targets import MOST_URL, TargetRefused
+from shared.models.manifest import Manifest
+
+LABEL_PREFIX: Final = "label."
+_MOST_LABELS: Final = 16
+_LABEL_LENGTH: Final = 64
+
+INSTANCES: Final[dict[str, Any]] = {
+    "type": "array",
+    "minItems": 1,
+    "items": {
+        "anyOf": [
+            {"type": "array", "items": {"type": "number"}},
+            {"type": "object", "additionalProperties": {"type": "number"}},
+        ]
+    },
+}
+"""The schema of rows, which are checked one by one when they are packed."""
+
+_URL: Final = {"type": "string", "format": "uri", "maxLength": MOST_URL}
+
+Output = Literal["label", "probabilities"]
+# MySQL takes texts that differ only in spaces at the end for the same.
+Label = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=_LABEL_LENGTH, pattern=r"^\S(?:[\s\S]*\S)?$"),
+]
+
+
+class Resolve(Protocol):
+    """Finds the manifest that a model's name stands for; raises `ModelUnknown`."""
+
+    def __call__(self, name: str, /) -> Manifest:
+        """Find it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOptions:
+    """Reads the options; `longest` is the default and the limit of `retention_seconds`."""
+
+    resolve: Resolve
+    default_model: str
+    longest: timedelta
+    read_webhook: ReadWebhook = NO_WEBHOOKS
+
+    def __call__(self, shape: type[Shape], document: Mapping[str, Any]) -> Shape:
+        """Read `document`, in which only the members of `shape` may be.
+
+        Raises `RequestInvalid` with every fault.
+        """
+        defaults = {"model": self.default_model, "retention_seconds": self.most_retention}
+        return check(shape, {**defaults, **document}, self)
+
+    @property
+    def most_retention(self) -> int:
+        """The longest that a job is kept, in seconds."""
+        return round(self.longest.total_seconds())
+
+
+def _resolve(name: object, info: ValidationInfo) -> Manifest:
+    if not isinstance(name, str):
+        raise flaw("string_type", 'model must be text such as "drybeans" or "drybeans@1".')
+    manifest: Manifest
+    try:
+        manifest = info.context.resolve(name)  # type: ignore[union-attr]
+    except ModelUnknown as error:
+        raise flaw(error.code, error.detail) from None
+    return manifest
+
+
+def _few(labels: object) -> object:
+    if isinstance(labels, dict) and len(labels) > _MOST_LABELS:
+        raise flaw("too_long", f"There may be {_MOST_LABELS} labels; these are {len(labels)}.")
+    return labels
+
+
+def _check_outputs(outputs: list[Output], info: ValidationInfo) -> list[Output]:
+    manifest: Manifest | None = info.data.get("model")
+    for name in outputs:
+        if manifest is not None and name not in manifest.outputs:
+            possible = ", ".join(manifest.outputs)
+            raise flaw("output_unknown", f"{manifest.id} gives {possible}, and no {name}.")
+    known: tuple[Output, ...] = ("label", "probabilities")
+    return [name for name in known if name == "label" or name in outputs]
+
+
+def _check_retention(seconds: int, info: ValidationInfo) -> int:
+    most: int = info.context.most_retention  # type: ignore[union-attr]
+    if seconds > most:
+        raise flaw("less_than_equal", f"retention_seconds can be {most} at most.")
+    return seconds
+
+
+def _read_webhook(url: object, info: ValidationInfo) -> Webhook | None:
+    if url is None:
+        return None
+    webhook: Webhook
+    try:
+        webhook = info.context.read_webhook(url)  # type: ignore[union-attr]
+    except TargetRefused as error:
+        raise flaw("webhook", str(error)) from None
+    return webhook
+
+
+def _required(schema: dict[str, Any]) -> None:
+    # Every option has a default; those of two are the service's.
+    schema["required"] = [name for name in ("instances",) if name in schema["properties"]]
+
+
+def label_values(labels: dict[str, Any]) -> dict[str, Any]:
+    """Give the schema of a label's value out of that of all labels."""
+    values: dict[str, Any] = labels.get("additionalProperties") or next(
+        iter(labels["patternProperties"].values())
+    )
+    return values
+
+
+def _form(schema: dict[str, Any]) -> None:
+    labels = schema["properties"].pop("labels")
+    schema["patternProperties"] = {r"^label\.": label_values(labels)}
+    schema["required"] = ["file"]
+
+
+class JobOptions(BaseModel):
+    """What a client may ask for beside the rows."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, json_schema_extra=_required)
+
+    model: Annotated[Manifest, PlainValidator(_resolve), WithJsonSchema({"type": "string"})] = (
+        Field(
+            description="A model's name for its default version, or a name and a version.",
+            examples=["drybeans", "drybeans@1"],
+        )
+    )
+    outputs: Annotated[list[Output], Field(min_length=1), AfterValidator(_check_outputs)] = Field(
+        default=["label"], description="What to tell of each row; the label always comes."
+    )
+    labels: Annotated[dict[Label, Label], Field(max_length=_MOST_LABELS), BeforeValidator(_few)] = (
+        Field(
+            default={},
+            description="Pairs of text of your own, to find the job by.",
+            examples=[{"batch": "7"}],
+        )
+    )
+    retention_seconds: Annotated[int, Field(ge=1), AfterValidator(_check_retention)] = Field(
+        description="When the job is erased after its end; the default is also the most.",
+        examples=[3600],
+    )
+    webhook: Annotated[
+        Webhook | None,
+        PlainValidator(_read_webhook),
+        WithJsonSchema({"anyOf": [_URL, {"type": "null"}]}),
+    ] = Field(
+        default=None, description="A URL that is told, with a signature, when the job has ended."
+    )
+    on_error: Literal["continue", "abort"] = Field(
+        default="continue",
+        description="Whether a bad row only gets an error, or fails the job.",
+    )
+    max_errors: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="So many bad rows are allowed; one more fails the job."
+    )
+    validate_only: bool = Field(
+        default=False, description="Tell what is wrong with the rows, and make no job."
+    )
+
+    @property
+    def most_errors(self) -> int | None:
+        """How many bad rows are allowed; None for any number."""
+        return 0 if self.on_error == "abort" and self.max_errors is None else self.max_errors
+
+    @property
+    def retention(self) -> timedelta:
+        """How long the job is kept after its end."""
+        return timedelta(seconds=self.retention_seconds)
+
+
+class CsvOptions(JobOptions):
+    """What a client may ask for beside a CSV."""
+
+
+class CsvForm(CsvOptions):
+    """A form with a CSV: options as fields, labels as `label.<name>`.
+
+    Fields after the file are read when the file has up to 4 MiB.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_form)
+
+    file: Annotated[str, WithJsonSchema({"type": "string", "format": "binary"})] = Field(
+        description="The CSV."
+    )
+
+
+class JsonJob(JobOptions):
+    """A job whose rows come as JSON."""
+
+    # Checked row by row when they are packed: a bad row never fails its job.
+    instances: Annotated[Any, WithJsonSchema(INSTANCES)] = Field(
+        description="Rows: the model's features in its order, or an object by feature name.",
+    )

@@ -1,0 +1,1 @@
+"""Redis: Celery messages, queues, notifications."""

@@ -1,0 +1,1 @@
+"""Statements that move jobs and chunks from one state to the next."""

@@ -1,0 +1,1 @@
+"""Model manifests and the registry of published versions."""

@@ -1,0 +1,1 @@
+"""Run one message: claim, predict, commit."""

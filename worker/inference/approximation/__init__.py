@@ -1,0 +1,1 @@
+"""Bounded approximations that settle most rows."""

@@ -1,0 +1,1 @@
+"""Compile fitted scikit-learn estimators."""

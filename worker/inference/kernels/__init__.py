@@ -1,0 +1,1 @@
+"""Kernel matrices as blocked matrix products."""

@@ -1,0 +1,1 @@
+"""The sweeper: recover orphaned work, enforce deadlines, prune."""
