@@ -5,8 +5,8 @@ from typing import Final
 from flask import Flask, Response, g, request
 
 from api.bootstrap import Services
-from api.http.auth import OpenAccess, record_refusal
-from api.http.middleware import watch_requests
+from api.http.auth import AnonymousAuthenticator, record_refusal
+from api.http.middleware import instrument_requests
 from api.http.origin_policy import OriginPolicy
 from api.http.problems import error_response, register_errors
 from api.http.stream_limit import PIECE
@@ -61,7 +61,7 @@ def create_app(services: Services) -> Flask:
     for part in _PARTS:
         app.register_blueprint(part.blueprint(services))
     app.register_blueprint(documents.blueprint(services, PUBLIC))
-    watch_requests(app, services.metrics, services.traces)
+    instrument_requests(app, services.metrics, services.traces)
     policy = OriginPolicy(hosts=services.settings.hosts, origins=services.settings.origins)
     app.before_request(lambda: _admit(services, policy))
     app.after_request(_harden)
@@ -71,21 +71,21 @@ def create_app(services: Services) -> Flask:
 
 def _admit(services: Services, policy: OriginPolicy) -> None:
     """Check host, origin and API key; raise what refuses the request, after recording it."""
-    g.caller = OpenAccess().identify(None)
+    g.caller = AnonymousAuthenticator().authenticate(None)
     try:
         if request.endpoint in PROBES or _from_prometheus(services):
             return
         policy.check_host(request.headers)
         policy.check_origin(request.method, request.headers)
         if request.blueprint != "home" and request.endpoint not in PUBLIC:
-            g.caller = services.access.identify(request.headers.get("Authorization"))
+            g.caller = services.authenticator.authenticate(request.headers.get("Authorization"))
     except DryBeansError as error:
         record_refusal(error, method=request.method, path=request.path, address=request.remote_addr)
         raise
 
 
 def _from_prometheus(services: Services) -> bool:
-    """Say whether metrics are asked for on the port that is theirs; elsewhere they need a key."""
+    """Return whether metrics are requested on their own port; elsewhere they need a key."""
     # By the socket that the request came in at, not by what its head says.
     port = str(services.settings.metrics_port)
     return request.endpoint == "metrics.metrics" and request.environ.get("SERVER_PORT") == port

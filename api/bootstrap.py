@@ -6,48 +6,53 @@ from typing import Final
 
 import uuid_utils
 
-from api.background.admission import Backlog, WaterMarks
-from api.background.batch_loader import Together
-from api.background.group_commit import Intake, IntakeLimits
+from api.background.admission import AdmissionControl, AdmissionLimits
+from api.background.batch_loader import BatchLoader
+from api.background.group_commit import GroupCommitLimits, GroupCommitWriter
 from api.background.instrumentation import (
-    counted_publish,
-    counted_store,
-    traced_accept,
-    traced_publish,
+    count_commits,
+    count_publications,
+    trace_commits,
+    trace_publications,
 )
-from api.background.long_polling import Waiter
-from api.background.notification_listener import Listener
+from api.background.long_polling import JobWatcher
+from api.background.notification_listener import NotificationSubscriber
 from api.background.publisher import Publisher
-from api.background.state_collector import Standing
-from api.http.auth import Access, KeyAccess, OpenAccess
+from api.background.state_collector import StateCollector
+from api.http.auth import AnonymousAuthenticator, Authenticator, KeyAuthenticator
 from api.http.decompression import BodyLimits
 from api.http.stream_limit import StreamLimit
-from api.jobs.csv_chunker import CutLimits
+from api.jobs.csv_chunker import ChunkLimits
 from api.jobs.manifest_store import ManifestStore
-from api.jobs.model_catalog import LiveCatalog
+from api.jobs.model_catalog import ModelCatalog
 from api.jobs.model_readiness import ModelReadiness
-from api.jobs.submit_csv import CsvLimits, ReceiveCsv
-from api.jobs.submit_rows import SubmitJob, SubmitLimits
-from api.jobs.upload_repository import DatabaseUploads
+from api.jobs.submit_csv import CsvLimits, SubmitCsv
+from api.jobs.submit_rows import SubmitLimits, SubmitRows
+from api.jobs.upload_repository import DatabaseUploadRepository
 from api.jobs.validate_only import ValidateCsv, ValidateRows
 from api.schemas.job_options import ReadOptions
 from api.schemas.webhook_option import ReadWebhook
 from shared.broker.client import MessageQueue
 from shared.broker.heartbeats import HeartbeatStore, HeartbeatThread, ProcessHeartbeat, ProcessKind
-from shared.broker.notifications import News
+from shared.broker.notifications import NotificationChannel
 from shared.db.clock import DatabaseClock, database_clock
 from shared.db.engine import Database, open_database
 from shared.db.jobs.submit import store_group
 from shared.db.queries.jobs import read_jobs
 from shared.db.queries.listing import backlog, running_rows, versions
-from shared.db.queries.results import StoredResult, WholeJob, read_whole_jobs, read_whole_results
+from shared.db.queries.results import (
+    JobWithResults,
+    StoredResult,
+    read_jobs_with_results,
+    read_small_results,
+)
 from shared.db.webhooks import read_due
 from shared.domain.jobs import Job, JobId
 from shared.observability.metrics import ApiMetrics
 from shared.observability.tracing import Traces, open_traces
 from shared.settings import Settings
 
-MOST_INLINE: Final = 1000
+MAX_INLINE_ROWS: Final = 1000
 """The most rows whose results are told with their job."""
 
 
@@ -59,26 +64,26 @@ class Services:
     database: Database
     clock: DatabaseClock
     queue: MessageQueue
-    catalog: LiveCatalog
+    catalog: ModelCatalog
     manifests: ManifestStore
-    intake: Intake
+    group_commit: GroupCommitWriter
     publisher: Publisher
-    waiter: Waiter
-    listener: Listener
+    job_watcher: JobWatcher
+    subscriber: NotificationSubscriber
     heartbeat: HeartbeatThread
     model_ready: ModelReadiness
-    look_up: Together[JobId, Job]
-    results_of: Together[JobId, list[StoredResult]]
-    look_up_whole: Together[JobId, WholeJob]
+    load_job: BatchLoader[JobId, Job]
+    load_results: BatchLoader[JobId, list[StoredResult]]
+    load_job_with_results: BatchLoader[JobId, JobWithResults]
     downloads: StreamLimit
     event_streams: StreamLimit
-    backlog: Backlog
-    standing: Standing
+    admission: AdmissionControl
+    state_collector: StateCollector
     metrics: ApiMetrics
     traces: Traces
-    access: Access
-    submit: SubmitJob
-    receive: ReceiveCsv
+    authenticator: Authenticator
+    submit_rows: SubmitRows
+    submit_csv: SubmitCsv
     validate_rows: ValidateRows
     validate_csv: ValidateCsv
 
@@ -91,16 +96,16 @@ class Services:
     def start(self) -> None:
         """Start the threads: after the server has forked."""
         self.publisher.start()
-        self.intake.start()
-        self.waiter.start()
-        self.listener.start()
+        self.group_commit.start()
+        self.job_watcher.start()
+        self.subscriber.start()
         self.heartbeat.start()
 
     def stop(self) -> None:
         """Store what was taken in, publish it, and close."""
         self.heartbeat.stop()
-        self.listener.stop()
-        self.intake.close()
+        self.subscriber.stop()
+        self.group_commit.close()
         self.publisher.close()
         self.database.close()
         self.traces.close()
@@ -118,15 +123,15 @@ def build_services(settings: Settings) -> Services:
     queue = MessageQueue(settings.redis_url.get_secret_value(), settings.message_limits)
     metrics = ApiMetrics()
     traces = open_traces(settings, "drybeans-api")
-    publisher = Publisher(traced_publish(counted_publish(queue.publish, metrics), traces))
-    intake = _intake(settings, database, publisher, metrics)
-    accept = traced_accept(intake.submit, traces)
-    catalog = LiveCatalog(settings.model_root)
+    publisher = Publisher(trace_publications(count_publications(queue.publish, metrics), traces))
+    intake = _group_commit(settings, database, publisher, metrics)
+    accept = trace_commits(intake.submit, traces)
+    catalog = ModelCatalog(settings.model_root)
     manifests = ManifestStore(database, catalog)
     read_options = _read_options(settings, catalog)
-    marks = WaterMarks(high=settings.high_water_rows, low=settings.low_water_rows)
-    waiting = Backlog(lambda: database.read(backlog), marks)
-    waiter = Waiter(lambda ids: database.read(lambda c: versions(c, ids)))
+    marks = AdmissionLimits(high=settings.high_water_rows, low=settings.low_water_rows)
+    waiting = AdmissionControl(lambda: database.read(backlog), marks)
+    waiter = JobWatcher(lambda ids: database.read(lambda c: versions(c, ids)))
     return Services(
         settings=settings,
         database=database,
@@ -134,27 +139,31 @@ def build_services(settings: Settings) -> Services:
         queue=queue,
         catalog=catalog,
         manifests=manifests,
-        intake=intake,
+        group_commit=intake,
         publisher=publisher,
-        look_up=Together(lambda ids: database.read(lambda c: read_jobs(c, ids))),
-        results_of=Together(lambda ids: database.read(lambda c: read_whole_results(c, ids))),
-        look_up_whole=Together(
-            lambda ids: database.read(lambda c: read_whole_jobs(c, ids, most=MOST_INLINE))
+        load_job=BatchLoader(lambda ids: database.read(lambda c: read_jobs(c, ids))),
+        load_results=BatchLoader(lambda ids: database.read(lambda c: read_small_results(c, ids))),
+        load_job_with_results=BatchLoader(
+            lambda ids: database.read(
+                lambda c: read_jobs_with_results(c, ids, most=MAX_INLINE_ROWS)
+            )
         ),
-        waiter=waiter,
-        listener=Listener(News(settings.redis_url.get_secret_value()).listen, waiter),
+        job_watcher=waiter,
+        subscriber=NotificationSubscriber(
+            NotificationChannel(settings.redis_url.get_secret_value()).listen, waiter
+        ),
         heartbeat=_heartbeat(settings),
         model_ready=ModelReadiness(HeartbeatStore(settings.redis_url.get_secret_value()).read),
-        access=KeyAccess(database) if settings.api_keys else OpenAccess(),
+        authenticator=KeyAuthenticator(database) if settings.api_keys else AnonymousAuthenticator(),
         downloads=StreamLimit(settings.max_downloads),
         event_streams=StreamLimit(settings.max_event_streams),
-        backlog=waiting,
+        admission=waiting,
         metrics=metrics,
         traces=traces,
-        standing=_standing(settings, database, queue, waiting, catalog),
+        state_collector=_state_collector(settings, database, queue, waiting, catalog),
         validate_rows=ValidateRows(read_options=read_options, instances=settings.max_instances),
         validate_csv=ValidateCsv(read_options=read_options, cut=_cut_limits(settings)),
-        submit=SubmitJob(
+        submit_rows=SubmitRows(
             read_options=read_options,
             accept=accept,
             limits=_submit_limits(settings),
@@ -162,7 +171,7 @@ def build_services(settings: Settings) -> Services:
             new_id=lambda: new_job_id(clock()),
             store_manifest=manifests.store,
         ),
-        receive=ReceiveCsv(
+        submit_csv=SubmitCsv(
             read_options=read_options,
             accept=accept,
             store=_uploads(settings, database, publisher, traces),
@@ -189,17 +198,17 @@ def _database(settings: Settings) -> Database:
 
 def _uploads(
     settings: Settings, database: Database, publisher: Publisher, traces: Traces
-) -> DatabaseUploads:
-    return DatabaseUploads(
+) -> DatabaseUploadRepository:
+    return DatabaseUploadRepository(
         database=database,
-        publish=publisher.offer,
-        outbox=settings.outbox,
+        publish=publisher.enqueue,
+        outbox=settings.dispatch_policy,
         patience=timedelta(seconds=settings.upload_patience_seconds),
         traces=traces,
     )
 
 
-def _read_options(settings: Settings, catalog: LiveCatalog) -> ReadOptions:
+def _read_options(settings: Settings, catalog: ModelCatalog) -> ReadOptions:
     read_webhook = ReadWebhook(
         enabled=bool(settings.webhook_masters), allowed=settings.webhook_allowed
     )
@@ -211,39 +220,41 @@ def _read_options(settings: Settings, catalog: LiveCatalog) -> ReadOptions:
     )
 
 
-def _standing(
+def _state_collector(
     settings: Settings,
     database: Database,
     queue: MessageQueue,
-    waiting: Backlog,
-    catalog: LiveCatalog,
-) -> Standing:
+    waiting: AdmissionControl,
+    catalog: ModelCatalog,
+) -> StateCollector:
     heartbeats = HeartbeatStore(settings.redis_url.get_secret_value())
-    return Standing(
+    return StateCollector(
         ping_database=database.ping,
         ping_redis=queue.ping,
-        backlog=waiting.look,
+        backlog=waiting.queued_rows,
         running=lambda: database.read(running_rows),
         webhooks=lambda: database.read(read_due),
-        messages=queue.waiting,
+        messages=queue.queue_length,
         heartbeats=heartbeats.read,
         now=database_clock(database),
         catalog=catalog,
     )
 
 
-def _intake(
+def _group_commit(
     settings: Settings, database: Database, publisher: Publisher, metrics: ApiMetrics
-) -> Intake:
-    limits = IntakeLimits(
+) -> GroupCommitWriter:
+    limits = GroupCommitLimits(
         jobs=settings.intake_jobs,
         bytes=settings.intake_bytes,
         group=settings.group_jobs,
         seconds=settings.database_answer_seconds,
     )
-    return Intake(
-        counted_store(lambda group: store_group(database, group, settings.outbox), metrics),
-        publisher.offer,
+    return GroupCommitWriter(
+        count_commits(
+            lambda group: store_group(database, group, settings.dispatch_policy), metrics
+        ),
+        publisher.enqueue,
         limits,
     )
 
@@ -257,8 +268,8 @@ def _submit_limits(settings: Settings) -> SubmitLimits:
     )
 
 
-def _cut_limits(settings: Settings) -> CutLimits:
-    return CutLimits(
+def _cut_limits(settings: Settings) -> ChunkLimits:
+    return ChunkLimits(
         piece_bytes=settings.chunk_bytes,
         line_bytes=settings.max_line_bytes,
         max_rows=settings.max_job_rows,

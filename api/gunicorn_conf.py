@@ -5,9 +5,9 @@ from typing import Any
 
 from gunicorn.http.unreader import SocketUnreader
 
-from api.http.body_timeout import PIECE, PacedBody
+from api.http.body_timeout import PROGRESS_BYTES, TimedBody
 from shared.malloc import keep_freed_memory
-from shared.observability.multiprocess import Slots
+from shared.observability.multiprocess import ProcessSlots
 from shared.settings import read_settings
 
 _settings = read_settings()
@@ -28,7 +28,7 @@ accesslog = None
 errorlog = "-"
 loglevel = "warning"
 # What it receives at once and is not asked for yet is copied with every piece that is taken.
-SocketUnreader.max_body_chunk = PIECE
+SocketUnreader.max_body_chunk = PROGRESS_BYTES
 # Its file would need a writable home.
 control_socket_disable = True
 
@@ -36,11 +36,11 @@ control_socket_disable = True
 def on_starting(server: Any) -> None:  # noqa: ANN401 - as below: gunicorn's own
     """Have several processes count together; one that is alone counts in its memory."""
     keep_freed_memory()
-    server.slots = Slots() if workers > 1 else None
+    server.slots = ProcessSlots() if workers > 1 else None
 
 
 def pre_fork(server: Any, worker: Any) -> None:  # noqa: ANN401
-    """Give `worker` its send time-out, and the first slot that no living one has."""
+    """Return `worker` its send time-out, and the first slot that no living one has."""
     worker.send_timeout = _settings.send_timeout
     taken = {other.slot for other in server.WORKERS.values()}
     worker.slot = next(slot for slot in count() if slot not in taken)
@@ -53,8 +53,8 @@ def post_fork(server: Any, worker: Any) -> None:  # noqa: ANN401
 
 
 def pre_request(_worker: Any, req: Any) -> None:  # noqa: ANN401
-    """Give up a body that trickles: the connection is closed with the answer."""
-    req.body = PacedBody(req.body, _settings.body_seconds, req.force_close)
+    """Return up a body that trickles: the connection is closed with the answer."""
+    req.body = TimedBody(req.body, _settings.body_seconds, req.force_close)
 
 
 def post_request(_worker: Any, req: Any, _environ: Any, _resp: Any) -> None:  # noqa: ANN401

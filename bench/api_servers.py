@@ -16,7 +16,7 @@ from bench.parts import MODELS, Service
 from bench.servers import Place, kinds, place
 from bench.tables import markdown, middle, percentile
 from bench.usage import CpuClock
-from shared.models.registry import Catalog
+from shared.models.registry import ModelRegistry
 from tests.servers import free_port
 from tests.servers.schema import migrate
 
@@ -52,7 +52,7 @@ def _serving(place_: Place, name: str) -> Iterator[Service]:
 
 def _measure(place_: Place, name: str, seconds: float) -> dict[int, tuple[Report, float]]:
     """Give, for each number of clients, what they saw and the API's CPU seconds."""
-    rows = [list(row) for row in Catalog.read(MODELS).resolve("drybeans").sample]
+    rows = [list(row) for row in ModelRegistry.read(MODELS).resolve("drybeans").sample]
     found = {}
     with _serving(place_, name) as service:
         given = {"port": service.port, "way": "accept", "rows": rows, "labels": [""] * len(rows)}

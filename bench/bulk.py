@@ -179,7 +179,7 @@ def download(service: Service, job: str, target: Path) -> float:
 
 
 def same_labels(results: Path, labels: Path) -> bool:
-    """Say whether the service's labels are the script's, row by row."""
+    """Return whether the service's labels are the script's, row by row."""
     with results.open() as ours, labels.open() as theirs:
         next(ours), next(theirs)
         return all(
@@ -237,7 +237,7 @@ def table(kind: str, runs: Runs) -> str:
 
 
 def _rate(runs: Runs, seconds: Sequence[float]) -> str:
-    """Give rows a second, and how many times those of the script.
+    """Return rows a second, and how many times those of the script.
 
     That is the median of each round's ratio: the machine is not as fast in all of them.
     """

@@ -18,7 +18,7 @@ from uuid import uuid4
 import psutil
 
 from api.bootstrap import new_job_id
-from api.jobs.submit_rows import SubmitJob, SubmitLimits
+from api.jobs.submit_rows import SubmitLimits, SubmitRows
 from api.schemas.job_options import ReadOptions
 from bench.jobs import CLOSED, Bench, Run, bench
 from bench.parts import MODELS
@@ -28,16 +28,16 @@ from bench.tables import markdown
 from bench.usage import listener
 from shared.db.engine import Database, open_database
 from shared.db.jobs.claim import Claimant, claim
-from shared.db.jobs.complete import finish
+from shared.db.jobs.complete import complete
 from shared.db.jobs.submit import store_group
-from shared.domain.chunks import Outbox, Submission
-from shared.models.registry import Catalog
+from shared.domain.chunks import DispatchPolicy, Submission
+from shared.models.registry import ModelRegistry
 from worker.batch.predict import predict_chunks
-from worker.models.loader import Models
+from worker.models.loader import ModelLoader
 
 _SIZES: Final = (1, 8, 32, 128)
 _REPEATS: Final = 15
-_OUTBOX: Final = Outbox(window=4, republish_after=timedelta(hours=1))
+_OUTBOX: Final = DispatchPolicy(window=4, republish_after=timedelta(hours=1))
 _WAITED: Final = CLOSED[-1]
 
 
@@ -56,11 +56,11 @@ class Stages:
         """Work on `database`, whose server is `server` when it is a process of its own."""
         self._database = database
         self._server = server
-        self._models = Models(MODELS)
-        catalog = Catalog.read(MODELS)
+        self._models = ModelLoader(MODELS)
+        catalog = ModelRegistry.read(MODELS)
         self._taken: list[Submission] = []
         day = timedelta(days=1)
-        self._submit = SubmitJob(
+        self._submit = SubmitRows(
             ReadOptions(resolve=catalog.resolve, default_model="drybeans", longest=day),
             self._taken.append,
             SubmitLimits(instances=1, chunk_rows=1, interactive_rows=1, deadline=day),
@@ -84,7 +84,7 @@ class Stages:
         claimant = Claimant(token=uuid4().hex, lease=timedelta(seconds=15))
         claimed = self._database.write(lambda c: claim(c, refs, claimant))
         outcomes = predict_chunks(self._models(claimed[0].model), claimed)
-        self._database.write(lambda c: finish(c, outcomes, _OUTBOX))
+        self._database.write(lambda c: complete(c, outcomes, _OUTBOX))
 
     def _time(self, work: Callable[[], object]) -> Cost:
         wall, cpu = time.perf_counter(), self._cpu()

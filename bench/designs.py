@@ -18,7 +18,7 @@ from tests.servers import free_port
 def drybeans(
     place: Place, *, workers: int = 2, settings: Mapping[str, str] | None = None
 ) -> Iterator[Service]:
-    """Give drybeans on `place`, migrated and not yet started."""
+    """Return drybeans on `place`, migrated and not yet started."""
     port = free_port()
     with place.database("drybeans") as url:
         database = open_database(url, answer_seconds=60)
@@ -50,7 +50,7 @@ def drybeans(
 
 @contextmanager
 def stock(place: Place, *, workers: int = 2) -> Iterator[Service]:
-    """Give the stock design on `place`, not yet started; it has as many API processes as workers.
+    """Return the stock design on `place`, not yet started; it has as many API processes as workers.
 
     Threads suit an API that waits for the database most of the time.
     """
@@ -81,7 +81,7 @@ def stock(place: Place, *, workers: int = 2) -> Iterator[Service]:
 
 
 def server_roots(place: Place) -> dict[str, psutil.Process]:
-    """Give the processes of the servers, as far as they run on this machine."""
+    """Return the processes of the servers, as far as they run on this machine."""
     roots = {"redis": psutil.Process(place.redis.pid)}
     found = listener(place.database_port) if place.database_port else None
     return roots | ({place.kind: found} if found else {})

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.parts import MODELS
-from shared.models.registry import Catalog
+from shared.models.registry import ModelRegistry
 
 Floats = NDArray[np.float64]
 JITTER: Final = 0.01
@@ -36,7 +36,7 @@ class Examples:
 
 def read_examples(data: Path | None = None) -> Examples:
     """Read the examples of the default model, or those in a CSV with its columns first."""
-    catalog = Catalog.read(MODELS)
+    catalog = ModelRegistry.read(MODELS)
     manifest = catalog.resolve("drybeans")
     names = tuple(feature.name for feature in manifest.features)
     rows = manifest.golden.rows if data is None else pd.read_csv(data).iloc[:, : len(names)]

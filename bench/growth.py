@@ -34,7 +34,7 @@ _HEAD: Final = (
 
 
 def a_body(examples: Examples, rows: int) -> tuple[int, Iterator[bytes]]:
-    """Give the size and the pieces of a CSV of `rows` rows, which repeats a block of them."""
+    """Return the size and the pieces of a CSV of `rows` rows, which repeats a block of them."""
     file = BytesIO()
     write_csv(file, examples, min(rows, _BLOCK))
     text = file.getvalue()
@@ -52,7 +52,7 @@ def a_body(examples: Examples, rows: int) -> tuple[int, Iterator[bytes]]:
 
 
 def timed(call: Callable[[], object]) -> list[float]:
-    """Give the seconds of each of many calls."""
+    """Return the seconds of each of many calls."""
     seconds = []
     for _ in range(_ASKED):
         begun = time.monotonic()
@@ -82,7 +82,7 @@ def line(service: Service, examples: Examples, rows: int, clock: CpuClock) -> tu
 
 
 def measure(kind: str, most: int, examples: Examples) -> Iterator[tuple[str, ...]]:
-    """Give a line for each size up to `most`."""
+    """Return a line for each size up to `most`."""
     with place(kind) as where, drybeans(where) as service:
         service.start()
         ask(service.port, "/jobs", orjson.dumps({"instances": [examples.rows[0].tolist()]}))

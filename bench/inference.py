@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from shared.models.registry import Catalog
+from shared.models.registry import ModelRegistry
 from worker.inference import compile_predictor
 from worker.inference.cascade import Cascade
 from worker.models.artifacts import load
@@ -54,8 +54,8 @@ class Case:
 
 
 def cases(data: Path | None, count: int) -> Iterator[Case]:
-    """Give the published models, and an SVC with about 2,500 support vectors."""
-    catalog = Catalog.read(ARTIFACTS)
+    """Return the published models, and an SVC with about 2,500 support vectors."""
+    catalog = ModelRegistry.read(ARTIFACTS)
     for manifest in catalog.all():
         real = data and pd.read_csv(data).iloc[:, : len(manifest.features)]
         source = np.array(manifest.golden.rows if real is None else real, dtype=np.float64)
@@ -74,14 +74,14 @@ def jittered(source: Floats, count: int) -> Floats:
 
 
 def speed(call: Callable[[Floats], Any], rows: Floats) -> float:
-    """Give rows per second of processor time, of one call on one thread."""
+    """Return rows per second of processor time, of one call on one thread."""
     start = process_time()
     call(rows)
     return len(rows) / (process_time() - start)
 
 
 def measure(case: Case, rounds: int) -> str:
-    """Give a line of the table: medians, and ratios to scikit-learn's own speed."""
+    """Return a line of the table: medians, and ratios to scikit-learn's own speed."""
     fast = compile_predictor(case.estimator)
     assert isinstance(fast, Cascade), f"{case.name} is not taken by the fast predictor"
     few = case.rows[:STOCK_ROWS]

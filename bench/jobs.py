@@ -76,7 +76,7 @@ class Bench:
     samples: Samples
 
     def take(self, way: Way, clients: int, seconds: float) -> Run:
-        """Give `way` its turn."""
+        """Return `way` its turn."""
         service = self.services[way.design]
         roots = service.roots | server_roots(self.place)
         plan = Plan(
@@ -196,7 +196,7 @@ def _open_table(runs: Sequence[Run], clients: Sequence[int]) -> str:
 
 
 def _cpu_table(runs: Sequence[Run]) -> str:
-    """Say where the CPU seconds per 1,000 jobs go."""
+    """Return where the CPU seconds per 1,000 jobs go."""
     names = sorted({name for run in runs for name in run.cpu})
     lines = []
     for way, count in dict.fromkeys((run.way, run.clients) for run in runs):

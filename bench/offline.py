@@ -10,13 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from bench.parts import MODELS
-from shared.models.registry import Catalog
+from shared.models.registry import ModelRegistry
 from worker.models.artifacts import load
 
 
 def predict(table: pd.DataFrame) -> pd.Series:
-    """Give the labels of the rows of `table`."""
-    catalog = Catalog.read(MODELS)
+    """Return the labels of the rows of `table`."""
+    catalog = ModelRegistry.read(MODELS)
     model = load(catalog.folder(catalog.resolve("drybeans"))).estimator
     return pd.Series(model.predict(table.to_numpy(dtype=float)), name="label")
 

@@ -103,7 +103,7 @@ class Service:
 
 
 def clean_environment() -> dict[str, str]:
-    """Give our environment without settings of ours or of BLAS, and with one BLAS thread."""
+    """Return our environment without settings of ours or of BLAS, and with one BLAS thread."""
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -26,7 +26,7 @@ class Stage:
     per_job: float
 
     def seconds(self, jobs: int) -> float:
-        """Give the time for `jobs` jobs at once."""
+        """Return the time for `jobs` jobs at once."""
         return self.fixed + jobs * self.per_job
 
 
@@ -49,7 +49,7 @@ class Model:
     workers: int = 2
 
     def ceiling(self, group: float) -> float:
-        """Give the most jobs a second that the cores can do in groups of `group` jobs."""
+        """Return the most jobs a second that the cores can do in groups of `group` jobs."""
         return self.cores * group / (self.cpu.fixed + group * self.cpu.per_job)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from bench.generate import draw, read_examples
 from bench.parts import MODELS
-from shared.models.registry import Catalog
+from shared.models.registry import ModelRegistry
 from worker.models.artifacts import load
 
 _COUNT: Final = 500
@@ -24,7 +24,7 @@ class Samples:
 def read_samples() -> Samples:
     """Draw rows and label them with the default model's own estimator."""
     rows = next(draw(read_examples(), _COUNT))
-    catalog = Catalog.read(MODELS)
+    catalog = ModelRegistry.read(MODELS)
     model = load(catalog.folder(catalog.resolve("drybeans"))).estimator
     labels = [str(label) for label in np.asarray(model.predict(rows))]
     return Samples(rows=rows.tolist(), labels=labels)

@@ -30,12 +30,12 @@ class Place:
         return make_url(self.server).port if self.server else None
 
     def redis_url(self, number: int) -> str:
-        """Give the URL of one of Redis' databases."""
+        """Return the URL of one of Redis' databases."""
         return f"redis://127.0.0.1:{self.redis.port}/{number}"
 
     @contextmanager
     def database(self, name: str) -> Iterator[str]:
-        """Give the URL of an empty database, which is removed afterwards."""
+        """Return the URL of an empty database, which is removed afterwards."""
         if self.server is None:
             yield f"sqlite:///{self.folder / name}.db"
             return

@@ -14,7 +14,7 @@ def markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Give the value that `share` of `values` do not exceed; NaN when there are none."""
+    """Return the value that `share` of `values` do not exceed; NaN when there are none."""
     if not values:
         return float("nan")
     ordered = sorted(values)
@@ -22,7 +22,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def middle(values: Iterable[float]) -> float:
-    """Give the median; NaN when there are no values."""
+    """Return the median; NaN when there are no values."""
     known = list(values)
     return median(known) if known else float("nan")
 

@@ -18,12 +18,12 @@ Roots = Mapping[str, psutil.Process]
 
 
 def cpu_seconds(roots: Roots) -> dict[str, float]:
-    """Give the CPU seconds, user and system, that each process and its children have used."""
+    """Return the CPU seconds, user and system, that each process and its children have used."""
     return {name: sum(map(_cpu_seconds, _tree(root))) for name, root in roots.items()}
 
 
 def memory_mb(roots: Roots) -> dict[str, float]:
-    """Give the memory in MB that each process and its children use now."""
+    """Return the memory in MB that each process and its children use now."""
     return {name: sum(map(_memory, _tree(root))) / _MB for name, root in roots.items()}
 
 
@@ -72,7 +72,7 @@ class CpuClock:
         return time.monotonic() - self._begun
 
     def read(self) -> dict[str, float]:
-        """Give the CPU seconds of each process since the clock was started."""
+        """Return the CPU seconds of each process since the clock was started."""
         now = cpu_seconds(self._roots)
         return {name: seconds - self._before[name] for name, seconds in now.items()}
 

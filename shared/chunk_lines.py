@@ -6,7 +6,7 @@ from shared.zstd import ZstdError, decompress
 
 
 def lines_of_rows(encoding: Encoding, body: bytes, first_line: int) -> list[int] | None:
-    """Give the line in the CSV of each row in `body`, whose first line is `first_line`.
+    """Return the line in the CSV of each row in `body`, whose first line is `first_line`.
 
     None when they simply follow one another, or there are no lines.
     """

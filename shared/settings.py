@@ -10,7 +10,7 @@ from urllib.parse import quote
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.domain.chunks import MessageLimits, Outbox
+from shared.domain.chunks import DispatchPolicy, MessageLimits
 from shared.domain.errors import SettingsInvalid
 from shared.domain.hosts import AllowedHosts, parse_allowed_hosts, parse_origins
 from shared.domain.webhook_targets import Network, read_networks
@@ -109,10 +109,10 @@ class Settings(BaseSettings):
         return timedelta(seconds=self.retention_seconds)
 
     @property
-    def outbox(self) -> Outbox:
+    def dispatch_policy(self) -> DispatchPolicy:
         """When chunks are handed to Redis, and handed over again."""
         again = timedelta(seconds=self.republish_seconds)
-        return Outbox(window=self.window_chunks, republish_after=again)
+        return DispatchPolicy(window=self.window_chunks, republish_after=again)
 
     @property
     def message_limits(self) -> MessageLimits:

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Final
 
 from shared.models.manifest import Manifest
-from shared.models.registry import Catalog
+from shared.models.registry import ModelRegistry
 from tests.service import MODEL_ROOT
 
 COUNT: Final = 21
@@ -13,8 +13,8 @@ COUNT: Final = 21
 
 @cache
 def default_model() -> Manifest:
-    """Give the manifest of the model that jobs get when they name none."""
-    return Catalog.read(MODEL_ROOT).resolve("drybeans")
+    """Return the manifest of the model that jobs get when they name none."""
+    return ModelRegistry.read(MODEL_ROOT).resolve("drybeans")
 
 
 def names() -> list[str]:
@@ -29,7 +29,7 @@ def beans(count: int = COUNT) -> list[list[str]]:
 
 
 def bean_labels(count: int = COUNT) -> list[str]:
-    """Give the labels of `beans`."""
+    """Return the labels of `beans`."""
     labels = default_model().golden.labels
     return [labels[at * 5 % len(labels)] for at in range(count)]
 

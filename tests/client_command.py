@@ -43,7 +43,7 @@ class Command:
         self.out = ""
 
     def end(self, given: bytes = b"") -> "Command":
-        """Give it `given` on standard input, and wait for its end."""
+        """Return it `given` on standard input, and wait for its end."""
         out, _ = self._process.communicate(given, timeout=_SECONDS)
         self.out, self.code = out.decode(), self._process.returncode
         return self

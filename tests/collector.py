@@ -34,7 +34,7 @@ class Collector:
         return f"http://127.0.0.1:{self.receiver.port}"
 
     def spans(self, trace: str) -> list[Told]:
-        """Give the spans of `trace` that have arrived."""
+        """Return the spans of `trace` that have arrived."""
         return [
             told
             for request in list(self.receiver.got)

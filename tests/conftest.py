@@ -62,7 +62,7 @@ class _ByWhatIsDear(LoadScopeScheduling):  # type: ignore[misc] # xdist ships no
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Say how `pytest -n 2` shares out the tests."""
+    """Return how `pytest -n 2` shares out the tests."""
     return _ByWhatIsDear(config, log)
 
 

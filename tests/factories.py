@@ -13,10 +13,17 @@ from shared.db.queries.jobs import read_job
 from shared.db.queries.results import read_results
 from shared.db.schema import chunks as chunk_table
 from shared.db.sweeps.prune import PurgeLimits, purge_chunks
-from shared.domain.chunks import ChunkResult, Claimed, Encoding, NewChunk, Outbox, Submission
+from shared.domain.chunks import (
+    ChunkResult,
+    ClaimedChunk,
+    DispatchPolicy,
+    Encoding,
+    NewChunk,
+    Submission,
+)
 from shared.domain.jobs import ChunkRef, Job, JobId, Queue
 
-OUTBOX = Outbox(window=2, republish_after=timedelta(seconds=5))
+OUTBOX = DispatchPolicy(window=2, republish_after=timedelta(seconds=5))
 
 
 def a_chunk(seq: int = 0, *, rows: int = 1, first_row: int | None = None) -> NewChunk:
@@ -63,13 +70,13 @@ def submit(database: Database, *submissions: Submission) -> list[ChunkRef]:
 
 def take(
     database: Database, *refs: ChunkRef, token: str = "a", lease: float = 15.0
-) -> list[Claimed]:
+) -> list[ClaimedChunk]:
     """Claim `refs` for `lease` seconds."""
     claimant = Claimant(token=token, lease=timedelta(seconds=lease))
     return database.write(lambda c: claim(c, refs, claimant))
 
 
-def answered(claimed: Claimed, label: str | None = "SIRA") -> ChunkResult:
+def answered(claimed: ClaimedChunk, label: str | None = "SIRA") -> ChunkResult:
     """Answer all rows of `claimed` alike."""
     return ChunkResult(
         ref=claimed.ref,
@@ -80,7 +87,7 @@ def answered(claimed: Claimed, label: str | None = "SIRA") -> ChunkResult:
         model_version="drybeans@2",
         labels=[label] * claimed.row_count,
         summary={"counts": {label: claimed.row_count}, "out_of_range": {}},
-        sole=claimed.sole,
+        is_only_chunk=claimed.is_only_chunk,
     )
 
 
@@ -100,13 +107,13 @@ def job_of(database: Database, job: JobId) -> Job:
 
 
 def chunk_states(database: Database, job: JobId) -> list[str]:
-    """Give the states of a job's chunks in order."""
+    """Return the states of a job's chunks in order."""
     columns = chunk_table.c
     query = select(columns.state).where(columns.job_id == job).order_by(columns.seq)
     return list(database.read(lambda c: c.scalars(query).all()))
 
 
 def labels_of(database: Database, job: JobId) -> list[str | None]:
-    """Give all labels of a job in order."""
+    """Return all labels of a job in order."""
     stored = database.read(lambda c: read_results(c, job, 0, 10**9))
     return [label for part in stored for label in part.labels or [None] * part.row_count]

@@ -11,7 +11,7 @@ from shared.domain.jobs import JobId, ModelPin
 from shared.models.manifest import Manifest
 from tests.models import a_manifest
 from worker.inference import RowsRefused
-from worker.models.loader import Model
+from worker.models.loader import LoadedModel
 
 Floats = NDArray[np.float64]
 
@@ -45,10 +45,10 @@ class FakePredictor:
         return np.eye(3)[self.predict(rows)] * 0.7 + 0.1
 
 
-def a_loaded_model(predictor: FakePredictor, manifest: Manifest | None = None) -> Model:
+def a_loaded_model(predictor: FakePredictor, manifest: Manifest | None = None) -> LoadedModel:
     """Make a model of `predictor`, with the features and ranges of `manifest`."""
     manifest = manifest or a_manifest()
-    return Model(
+    return LoadedModel(
         manifest=manifest,
         predictor=predictor,
         classes=np.array(predictor.classes, dtype=object),
@@ -65,7 +65,7 @@ class FakeModels:
 
     def __init__(
         self,
-        model: Model | None = None,
+        model: LoadedModel | None = None,
         *,
         reason: str = "",
         settled: bool = True,
@@ -79,7 +79,7 @@ class FakeModels:
         del pin
         return self._settled
 
-    def __call__(self, pin: ModelPin) -> Model:
+    def __call__(self, pin: ModelPin) -> LoadedModel:
         self.asked.append(pin)
         if not self._settled:
             self._load()

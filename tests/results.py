@@ -58,7 +58,7 @@ def a_shape(
     chances: bool = False,
     include_input: bool = False,
 ) -> ResultShape:
-    """Say what the rows of a job have."""
+    """Return what the rows of a job have."""
     outputs = ("label", "probabilities") if chances else ("label",)
     return ResultShape(
         job=a_job(layout, outputs=outputs),

@@ -20,11 +20,11 @@ from werkzeug.test import TestResponse
 
 from api.app import create_app
 from api.bootstrap import build_services
-from shared.broker.celery_message import refs_of, trails_of
+from shared.broker.celery_message import refs_of, trace_contexts_of
 from shared.domain.jobs import TERMINAL, JobId, Queue
 from shared.settings import Settings
 from tests.contract import CheckedClient
-from worker.models.loader import Models
+from worker.models.loader import ModelLoader
 from worker.pool import new_runner
 
 MODEL_ROOT: Final = Path(__file__).parent.parent / "model_artifacts"
@@ -35,9 +35,14 @@ class Service:
     """The API and one worker on a real database and Redis; `changes` are settings."""
 
     def __init__(
-        self, database_url: str, redis_url: str, *, models: Models | None = None, **changes: Any
+        self,
+        database_url: str,
+        redis_url: str,
+        *,
+        models: ModelLoader | None = None,
+        **changes: Any,
     ) -> None:
-        models = models or Models(MODEL_ROOT)
+        models = models or ModelLoader(MODEL_ROOT)
         values: dict[str, Any] = {
             "database_url": SecretStr(database_url),
             "redis_url": SecretStr(redis_url),
@@ -74,7 +79,7 @@ class Service:
                 envelope = orjson.loads(taken)
                 (message,), _, _ = orjson.loads(b64decode(envelope["body"]))
                 refs = refs_of(message)
-                self.run(refs, trails_of(refs, envelope["headers"]))
+                self.run(refs, trace_contexts_of(refs, envelope["headers"]))
                 messages += 1
         return messages
 
@@ -159,7 +164,7 @@ class Body(RawIOBase):
 
 
 def in_parts(text: str, *, each: int = 500) -> list[bytes]:
-    """Give a CSV in the parts in which it arrives; a chunk ends with the part that fills it."""
+    """Return a CSV in the parts in which it arrives; a chunk ends with the part that fills it."""
     data = text.encode()
     return [data[at : at + each] for at in range(0, len(data), each)]
 

@@ -14,7 +14,7 @@ CHUNK = 2000
 
 
 def parts(text: str | None = None) -> list[bytes]:
-    """Give a CSV, one of `MANY` beans unless said otherwise, in the parts in which it arrives."""
+    """Return a CSV, one of `MANY` beans unless said otherwise, in the parts in which it arrives."""
     return in_parts(a_csv(MANY) if text is None else text, each=700)
 
 

@@ -11,8 +11,8 @@ from functools import partial
 from typing import Final
 
 from shared.broker.client import MessageQueue
-from shared.db.sweeps.recovery import take_due
-from shared.domain.chunks import Dispatch, MessageLimits, fitting, pack_messages
+from shared.db.sweeps.recovery import dispatch_due
+from shared.domain.chunks import Dispatch, MessageLimits, pack_messages, take_fitting
 from shared.domain.errors import DryBeansError, QueueDown
 from shared.domain.jobs import ChunkRef, Queue
 from shared.settings import Settings
@@ -94,10 +94,10 @@ class DatabasePolling:
 
     def _take(self) -> list[Dispatch]:
         """Take what fits one message, of the first queue in which anything is due."""
-        fits = partial(fitting, limits=self.limits, messages=1)
+        fits = partial(take_fitting, limits=self.limits, messages=1)
         for queue in self.queues:
             work = partial(
-                take_due, queue=queue, limit=_BATCH, interval=self.interval, fitting=fits
+                dispatch_due, queue=queue, limit=_BATCH, interval=self.interval, fitting=fits
             )
             if due := self.runner().database.write(work):
                 return due
@@ -120,7 +120,7 @@ def new_database_polling(settings: Settings, runner: Callable[[], RunBatch]) -> 
         queue=MessageQueue(settings.redis_url.get_secret_value(), settings.message_limits),
         queues=[queue for queue in Queue if queue.value in names],
         limits=settings.message_limits,
-        interval=settings.outbox.republish_after,
+        interval=settings.dispatch_policy.republish_after,
         time_limit=settings.task_seconds,
         runner=runner,
     )

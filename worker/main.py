@@ -9,8 +9,8 @@ from celery import Celery, signals
 from shared.domain.jobs import Queue
 from shared.malloc import keep_freed_memory
 from shared.observability.logs import start_logging
-from shared.observability.metrics import LooksAtScrape
-from shared.observability.multiprocess import Slots, serve
+from shared.observability.metrics import ScrapeCollector
+from shared.observability.multiprocess import ProcessSlots, serve
 from shared.observability.tracing import prepare_traces
 from shared.settings import read_settings
 from worker.database_polling import new_database_polling
@@ -72,7 +72,7 @@ _OPTIONS = {
 
 app = Celery("drybeans", broker=settings.redis_url.get_secret_value(), set_as_current=False)
 app.conf.update(_OPTIONS)
-_slots = None if settings.metrics_port is None else Slots()
+_slots = None if settings.metrics_port is None else ProcessSlots()
 _statuses = StatusFolder()
 _heartbeat = WorkerHeartbeat(settings, _statuses)
 _process = PoolProcess(
@@ -101,7 +101,7 @@ def main() -> None:
     if _slots is not None and settings.metrics_port is not None:
         # This process serves and its children count.
         atexit.register(_slots.close)
-        looked = LooksAtScrape(lambda: worker_info(_heartbeat.name, settings.queues))
+        looked = ScrapeCollector(lambda: worker_info(_heartbeat.name, settings.queues))
         serve(settings.host, settings.metrics_port, _slots.counted(), looked)
     ended: list[Any] = []
     signals.celeryd_after_setup.connect(lambda instance, **_: ended.append(instance), weak=False)

@@ -19,16 +19,16 @@ from shared.db.engine import open_database
 from shared.domain.jobs import RetryPolicy
 from shared.malloc import freeze_objects
 from shared.models.manifest import Feature, Manifest
-from shared.observability.heartbeat_file import Alive
+from shared.observability.heartbeat_file import HeartbeatFile
 from shared.observability.metrics import WORKER_INFO, WorkerMetrics
-from shared.observability.multiprocess import Slots
+from shared.observability.multiprocess import ProcessSlots
 from shared.observability.tracing import open_traces
 from shared.observability.worker_status import WorkerStatus, merge
 from shared.settings import Settings
-from worker.batch.instrumentation import BatchWatch
+from worker.batch.instrumentation import BatchInstrumentation
 from worker.batch.run import RunBatch
 from worker.models.inventory import ModelInventory
-from worker.models.loader import Loading, Models
+from worker.models.loader import Loading, ModelLoader
 from worker.status_folder import StatusFolder
 
 log = logging.getLogger(__name__)
@@ -64,8 +64,8 @@ def new_runner(settings: Settings, worker: str) -> RunBatch:
     return RunBatch(
         database=open_database(settings.database_url.get_secret_value(), connections=2),
         # A batch may wait twice for a model: for the first one of its process, and for its own.
-        models=Models(settings.model_root, note=loaded, patience=settings.task_seconds / 5),
-        watch=BatchWatch(
+        models=ModelLoader(settings.model_root, note=loaded, patience=settings.task_seconds / 5),
+        watch=BatchInstrumentation(
             metrics,
             lambda model: features.get(model, ()),
             open_traces(settings, "drybeans-worker"),
@@ -75,7 +75,7 @@ def new_runner(settings: Settings, worker: str) -> RunBatch:
         lease=settings.lease,
         patience=timedelta(seconds=settings.task_seconds * 2 / 5),
         retry=RetryPolicy(max_attempts=settings.max_attempts),
-        outbox=settings.outbox,
+        outbox=settings.dispatch_policy,
     )
 
 
@@ -92,7 +92,7 @@ class PoolProcess:
         build: Callable[[], RunBatch],
         default_model: str,
         statuses: StatusFolder,
-        slots: Slots | None = None,
+        slots: ProcessSlots | None = None,
     ) -> None:
         """Take `build`, which is called once per process, and where all processes report."""
         self._build = build
@@ -180,7 +180,7 @@ class WorkerHeartbeat:
         self._heartbeat = ProcessHeartbeat(
             kind=ProcessKind.WORKER,
             store=HeartbeatStore(settings.redis_url.get_secret_value()),
-            file=Alive(settings.heartbeat_file),
+            file=HeartbeatFile(settings.heartbeat_file),
             details=lambda: {"queues": settings.queues, **self._status.details()},
         )
         self.name = self._heartbeat.name

@@ -5,7 +5,7 @@ from typing import Any
 
 from celery import Celery
 
-from shared.broker.celery_message import RUN_TASK, refs_of, trails_of
+from shared.broker.celery_message import RUN_TASK, refs_of, trace_contexts_of
 from shared.observability.logs import bind
 from worker.batch.run import RunBatch
 
@@ -17,4 +17,4 @@ def register(app: Celery, runner: Callable[[], RunBatch]) -> None:
     def run(self: Any, message: list[list[object]]) -> None:  # noqa: ANN401 - Celery's own
         bind(message=self.request.id)
         refs = refs_of(message)
-        runner()(refs, trails_of(refs, self.request.headers))
+        runner()(refs, trace_contexts_of(refs, self.request.headers))

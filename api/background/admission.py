@@ -11,14 +11,14 @@ from shared.db.queries.listing import AGE_PREFIX
 from shared.domain.errors import DatabaseDown, Overloaded
 from shared.domain.jobs import JobId, Queue
 
-Counted = Mapping[Queue, Mapping[str, int]]
+RowsByAge = Mapping[Queue, Mapping[str, int]]
 
 _FRESH: Final = 1.0
 """Seconds for which a look at the database is good enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WaterMarks:
+class AdmissionLimits:
     """Rows that may wait: over `high` new jobs are refused, until there are fewer than `low`."""
 
     high: int
@@ -26,23 +26,23 @@ class WaterMarks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ahead:
+class QueuePosition:
     """Rows to be run before a job is done, its own not counted, and seconds until then."""
 
     rows: int
     seconds: float | None
 
 
-class Backlog:
+class AdmissionControl:
     """Knows about how many rows wait, by asking the database once a second at most."""
 
-    def __init__(self, count: Callable[[], Counted], marks: WaterMarks) -> None:
+    def __init__(self, count: Callable[[], RowsByAge], marks: AdmissionLimits) -> None:
         """Take `count`, which counts waiting rows by queue and by the age of their jobs."""
         self._count = count
         self._marks = marks
         self._lock = threading.Lock()
-        self._looked = float("-inf")
-        self._counted: Counted = {queue: {} for queue in Queue}
+        self._counted_at = float("-inf")
+        self._counted: RowsByAge = {queue: {} for queue in Queue}
         self._rates: dict[Queue, float] = {}
         self._refusing = False
 
@@ -55,8 +55,8 @@ class Backlog:
                 f"than {self._marks.low} do."
             )
 
-    def ahead_of(self, job: JobId, queue: Queue, rows: int) -> Ahead:
-        """Tell what waits before `job`, of which `rows` rows are still to be run.
+    def rows_ahead(self, job: JobId, queue: Queue, rows: int) -> QueuePosition:
+        """Return what waits before `job`, of which `rows` rows are still to be run.
 
         As it was seen last where the database cannot be asked: a job that has been accepted is not
         to be refused for want of an estimate.
@@ -67,31 +67,31 @@ class Backlog:
         waiting = sum(n for age, n in self._counted[queue].items() if age < prefix)
         rate = self._rates.get(queue)
         seconds = round((waiting + rows) / rate, 1) if rate else None
-        return Ahead(rows=waiting, seconds=seconds)
+        return QueuePosition(rows=waiting, seconds=seconds)
 
-    def look(self) -> Counted:
-        """Give the rows that wait or run, by queue and by the age of their jobs."""
+    def queued_rows(self) -> RowsByAge:
+        """Return the rows that wait or run, by queue and by the age of their jobs."""
         self._refresh()
         return self._counted
 
     def _refresh(self) -> None:
-        if time.monotonic() - self._looked < _FRESH or not self._lock.acquire(blocking=False):
+        if time.monotonic() - self._counted_at < _FRESH or not self._lock.acquire(blocking=False):
             # One request looks; the others go by what was seen last.
             return
         try:
-            self._look()
+            self._count_queued()
         finally:
             self._lock.release()
 
-    def _look(self) -> None:
+    def _count_queued(self) -> None:
         counted, moment = self._count(), time.monotonic()
         for queue in Queue:
-            self._note_rate(queue, counted[queue], moment - self._looked)
-        self._counted, self._looked = counted, moment
+            self._update_rate(queue, counted[queue], moment - self._counted_at)
+        self._counted, self._counted_at = counted, moment
         limit = self._marks.low if self._refusing else self._marks.high
         self._refusing = sum(sum(ages.values()) for ages in counted.values()) > limit
 
-    def _note_rate(self, queue: Queue, now: Mapping[str, int], seconds: float) -> None:
+    def _update_rate(self, queue: Queue, now: Mapping[str, int], seconds: float) -> None:
         """Of the rows seen last time, those missing now have been run since."""
         before = self._counted[queue]
         newest = max(before, default="")

@@ -9,20 +9,20 @@ from typing import Final, Generic, TypeVar
 K = TypeVar("K")
 V = TypeVar("V")
 
-_MOST: Final = 500
+_MAX_BATCH: Final = 500
 
 
-class _Question(Generic[K, V]):
+class _Lookup(Generic[K, V]):
     """One who asks, and what became of it."""
 
     def __init__(self, key: K) -> None:
         self.key = key
         self.done = False
-        self.answer: V | None = None
+        self.value: V | None = None
         self.error: Exception | None = None
 
 
-class Together(Generic[K, V]):
+class BatchLoader(Generic[K, V]):
     """Asks at once for all keys that gather while the query before is under way.
 
     There is no thread and no timer: whoever holds the lock asks for all who wait, and a lone
@@ -31,31 +31,31 @@ class Together(Generic[K, V]):
 
     def __init__(self, ask: Callable[[Sequence[K]], Mapping[K, V]]) -> None:
         """Take `ask`, which answers many keys and leaves out those without an answer."""
-        self._ask = ask
-        self._waiting: deque[_Question[K, V]] = deque()
-        self._asking = threading.Lock()
+        self._load = ask
+        self._waiting: deque[_Lookup[K, V]] = deque()
+        self._lock = threading.Lock()
 
     def __call__(self, key: K) -> V | None:
-        """Give the answer for `key`, None without one. Raises what asking for its group raised."""
-        question: _Question[K, V] = _Question(key)
+        """Return the value of `key`, or None. Raises what loading its batch raised."""
+        question: _Lookup[K, V] = _Lookup(key)
         self._waiting.append(question)
         # Lets the others run first: who was woken by the same hint is asked for with this one.
         time.sleep(0)
         while not question.done:
-            with self._asking:
+            with self._lock:
                 if not question.done:
-                    self._answer_group()
+                    self._load_batch()
         if question.error is not None:
             raise question.error
-        return question.answer
+        return question.value
 
-    def _answer_group(self) -> None:
-        size = min(len(self._waiting), _MOST)
+    def _load_batch(self) -> None:
+        size = min(len(self._waiting), _MAX_BATCH)
         group = [self._waiting.popleft() for _ in range(size)]
         try:
-            answers = self._ask(list({question.key for question in group}))
+            answers = self._load(list({question.key for question in group}))
             for question in group:
-                question.answer = answers.get(question.key)
+                question.value = answers.get(question.key)
         except Exception as error:  # noqa: BLE001 - each who asked raises it
             for question in group:
                 question.error = error

@@ -21,7 +21,7 @@ Publish = Callable[[Sequence[Dispatch]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IntakeLimits:
+class GroupCommitLimits:
     """How much may wait for the writer, how much it takes at once, how long a client waits."""
 
     jobs: int
@@ -31,30 +31,30 @@ class IntakeLimits:
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting:
+class _PendingSubmission:
     submission: Submission
     done: threading.Event = field(default_factory=threading.Event)
     error: Exception | None = None
 
 
-class Intake:
+class GroupCommitWriter:
     """Takes submissions from many threads and answers each when it is committed."""
 
-    def __init__(self, store: Store, publish: Publish, limits: IntakeLimits) -> None:
+    def __init__(self, store: Store, publish: Publish, limits: GroupCommitLimits) -> None:
         """Take `store`, which commits a group, and `publish`, which must not block."""
         self._store = store
         self._publish = publish
         self._limits = limits
-        self._waiting: deque[_Waiting] = deque()
+        self._pending: deque[_PendingSubmission] = deque()
         self._bytes = 0
         self._changed = threading.Condition()
         self._closed = False
         self._writer = threading.Thread(target=self._run, name="intake", daemon=True)
 
     @property
-    def waiting(self) -> int:
+    def pending(self) -> int:
         """Count the submissions that the writer has not taken yet."""
-        return len(self._waiting)
+        return len(self._pending)
 
     def start(self) -> None:
         """Start the writer: after the server has forked."""
@@ -66,28 +66,28 @@ class Intake:
         Raises `IntakeFull` when too much waits, `DatabaseDown` when it was not stored and
         `CommitUncertain` when it may have been; and what only this submission is refused for.
         """
-        entry = _Waiting(submission)
+        entry = _PendingSubmission(submission)
         with self._changed:
             self._admit(submission)
-            self._waiting.append(entry)
+            self._pending.append(entry)
             self._changed.notify()
         if not entry.done.wait(self._limits.seconds):
-            self._withdraw(entry)
+            self._cancel(entry)
         if entry.error is not None:
             raise entry.error
 
     def _admit(self, submission: Submission) -> None:
-        too_many = len(self._waiting) >= self._limits.jobs
-        too_large = self._waiting and self._bytes + submission.size > self._limits.bytes
+        too_many = len(self._pending) >= self._limits.jobs
+        too_large = self._pending and self._bytes + submission.size > self._limits.bytes
         if self._closed or too_many or too_large:
             raise IntakeFull
         self._bytes += submission.size
 
-    def _withdraw(self, entry: _Waiting) -> None:
-        """Give up on `entry`: for certain when the writer has not taken it yet."""
+    def _cancel(self, entry: _PendingSubmission) -> None:
+        """Abandon `entry`: for certain when the writer has not taken it yet."""
         with self._changed:
-            if entry in self._waiting:
-                self._waiting.remove(entry)
+            if entry in self._pending:
+                self._pending.remove(entry)
                 self._bytes -= entry.submission.size
                 raise DatabaseDown
         if not entry.done.is_set():
@@ -105,26 +105,28 @@ class Intake:
         while group := self._next_group():
             self._commit(group)
 
-    def _next_group(self) -> list[_Waiting]:
+    def _next_group(self) -> list[_PendingSubmission]:
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            size = min(len(self._waiting), self._limits.group)
-            group = [self._waiting.popleft() for _ in range(size)]
+            self._changed.wait_for(lambda: self._pending or self._closed)
+            size = min(len(self._pending), self._limits.group)
+            group = [self._pending.popleft() for _ in range(size)]
             self._bytes -= sum(entry.submission.size for entry in group)
             return group
 
-    def _commit(self, group: Sequence[_Waiting]) -> None:
+    def _commit(self, group: Sequence[_PendingSubmission]) -> None:
         try:
             dispatches = self._store([entry.submission for entry in group])
         except DatabaseDown as error:
-            self._answer(group, error)
+            self._resolve(group, error)
         except Exception as error:  # noqa: BLE001 - one must not take the others with it
-            self._separate(group, error)
+            self._isolate_failing_submission(group, error)
         else:
             self._publish(dispatches)
-            self._answer(group, None)
+            self._resolve(group, None)
 
-    def _separate(self, group: Sequence[_Waiting], error: Exception) -> None:
+    def _isolate_failing_submission(
+        self, group: Sequence[_PendingSubmission], error: Exception
+    ) -> None:
         """Find the submission that the database refuses by storing each alone."""
         if len(group) > 1:
             for entry in group:
@@ -132,9 +134,9 @@ class Intake:
             return
         if not isinstance(error, DryBeansError):
             log.error("submission_failed", exc_info=error)
-        self._answer(group, error)
+        self._resolve(group, error)
 
-    def _answer(self, group: Sequence[_Waiting], error: Exception | None) -> None:
+    def _resolve(self, group: Sequence[_PendingSubmission], error: Exception | None) -> None:
         for entry in group:
             entry.error = error
             entry.done.set()

@@ -13,8 +13,8 @@ Store = Callable[[Sequence[Submission]], list[Dispatch]]
 Publish = Callable[[Sequence[Dispatch]], int]
 
 
-def counted_store(store: Store, metrics: ApiMetrics) -> Store:
-    """Give `store`, which commits a group, with its commits counted and timed."""
+def count_commits(store: Store, metrics: ApiMetrics) -> Store:
+    """Return `store`, which commits a group, with its commits counted and timed."""
 
     def commit(group: Sequence[Submission]) -> list[Dispatch]:
         with metrics.commit_seconds.time():
@@ -27,8 +27,8 @@ def counted_store(store: Store, metrics: ApiMetrics) -> Store:
     return commit
 
 
-def counted_publish(publish: Publish, metrics: ApiMetrics) -> Publish:
-    """Give `publish` with its failures counted."""
+def count_publications(publish: Publish, metrics: ApiMetrics) -> Publish:
+    """Return `publish` with its failures counted."""
 
     def counted(dispatches: Sequence[Dispatch]) -> int:
         try:
@@ -40,19 +40,19 @@ def counted_publish(publish: Publish, metrics: ApiMetrics) -> Publish:
     return counted
 
 
-def traced_accept(accept: Accept, traces: Traces) -> Accept:
-    """Give `accept` with a span below the request: the wait for the writer, and the commit."""
+def trace_commits(accept: Accept, traces: Traces) -> Accept:
+    """Return `accept` with a span below the request: the wait for the writer, and the commit."""
 
     def traced(submission: Submission) -> None:
         facts: Facts = {"drybeans.job": submission.id, "drybeans.rows": submission.row_count}
-        with below(traces, submission.trail.traceparent, "commit", facts=facts):
+        with below(traces, submission.trace.traceparent, "commit", facts=facts):
             accept(submission)
 
     return traced
 
 
-def traced_publish(publish: Publish, traces: Traces) -> Publish:
-    """Give `publish` with a span below each request whose chunks go out together."""
+def trace_publications(publish: Publish, traces: Traces) -> Publish:
+    """Return `publish` with a span below each request whose chunks go out together."""
 
     def traced(dispatches: Sequence[Dispatch]) -> int:
         began = time.time_ns()
@@ -63,16 +63,16 @@ def traced_publish(publish: Publish, traces: Traces) -> Publish:
             failure = error.code
             raise
         finally:
-            _tell_published(traces, dispatches, began, failure)
+            _record_publish_spans(traces, dispatches, began, failure)
 
     return traced
 
 
-def _tell_published(
+def _record_publish_spans(
     traces: Traces, dispatches: Sequence[Dispatch], began: int, failure: str
 ) -> None:
     # One span for a request, however many chunks: only what is kept is worth the time.
-    parents = {d.trail.traceparent: d for d in dispatches if is_sampled(d.trail.traceparent)}
+    parents = {d.trace.traceparent: d for d in dispatches if is_sampled(d.trace.traceparent)}
     for parent, dispatch in parents.items():
         span = traces.begin("publish", "producer", parent, began)
         span.note(

@@ -6,19 +6,19 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from api.background.long_polling import Waiter
-from shared.broker.notifications import Hint
+from api.background.long_polling import JobWatcher
+from shared.broker.notifications import Notification
 from shared.domain.errors import QueueDown
 
 log = logging.getLogger(__name__)
 
-_AGAIN_SECONDS: Final = 1.0
+_RETRY_SECONDS: Final = 1.0
 
 
-class Listener:
+class NotificationSubscriber:
     """Keeps `waiter` informed for as long as Redis answers; without it the waiter looks more."""
 
-    def __init__(self, listen: Callable[[], Iterator[Hint]], waiter: Waiter) -> None:
+    def __init__(self, listen: Callable[[], Iterator[Notification]], waiter: JobWatcher) -> None:
         """Take `listen`, which gives what workers tell until Redis is gone."""
         self._listen = listen
         self._waiter = waiter
@@ -37,15 +37,17 @@ class Listener:
         while not self._stopped.is_set():
             try:
                 for hint in self._listen():
-                    self._waiter.told = True
-                    hear = self._waiter.hear_ends if hint.ended else self._waiter.hear
+                    self._waiter.pubsub_healthy = True
+                    hear = (
+                        self._waiter.notify_finished if hint.ended else self._waiter.notify_changed
+                    )
                     hear(hint.jobs)
                     if self._stopped.is_set():
                         return
             except QueueDown as error:
-                if self._waiter.told:
+                if self._waiter.pubsub_healthy:
                     log.warning("news_stopped", extra={"reason": error.detail})
             except Exception:
                 log.exception("news_failed")
-            self._waiter.told = False
-            time.sleep(_AGAIN_SECONDS)
+            self._waiter.pubsub_healthy = False
+            time.sleep(_RETRY_SECONDS)

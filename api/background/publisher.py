@@ -12,8 +12,8 @@ from shared.domain.errors import QueueDown
 log = logging.getLogger(__name__)
 
 # More than this waits only while Redis does not answer, and then the sweep publishes it.
-_MOST: Final = 20_000
-_CLOSING_SECONDS: Final = 3.0
+_MAX_QUEUED: Final = 20_000
+_CLOSE_TIMEOUT: Final = 3.0
 
 
 class Publisher:
@@ -22,7 +22,7 @@ class Publisher:
     def __init__(self, publish: Callable[[Sequence[Dispatch]], int]) -> None:
         """Take `publish`, which raises `QueueDown` when Redis does not take messages."""
         self._publish = publish
-        self._waiting: deque[Dispatch] = deque(maxlen=_MOST)
+        self._queued: deque[Dispatch] = deque(maxlen=_MAX_QUEUED)
         self._arrived = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
@@ -31,9 +31,9 @@ class Publisher:
         """Start publishing: after the server has forked."""
         self._thread.start()
 
-    def offer(self, dispatches: Sequence[Dispatch]) -> None:
+    def enqueue(self, dispatches: Sequence[Dispatch]) -> None:
         """Take `dispatches` without blocking."""
-        self._waiting.extend(dispatches)
+        self._queued.extend(dispatches)
         self._arrived.set()
 
     def close(self) -> None:
@@ -41,16 +41,16 @@ class Publisher:
         self._closed = True
         self._arrived.set()
         if self._thread.is_alive():
-            self._thread.join(_CLOSING_SECONDS)
+            self._thread.join(_CLOSE_TIMEOUT)
 
     def _run(self) -> None:
-        while not (self._closed and not self._waiting):
+        while not (self._closed and not self._queued):
             self._arrived.wait()
             self._arrived.clear()
-            self._publish_waiting()
+            self._publish_queued()
 
-    def _publish_waiting(self) -> None:
-        batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
+    def _publish_queued(self) -> None:
+        batch = [self._queued.popleft() for _ in range(len(self._queued))]
         try:
             if batch:
                 self._publish(batch)

@@ -9,12 +9,12 @@ from typing import Final
 
 from prometheus_client.core import GaugeMetricFamily
 
-from api.background.admission import Counted
+from api.background.admission import RowsByAge
 from shared.broker.heartbeats import Heartbeat, ProcessKind
 from shared.db.webhooks import Due
 from shared.domain.errors import DryBeansError
 from shared.domain.jobs import Queue
-from shared.models.registry import Catalog
+from shared.models.registry import ModelRegistry
 from shared.observability import metrics
 
 _FRESH: Final = 1.0
@@ -23,7 +23,7 @@ _CUT_OFF: Final = 8
 
 
 @dataclass(slots=True, kw_only=True)
-class Standing:
+class StateCollector:
     """Looks at the database and at Redis once a second at most.
 
     What does not answer is told as down, and what depends on it is left out.
@@ -31,24 +31,24 @@ class Standing:
 
     ping_database: Callable[[], None]
     ping_redis: Callable[[], None]
-    backlog: Callable[[], Counted]
+    backlog: Callable[[], RowsByAge]
     running: Callable[[], Mapping[Queue, int]]
     webhooks: Callable[[], Due]
     messages: Callable[[Queue], int]
     heartbeats: Callable[[], Sequence[Heartbeat]]
-    catalog: Callable[[], Catalog]
+    catalog: Callable[[], ModelRegistry]
     now: Callable[[], datetime]
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _looked: float = float("-inf")
-    _found: Sequence[GaugeMetricFamily] = ()
+    _collected_at: float = float("-inf")
+    _families: Sequence[GaugeMetricFamily] = ()
 
     def __call__(self) -> Sequence[GaugeMetricFamily]:
-        """Give all gauges as they stand."""
+        """Return all gauges as they stand."""
         with self._lock:
-            if time.monotonic() - self._looked > _FRESH:
-                self._found = [*self._database(), *self._redis(), self._models()]
-                self._looked = time.monotonic()
-            return self._found
+            if time.monotonic() - self._collected_at > _FRESH:
+                self._families = [*self._database(), *self._redis(), self._models()]
+                self._collected_at = time.monotonic()
+            return self._families
 
     def _database(self) -> Iterator[GaugeMetricFamily]:
         try:
@@ -98,7 +98,7 @@ class Standing:
 
 
 def _rows(
-    queue: Queue, counted: Counted, running: Mapping[Queue, int]
+    queue: Queue, counted: RowsByAge, running: Mapping[Queue, int]
 ) -> Iterator[tuple[tuple[str, str], float]]:
     # Two looks at what moves: their difference may be off by what moved between them.
     pending = max(0, sum(counted[queue].values()) - running[queue])
@@ -106,5 +106,5 @@ def _rows(
     yield (queue, "running"), running[queue]
 
 
-def _default(catalog: Catalog, name: str, version: int) -> str:
+def _default(catalog: ModelRegistry, name: str, version: int) -> str:
     return str(catalog.default_version(name) == version).lower()

@@ -62,7 +62,7 @@ class _Wire:
             self._response = None
 
     async def perform(self, effect: Effect) -> object:
-        """Give the effect's outcome: what the script gets, or `Broken` for it to be raised."""
+        """Return the effect's outcome: what the script gets, or `Broken` for it to be raised."""
         try:
             return await self._perform(effect)
         except httpx.RequestError as error:
@@ -107,7 +107,7 @@ class _Wire:
 
 
 async def _in_threads(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Give `pieces`, each read in a thread: a disk or a pipe may be slow."""
+    """Return `pieces`, each read in a thread: a disk or a pipe may be slow."""
     while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
         yield piece
 
@@ -186,15 +186,15 @@ class AsyncClient:
         return await self._run(scripts.wait(self._ask, job, within))
 
     def watch(self, job: str) -> AsyncIterator[Job]:
-        """Give a job as it is now and at each change until it has finished."""
+        """Return a job as it is now and at each change until it has finished."""
         return self._iterate(streams.watch(self._ask, job))
 
     def results(self, job: str, *, include_input: bool = False) -> AsyncIterator[Row]:
-        """Give the rows of a finished job in their order."""
+        """Return the rows of a finished job in their order."""
         return self._iterate(streams.results(self._ask, job, include_input=include_input))
 
     def errors(self, job: str) -> AsyncIterator[FailedRow]:
-        """Give the rows of a finished job that have no label."""
+        """Return the rows of a finished job that have no label."""
         return self._iterate(streams.errors(self._ask, job))
 
     async def download(
@@ -229,7 +229,7 @@ class AsyncClient:
         await self._run(scripts.delete(self._ask, job))
 
     def jobs(self, **wanted: Unpack[calls.Filter]) -> AsyncIterator[Job]:
-        """Give the jobs that are wanted, newest first, page after page."""
+        """Return the jobs that are wanted, newest first, page after page."""
         return self._iterate(scripts.jobs(self._ask, wanted))
 
     async def models(self) -> list[Model]:

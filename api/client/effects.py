@@ -19,7 +19,7 @@ class Body(Protocol):
         ...
 
     def read(self) -> Iterator[bytes]:
-        """Give it from its beginning, in pieces. Raises `InputInvalid`."""
+        """Return it from its beginning, in pieces. Raises `InputInvalid`."""
         ...
 
 
@@ -61,14 +61,14 @@ class Broken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send the request and give the whole `Answer`; raise `Broken` in the script."""
+    """Send the request and give the whole `ResponseSpec`; raise `Broken` in the script."""
 
     request: Request
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """As `Send`, but leave the body of an answer that is no error to `Next`.
+    """As `WebhookClient`, but leave the body of an answer that is no error to `Next`.
 
     With `events` it is a stream of server-sent events.
     """
@@ -79,7 +79,7 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """Give the next bytes or event of what was opened, None at its end; raise `Broken`."""
+    """Return the next bytes or event of what was opened, None at its end; raise `Broken`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """Give the caller a value and go on."""
+    """Return the caller a value and go on."""
 
     value: Any
 
@@ -113,7 +113,7 @@ class Done(Generic[T]):
 
 
 def advance(script: Script[T], outcome: object) -> Effect | Done[T]:
-    """Give `script` the outcome of its last effect, or None to begin; give its next one."""
+    """Return `script` the outcome of its last effect, or None to begin; give its next one."""
     try:
         if isinstance(outcome, Broken):
             return script.throw(outcome)

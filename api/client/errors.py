@@ -97,5 +97,5 @@ _KINDS: dict[int, type[Refused]] = {
 
 
 def kind_of(status: int) -> type[Refused]:
-    """Give the class of errors for an answer's status."""
+    """Return the class of errors for an answer's status."""
     return _KINDS.get(status, Refused)

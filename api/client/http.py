@@ -27,7 +27,7 @@ def log_notice(sentence: str) -> None:
 def settle_client(
     url: str, api_key: str | None, patience: Patience | None, notice: Notice
 ) -> tuple[Exchanges, dict[str, Any]]:
-    """Give how requests are sent to `url`, and the options of an httpx client for it.
+    """Return how requests are sent to `url`, and the options of an httpx client for it.
 
     Raises `InputInvalid` for what is no address of a service.
     """
@@ -59,19 +59,19 @@ def _is_loopback(host: str) -> bool:
 
 
 def settle_headers(request: Request) -> dict[str, str]:
-    """Give the headers of `request`, with the length of its body where that is known."""
+    """Return the headers of `request`, with the length of its body where that is known."""
     size = request.body.size if request.body is not None else None
     return {**request.headers} | ({} if size is None else {"Content-Length": str(size)})
 
 
 def as_answer(response: httpx.Response, *, whole: bool = True) -> Answer:
-    """Give an httpx response as an answer; one that is not `whole` has a body to be read."""
+    """Return an httpx response as an answer; one that is not `whole` has a body to be read."""
     body = response.content if whole else b""
     return Answer(status=response.status_code, headers=response.headers, body=body)
 
 
 def as_broken(error: httpx.RequestError) -> Broken:
-    """Say what broke, in words for people."""
+    """Return what broke, in words for people."""
     reason = str(error).rstrip(".") or type(error).__name__
     final = isinstance(error, _FINAL) or "CERTIFICATE_VERIFY_FAILED" in reason
     if isinstance(error, httpx.ConnectTimeout):

@@ -37,7 +37,7 @@ class Patience:
     longest: float = 15.0
 
     def pause(self, failure: Failure, spent: Spent, chance: float) -> float | None:
-        """Give the seconds to wait before the next try, None to give up; `chance` is 0 to 1."""
+        """Return the seconds to wait before the next try, None to give up; `chance` is 0 to 1."""
         asked = failure.retry_after or 0.0 if isinstance(failure, Refused) else 0.0
         grown = min(self.longest, self.first * 2.0 ** min(spent.tries - 1, 16))
         pause = asked + grown * (0.5 + chance / 2)
@@ -54,7 +54,7 @@ class Patience:
 
 
 def may_repeat(failure: Failure, *, repeatable: bool) -> bool:
-    """Say whether a request that failed so may be sent again, and whether it could help."""
+    """Return whether a request that failed so may be sent again, and whether it could help."""
     if isinstance(failure, Broken):
         return not failure.final and (repeatable or not failure.received)
     if failure.code == IN_FLIGHT:

@@ -18,7 +18,7 @@ _FIRST_REDIRECT: Final = 300
 
 
 def refusal(answer: Answer, now: Callable[[], datetime]) -> Refused | None:
-    """Give the error that `answer` stands for, None when it is none."""
+    """Return the error that `answer` stands for, None when it is none."""
     if answer.status < _FIRST_REDIRECT:
         return None
     problem = _problem(answer)

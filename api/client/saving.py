@@ -63,7 +63,7 @@ class PipeSink:
 
 
 def format_of(target: str | PathLike[str] | BinaryIO, given: calls.Format | None) -> calls.Format:
-    """Give the format asked for, or else the one that the target's name stands for, or CSV."""
+    """Return the format asked for, or else the one that the target's name stands for, or CSV."""
     if given is not None:
         if given not in get_args(calls.Format):
             raise InputInvalid(f"{given!r} is no format; use csv, ndjson or json.")
@@ -76,7 +76,7 @@ def format_of(target: str | PathLike[str] | BinaryIO, given: calls.Format | None
 def results_request(
     job: str, kind: calls.Format, sink: Sink, *, include_input: bool
 ) -> tuple[Request, Sink]:
-    """Give the request for results as `kind`, and where its answer goes so that `sink` gets them.
+    """Return the request for results as `kind`, and where its answer goes so that `sink` gets them.
 
     JSON is made of NDJSON, since the service gives JSON in pages only.
     """
@@ -87,7 +87,7 @@ def results_request(
 
 @contextmanager
 def saving(target: str | PathLike[str] | BinaryIO) -> Iterator[Sink]:
-    """Give the sink for `target`, a path or an open binary file.
+    """Return the sink for `target`, a path or an open binary file.
 
     A path gets its file when all has gone well, and keeps what it had otherwise. Raises
     `InputInvalid` when it cannot be written.

@@ -51,12 +51,12 @@ class Session:
     url: str | None
 
     def command(self, *words: str) -> str:
-        """Give the command of these words for the same service, to be pasted into a shell."""
+        """Return the command of these words for the same service, to be pasted into a shell."""
         return shlex.join(["drybeans", *words, *(["--url", self.url] if self.url else [])])
 
     @contextmanager
     def resumable(self, command: str, what: str) -> Iterator[None]:
-        """Say how to go on with `command` when this is stopped, or when the service is gone."""
+        """Return how to go on with `command` when this is stopped, or when the service is gone."""
         try:
             yield
         except KeyboardInterrupt:
@@ -67,18 +67,18 @@ class Session:
 
 
 def exit_code(job: Job) -> int:
-    """Give the exit code that tells how a job ended; one that goes on is well so far."""
+    """Return the exit code that tells how a job ended; one that goes on is well so far."""
     return _OUTCOMES.get(job.state, FAILED) if job.finished else OK
 
 
 def advice_for(error: ClientError) -> str:
-    """Say what to do about an error; empty when its own sentence says it."""
+    """Return what to do about an error; empty when its own sentence says it."""
     found = ADVICE.get(error.code, ADVICE["api_key_wrong"] if isinstance(error, NotAllowed) else "")
     return "\n".join([*([found] if found else []), *getattr(error, "__notes__", ())])
 
 
 def connected(command: Callable[..., int]) -> Callable[..., int]:
-    """Give `command` the options that all have, and call it with a session."""
+    """Return `command` the options that all have, and call it with a session."""
 
     @click.option("--url", envvar="DRYBEANS_URL", help=f"The service ({DEFAULT_URL}).")
     @click.option("--api-key", envvar="DRYBEANS_API_KEY", hidden=True)

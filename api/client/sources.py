@@ -42,7 +42,7 @@ class Bytes:
         return len(self.content)
 
     def read(self) -> Iterator[bytes]:
-        """Give it whole."""
+        """Return it whole."""
         yield self.content
 
 
@@ -62,7 +62,7 @@ class File:
             raise _unreadable(str(self.path), error) from error
 
     def read(self) -> Iterator[bytes]:
-        """Give it in pieces, anew each time."""
+        """Return it in pieces, anew each time."""
         sent = 0
         try:
             with self.path.open("rb") as file:
@@ -89,14 +89,14 @@ class Stream:
         return None
 
     def head(self) -> bytes:
-        """Give the first bytes; they are still given by `read`."""
+        """Return the first bytes; they are still given by `read`."""
         if not self.kept.tell():
             self.kept.write(self.stream.read(_SNIFFED))
         self.kept.seek(0)
         return self.kept.read(_SNIFFED)
 
     def read(self) -> Iterator[bytes]:
-        """Give it from its beginning: what was kept, then what is new."""
+        """Return it from its beginning: what was kept, then what is new."""
         sent = 0
         self.kept.seek(0)
         try:
@@ -152,7 +152,7 @@ def open_source(source: Source, progress: Progress = no_progress) -> Iterator[Up
 
 
 def _is_pipe(path: Path) -> bool:
-    """Say whether it can be read once only, as in <(make_rows)."""
+    """Return whether it can be read once only, as in <(make_rows)."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 

@@ -24,7 +24,7 @@ class Lines:
         self._rest = b""
 
     def add(self, piece: bytes) -> list[bytes]:
-        """Give the lines that `piece` completes, without their ends."""
+        """Return the lines that `piece` completes, without their ends."""
         *lines, self._rest = (self._rest + piece).split(b"\n")
         return lines
 

@@ -62,7 +62,7 @@ class _Wire:
             self._response = None
 
     def perform(self, effect: Effect) -> object:
-        """Give the effect's outcome: what the script gets, or `Broken` for it to be raised."""
+        """Return the effect's outcome: what the script gets, or `Broken` for it to be raised."""
         try:
             return self._perform(effect)
         except httpx.RequestError as error:
@@ -179,15 +179,15 @@ class Client:
         return self._run(scripts.wait(self._ask, job, within))
 
     def watch(self, job: str) -> Iterator[Job]:
-        """Give a job as it is now and at each change until it has finished."""
+        """Return a job as it is now and at each change until it has finished."""
         return self._iterate(streams.watch(self._ask, job))
 
     def results(self, job: str, *, include_input: bool = False) -> Iterator[Row]:
-        """Give the rows of a finished job in their order."""
+        """Return the rows of a finished job in their order."""
         return self._iterate(streams.results(self._ask, job, include_input=include_input))
 
     def errors(self, job: str) -> Iterator[FailedRow]:
-        """Give the rows of a finished job that have no label."""
+        """Return the rows of a finished job that have no label."""
         return self._iterate(streams.errors(self._ask, job))
 
     def download(
@@ -222,7 +222,7 @@ class Client:
         self._run(scripts.delete(self._ask, job))
 
     def jobs(self, **wanted: Unpack[calls.Filter]) -> Iterator[Job]:
-        """Give the jobs that are wanted, newest first, page after page."""
+        """Return the jobs that are wanted, newest first, page after page."""
         return self._iterate(scripts.jobs(self._ask, wanted))
 
     def models(self) -> list[Model]:

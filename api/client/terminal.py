@@ -57,7 +57,7 @@ class Terminal:
 
     @staticmethod
     def output() -> BinaryIO:
-        """Give standard output for bytes."""
+        """Return standard output for bytes."""
         return sys.stdout.buffer
 
     @staticmethod
@@ -94,7 +94,7 @@ class Terminal:
             )
 
     def fail(self, error: ClientError, advice: str) -> None:
-        """Say what went wrong, and what to do."""
+        """Return what went wrong, and what to do."""
         if self.machine:
             faults = [
                 {"pointer": f.pointer, "code": f.code, "detail": f.detail} for f in error.errors
@@ -108,7 +108,7 @@ class Terminal:
         self.note("\n".join(lines + ([advice] if advice else [])))
 
     def outcome(self, job: Job, failed: Iterable[FailedRow]) -> None:
-        """Tell how a job ended, and why its first failed rows failed."""
+        """Return how a job ended, and why its first failed rows failed."""
         if self.machine:
             return
         lines = [describe(job), *(f"  warning: {warning}" for warning in job.warnings)]
@@ -121,7 +121,7 @@ class Terminal:
         self.note("\n".join(lines))
 
     def report(self, report: Report) -> None:
-        """Tell what is wrong with rows that were only looked at."""
+        """Return what is wrong with rows that were only looked at."""
         failed = report.rows - report.usable
         lines = [f"{report.usable:,} of {report.rows:,} rows can be used by {report.model}."]
         lines += [f"  warning: {warning}" for warning in report.warnings]
@@ -131,7 +131,7 @@ class Terminal:
 
 
 def ordered(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Give labels and their counts, the most frequent first."""
+    """Return labels and their counts, the most frequent first."""
     return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
 
 

@@ -55,7 +55,7 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Say whether nothing about this job will change any more."""
+        """Return whether nothing about this job will change any more."""
         return self.state in FINISHED
 
 

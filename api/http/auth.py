@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from shared.db.api_keys import note_use, queued_rows, read_api_key
+from shared.db.api_keys import queued_rows, read_api_key, record_use
 from shared.db.clock import database_clock
 from shared.db.engine import Database
 from shared.domain.errors import DatabaseDown, DryBeansError, KeyMissing, KeyWrong, QuotaExceeded
@@ -16,9 +16,9 @@ from shared.domain.keys import ApiKey, read_key
 
 log = logging.getLogger(__name__)
 
-_FRESH: Final = 5.0
+_CACHE_SECONDS: Final = 5.0
 """Seconds for which a key is believed to be as it was: a revocation takes this long at most."""
-_MOST_KEYS: Final = 10_000
+_MAX_KEYS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +28,11 @@ class Caller:
     owner: str
 
 
-class Access(Protocol):
+class Authenticator(Protocol):
     """Decides who may come in."""
 
-    def identify(self, authorization: str | None, /) -> Caller:
-        """Say whose request it is. Raises `KeyMissing`, `KeyWrong` and `QuotaExceeded`."""
+    def authenticate(self, authorization: str | None, /) -> Caller:
+        """Return whose request it is. Raises `KeyMissing`, `KeyWrong` and `QuotaExceeded`."""
         ...
 
     def check_rows(self, caller: Caller, /) -> None:
@@ -40,10 +40,10 @@ class Access(Protocol):
         ...
 
 
-class OpenAccess:
+class AnonymousAuthenticator:
     """Lets everyone in, as one and the same caller: for one machine, where keys are off."""
 
-    def identify(self, _authorization: str | None, /) -> Caller:
+    def authenticate(self, _authorization: str | None, /) -> Caller:
         """Ask nothing."""
         return Caller(owner="")
 
@@ -52,7 +52,7 @@ class OpenAccess:
 
 
 @dataclass(slots=True)
-class _Entry:
+class _CachedKey:
     """What is known of a key, since when, and how many requests it still has."""
 
     key: ApiKey | None
@@ -65,7 +65,7 @@ class _Entry:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-class KeyAccess:
+class KeyAuthenticator:
     """Lets in who shows a valid key, as often as its quota allows."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
@@ -73,10 +73,10 @@ class KeyAccess:
         self._database = database
         self._clock = clock
         self._now = database_clock(database)
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, _CachedKey] = {}
 
-    def identify(self, authorization: str | None, /) -> Caller:
-        """Say whose key it is. Raises `KeyMissing`, `KeyWrong` and `QuotaExceeded`."""
+    def authenticate(self, authorization: str | None, /) -> Caller:
+        """Return whose key it is. Raises `KeyMissing`, `KeyWrong` and `QuotaExceeded`."""
         scheme, _, text = (authorization or "").strip().partition(" ")
         if scheme.lower() != "bearer" or not text.strip():
             raise KeyMissing
@@ -87,8 +87,8 @@ class KeyAccess:
         entry = self._entry(key_id)
         if entry.key is None or not entry.key.admits(secret, self._now()):
             raise KeyWrong
-        self._spend(entry, entry.key)
-        self._note_use(entry, key_id)
+        self._consume_token(entry, entry.key)
+        self._record_use(entry, key_id)
         return Caller(owner=key_id)
 
     def check_rows(self, caller: Caller, /) -> None:
@@ -103,22 +103,22 @@ class KeyAccess:
         if entry.rows >= most:
             raise QuotaExceeded(f"This key has {entry.rows} rows waiting; it may have {most}.")
 
-    def _entry(self, key_id: str) -> _Entry:
+    def _entry(self, key_id: str) -> _CachedKey:
         entry = self._entries.get(key_id)
-        if entry is not None and self._clock() - entry.seen < _FRESH:
+        if entry is not None and self._clock() - entry.seen < _CACHE_SECONDS:
             return entry
         key = self._database.read(lambda c: read_api_key(c, key_id))
         if entry is None:
-            if len(self._entries) >= _MOST_KEYS:
+            if len(self._entries) >= _MAX_KEYS:
                 # Made-up ids must not fill the memory.
                 self._entries.clear()
             burst = max(key.requests_per_second or 1.0, 1.0) if key else 1.0
-            entry = _Entry(key=key, seen=self._clock(), tokens=burst, filled=self._clock())
+            entry = _CachedKey(key=key, seen=self._clock(), tokens=burst, filled=self._clock())
             self._entries[key_id] = entry
         entry.key, entry.seen = key, self._clock()
         return entry
 
-    def _spend(self, entry: _Entry, key: ApiKey) -> None:
+    def _consume_token(self, entry: _CachedKey, key: ApiKey) -> None:
         """Take one token from a bucket that fills at the key's rate and holds a second's worth."""
         rate = key.requests_per_second
         if rate is None:
@@ -131,12 +131,12 @@ class KeyAccess:
                 raise QuotaExceeded(f"This key may make {rate:g} requests a second.")
             entry.tokens -= 1
 
-    def _note_use(self, entry: _Entry, key_id: str) -> None:
+    def _record_use(self, entry: _CachedKey, key_id: str) -> None:
         if self._clock() - entry.used_noted > 60:  # noqa: PLR2004 - a minute is exact enough
             entry.used_noted = self._clock()
             # A database that takes no changes may still be read by whoever has a key.
             with suppress(DatabaseDown):
-                self._database.write(lambda c: note_use(c, key_id))
+                self._database.write(lambda c: record_use(c, key_id))
 
 
 def record_refusal(error: DryBeansError, *, method: str, path: str, address: str | None) -> None:

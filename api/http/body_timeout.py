@@ -9,7 +9,7 @@ from gunicorn.http.errors import ParseException
 
 from shared.domain.errors import BodyMalformed, BodyTooSlow, UploadIncomplete
 
-PIECE: Final = 1 << 16
+PROGRESS_BYTES: Final = 1 << 16
 """How many bytes must come within the time."""
 
 
@@ -19,11 +19,11 @@ class Body(Protocol):
     failed: bool
 
     def read(self, size: int, /) -> bytes:
-        """Give `size` bytes, fewer at the end."""
+        """Return `size` bytes, fewer at the end."""
         ...
 
 
-class PacedBody(io.RawIOBase):
+class TimedBody(io.RawIOBase):
     """A body each piece of which must arrive within some seconds.
 
     The clock runs only while somebody reads, and anew for each piece: however long an upload
@@ -35,7 +35,7 @@ class PacedBody(io.RawIOBase):
         super().__init__()
         self.body = body
         self._seconds = seconds
-        self._give_up = give_up
+        self._abort = give_up
 
     @property
     def failed(self) -> bool:
@@ -53,23 +53,25 @@ class PacedBody(io.RawIOBase):
         """
         view = memoryview(buffer).cast("B")
         filled = 0
-        while piece := self._next(min(len(view) - filled, PIECE)):
+        while piece := self._next(min(len(view) - filled, PROGRESS_BYTES)):
             view[filled : filled + len(piece)] = piece
             filled += len(piece)
         return filled
 
     def _next(self, size: int) -> bytes:
-        late = BodyTooSlow(f"The body must bring {PIECE} bytes in each {self._seconds:g} seconds.")
+        late = BodyTooSlow(
+            f"The body must bring {PROGRESS_BYTES} bytes in each {self._seconds:g} seconds."
+        )
         try:
             with gevent.Timeout(self._seconds, late):
                 return self.body.read(size)
         except BodyTooSlow:
-            self._give_up()
+            self._abort()
             raise
         except ParseException:
-            self._give_up()
+            self._abort()
             raise BodyMalformed("The body's chunked encoding is damaged.") from None
         except OSError:
             # The client, or something between it and us, went away.
-            self._give_up()
+            self._abort()
             raise UploadIncomplete from None

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from shared.domain.errors import BodyMalformed, BodyTooLarge, BodyTypeUnsupported
 from shared.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 
-PIECE: Final = 1 << 18
+READ_BYTES: Final = 1 << 18
 _GZIP: Final = 16 + zlib.MAX_WBITS
 # Zstandard's own default allows a frame to ask for 128 MiB; levels up to 19 need 8 MiB.
 _WINDOW_LOG: Final = 23
@@ -38,7 +38,7 @@ class Readable(Protocol):
     """A body as it arrives."""
 
     def read(self, size: int, /) -> bytes:
-        """Give up to `size` bytes, none at the end."""
+        """Return up to `size` bytes, none at the end."""
         ...
 
 
@@ -50,7 +50,7 @@ class _Counted:
         self.received = self.expanded = self.frames = 0
 
     def __iter__(self) -> Iterator[bytes]:
-        while piece := self._body.read(PIECE):
+        while piece := self._body.read(READ_BYTES):
             self.received += len(piece)
             yield piece
 
@@ -74,7 +74,7 @@ def _gunzip(body: _Counted) -> Iterator[bytes]:
                 body.begin_frame()
                 stream, size = zlib.decompressobj(_GZIP), _FIRST_SLICE
             part = piece[at : at + size]
-            yield stream.decompress(part, PIECE)
+            yield stream.decompress(part, READ_BYTES)
             rest = len(stream.unconsumed_tail) + len(stream.unused_data)
             at += len(part) - rest
             size = _FIRST_SLICE if rest else 2 * size
@@ -92,7 +92,7 @@ def _unzstd(body: _Counted) -> Iterator[bytes]:
                 body.begin_frame()
                 frame, size = ZstdDecompressor(options=options), _FIRST_SLICE
             part = piece[at : at + size] if frame.needs_input else b""
-            yield frame.decompress(part, PIECE)
+            yield frame.decompress(part, READ_BYTES)
             at += len(part) - (len(frame.unused_data) if frame.eof else 0)
             size *= 2
     if body.received and not frame.eof:
@@ -107,8 +107,8 @@ _DECODERS: Final[dict[str, Callable[[_Counted], Iterator[bytes]]]] = {
 }
 
 
-def decoded(body: Readable, encoding: str, limits: BodyLimits) -> Iterator[bytes]:
-    """Give the body's bytes without their Content-Encoding, in pieces of at most `PIECE` bytes.
+def decompress(body: Readable, encoding: str, limits: BodyLimits) -> Iterator[bytes]:
+    """Yield the body decoded from its Content-Encoding, at most `READ_BYTES` at a time.
 
     Raises `BodyTypeUnsupported` for an unknown encoding, `BodyMalformed` for damaged or cut-off
     data, `BodyTooLarge` for a body beyond `limits`.

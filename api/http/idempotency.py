@@ -15,7 +15,7 @@ import orjson
 from flask import Request
 
 from shared.db.idempotency import KnownKey
-from shared.domain.chunks import NO_TRAIL, Idempotency, Trail
+from shared.domain.chunks import NO_TRACE, Idempotency, TraceContext
 from shared.domain.errors import KeyInFlight, KeyReused, RequestInvalid
 
 _KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
@@ -134,11 +134,11 @@ class LegacyHash:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class RequestContext:
     """Whose request makes a job, which one, and under which idempotency key, if any."""
 
     owner: str = ""
-    trail: Trail = NO_TRAIL
+    trail: TraceContext = NO_TRACE
     key_hash: str | None = None
     content: ContentHash = field(default_factory=ContentHash)
 
@@ -159,7 +159,7 @@ class Origin:
         return parts if self.key_hash is None else self.content.stream(options, parts)
 
 
-NOBODY: Final = Origin()
+ANONYMOUS: Final = RequestContext()
 """A request without an idempotency key where API keys are off."""
 
 
@@ -183,7 +183,7 @@ def is_legacy(known: KnownKey) -> bool:
     return not known.fingerprint.startswith(_VERSION)
 
 
-def check_same(known: KnownKey, fingerprint: ContentHash | LegacyHash) -> None:
+def check_fingerprint(known: KnownKey, fingerprint: ContentHash | LegacyHash) -> None:
     """Raise `KeyReused` unless a request that comes again is the one that came before."""
     if known.fingerprint != str(fingerprint):
         raise KeyReused

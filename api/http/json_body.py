@@ -9,11 +9,11 @@ from flask import Request
 
 from shared.domain.errors import BodyMalformed, BodyTypeUnsupported, RequestInvalid
 
-_MOST_TOKEN: Final = 80
+_MAX_TOKEN: Final = 80
 _CHARSETS: Final = frozenset({"utf-8", "utf-8-sig", "ascii"})
 
 
-class Watcher(Protocol):
+class BodyObserver(Protocol):
     """Sees a body as it is read."""
 
     def add(self, body: bytes, /) -> None:
@@ -51,7 +51,7 @@ def check_charset(name: str | None) -> None:
         known = ""
     if known not in _CHARSETS:
         raise BodyTypeUnsupported(
-            f"The charset {name[:_MOST_TOKEN]!r} is not read here; send the text as UTF-8."
+            f"The charset {name[:_MAX_TOKEN]!r} is not read here; send the text as UTF-8."
         )
 
 
@@ -73,5 +73,5 @@ def _reason(text: bytes | str, error: orjson.JSONDecodeError) -> str:
 
 def pointer(*tokens: str | int) -> str:
     """Write a JSON pointer (RFC 6901) of `tokens`; long ones, which are a client's, are cut."""
-    cut = (str(token)[:_MOST_TOKEN] for token in tokens)
+    cut = (str(token)[:_MAX_TOKEN] for token in tokens)
     return "".join(f"/{token.replace('~', '~0').replace('/', '~1')}" for token in cut)

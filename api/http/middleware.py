@@ -9,7 +9,7 @@ from typing import Final
 import uuid_utils
 from flask import Flask, Response, g, request
 
-from shared.domain.chunks import Trail
+from shared.domain.chunks import TraceContext
 from shared.observability.logs import bind
 from shared.observability.metrics import ApiMetrics
 from shared.observability.tracing import NoTraces, Span, Traces, read_traceparent
@@ -24,7 +24,7 @@ _PROBES: Final = frozenset(
 )
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # What a span tells of the log's line, by the names that OpenTelemetry has for it.
-_FACTS: Final = {
+_SPAN_ATTRIBUTES: Final = {
     "http.request.method": "method",
     "http.route": "route",
     "http.response.status_code": "status",
@@ -33,7 +33,7 @@ _FACTS: Final = {
 }
 
 
-def watch_requests(app: Flask, metrics: ApiMetrics, traces: Traces) -> None:
+def instrument_requests(app: Flask, metrics: ApiMetrics, traces: Traces) -> None:
     """Watch the requests of `app`: to be called before anything else looks at them."""
     app.before_request(lambda: _begin(metrics, traces))
     app.after_request(lambda response: _end(response, metrics))
@@ -46,7 +46,7 @@ def _begin(metrics: ApiMetrics, traces: Traces) -> None:
     given = request.headers.get("X-Request-ID", "")
     request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid_utils.uuid7())
     g.span = _begin_span(NoTraces() if _route() in _PROBES else traces)
-    g.trail = Trail(request_id=request_id, traceparent=g.span.traceparent)
+    g.trail = TraceContext(request_id=request_id, traceparent=g.span.traceparent)
     bind(**_ids(g.trail))
 
 
@@ -64,7 +64,7 @@ def _route() -> str:
     return request.url_rule.rule if request.url_rule else "none"
 
 
-def _ids(trail: Trail) -> dict[str, str]:
+def _ids(trail: TraceContext) -> dict[str, str]:
     traced = {"trace_id": trail.trace_id} if trail.traceparent else {}
     return {"request_id": trail.request_id} | traced
 
@@ -76,7 +76,7 @@ def _named_job() -> str:
 
 
 def _end(response: Response, metrics: ApiMetrics) -> Response:
-    trail: Trail = g.trail
+    trail: TraceContext = g.trail
     response.headers["X-Request-ID"] = trail.request_id
     began: float = g.began
     route, method, status = _route(), _method(), response.status_code
@@ -88,7 +88,7 @@ def _end(response: Response, metrics: ApiMetrics) -> Response:
         fields["job"] = job
     level = logging.DEBUG if route in _PROBES else logging.INFO
     span: Span = g.span
-    span.note({name: fields[ours] for name, ours in _FACTS.items() if ours in fields})
+    span.note({name: fields[ours] for name, ours in _SPAN_ATTRIBUTES.items() if ours in fields})
 
     def closed() -> None:
         # A stream ends long after its first byte was sent.

@@ -44,7 +44,7 @@ class OriginPolicy:
     def check_origin(self, method: str, headers: Headers) -> None:
         """Raise `CrossOriginRefused` for an unsafe request that a foreign page makes.
 
-        What sends neither `Sec-Fetch-Site` nor `Origin` is not a browser and passes.
+        What sends neither `Sec-Fetch-Site` nor `RequestContext` is not a browser and passes.
         """
         if method in SAFE_METHODS:
             return

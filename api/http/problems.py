@@ -13,11 +13,11 @@ from typing_extensions import TypedDict
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from shared.domain import errors
-from shared.domain.errors import DryBeansError, Fault
+from shared.domain.errors import DryBeansError, FieldError
 
 log = logging.getLogger(__name__)
 
-MOST_FAULTS: Final = 100
+MAX_ERRORS: Final = 100
 
 # Clients of these protocols read the member `error`.
 _PROTOCOLS: Final = ("/v1/", "/v2/")
@@ -70,7 +70,7 @@ STATUS: Final[dict[type[DryBeansError], HTTPStatus]] = {
 }
 
 
-class FaultDocument(TypedDict):
+class FieldErrorDocument(TypedDict):
     """One thing that is wrong, and where."""
 
     pointer: str
@@ -86,13 +86,13 @@ class Problem(TypedDict):
     status: int
     code: str
     detail: str
-    errors: Annotated[list[FaultDocument], Field(max_length=MOST_FAULTS)]
+    errors: Annotated[list[FieldErrorDocument], Field(max_length=MAX_ERRORS)]
     errors_truncated: NotRequired[bool]
     error: NotRequired[str]
 
 
 def http_code(status: HTTPStatus) -> str:
-    """Give the code of an error that HTTP itself has a name for."""
+    """Return the code of an error that HTTP itself has a name for."""
     return status.phrase.lower().replace(" ", "_").replace("-", "_")
 
 
@@ -109,7 +109,7 @@ def problem(
     status: HTTPStatus,
     code: str,
     detail: str,
-    faults: tuple[Fault, ...] = (),
+    faults: tuple[FieldError, ...] = (),
     headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Response:
     """Write a problem document; at most 100 faults are listed."""
@@ -121,12 +121,12 @@ def problem(
         "detail": detail,
         "errors": [
             {"pointer": fault.pointer, "code": fault.code, "detail": fault.detail}
-            for fault in faults[:MOST_FAULTS]
+            for fault in faults[:MAX_ERRORS]
         ],
     }
     if request.path.startswith(_PROTOCOLS):
         document["error"] = detail
-    if len(faults) > MOST_FAULTS:
+    if len(faults) > MAX_ERRORS:
         document["errors_truncated"] = True
     kind = "application/problem+json"
     return Response(orjson.dumps(document), status, dict(headers), content_type=kind)
@@ -140,7 +140,7 @@ def error_response(error: DryBeansError) -> Response:
     return problem(status, error.code, error.detail, error.faults, headers_of(error))
 
 
-def _of_werkzeug(error: HTTPException) -> Response:
+def _from_http_exception(error: HTTPException) -> Response:
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
     response = problem(status, http_code(status), error.description or status.phrase)
     for name, value in error.get_headers():
@@ -149,7 +149,7 @@ def _of_werkzeug(error: HTTPException) -> Response:
     return response
 
 
-def _of_anything(error: Exception) -> Response:
+def _from_exception(error: Exception) -> Response:
     log.error("request_failed", exc_info=error)
     return problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -167,5 +167,5 @@ def register_errors(app: Flask, *, max_body_bytes: int) -> None:
 
     app.register_error_handler(DryBeansError, error_response)
     app.register_error_handler(RequestEntityTooLarge, too_large)
-    app.register_error_handler(HTTPException, _of_werkzeug)
-    app.register_error_handler(Exception, _of_anything)
+    app.register_error_handler(HTTPException, _from_http_exception)
+    app.register_error_handler(Exception, _from_exception)

@@ -6,16 +6,18 @@ from flask import request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo
 
 from api.schemas.job_options import LABEL_PREFIX
-from api.schemas.validation import Shape, check, flaw
+from api.schemas.validation import Shape, validate, validation_error
 
-_MOST_DIGITS: Final = 18
+_MAX_DIGITS: Final = 18
 
 
 def _read_digits(value: object, info: ValidationInfo) -> object:
     if not isinstance(value, str):
         return value
-    if not (value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS):
-        raise flaw("int_type", f"{info.field_name} must be a whole number; {value[:40]!r} is none.")
+    if not (value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS):
+        raise validation_error(
+            "int_type", f"{info.field_name} must be a whole number; {value[:40]!r} is none."
+        )
     return int(value)
 
 
@@ -41,4 +43,4 @@ def read_query(shape: type[Shape]) -> Shape:
             labels[name.removeprefix(LABEL_PREFIX)] = value
         else:
             document[name] = value
-    return check(shape, document | ({"labels": labels} if labels else {}))
+    return validate(shape, document | ({"labels": labels} if labels else {}))

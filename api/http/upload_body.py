@@ -6,20 +6,20 @@ from typing import Any, Final
 from flask import Request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from api.http.decompression import BodyLimits, Readable, decoded
-from api.http.json_body import Watcher, check_charset
+from api.http.decompression import BodyLimits, Readable, decompress
+from api.http.json_body import BodyObserver, check_charset
 from api.http.multipart_form import read_form
 from api.schemas.job_options import LABEL_PREFIX
 from shared.domain.errors import BodyMalformed, BodyTooLarge, UploadIncomplete
 
 _WHOLE_NUMBERS: Final = frozenset({"retention_seconds", "max_errors"})
-_TRUTHS: Final = {"true": True, "false": False}
+_BOOLEANS: Final = {"true": True, "false": False}
 
 
 def read_body(
-    request: Request, limits: BodyLimits, watcher: Watcher | None = None
+    request: Request, limits: BodyLimits, watcher: BodyObserver | None = None
 ) -> tuple[Mapping[str, Any], Iterator[bytes]]:
-    """Give the options and the CSV's bytes, decompressed, within `limits`.
+    """Return the options and the CSV's bytes, decompressed, within `limits`.
 
     Raises `BodyTypeUnsupported` for a charset other than UTF-8. The stream raises
     `UploadIncomplete` when the body ends early, and what `decoded` raises.
@@ -29,13 +29,13 @@ def read_body(
     encoding = request.headers.get("Content-Encoding", "")
     if request.mimetype != "multipart/form-data":
         check_charset(request.mimetype_params.get("charset"))
-        return options_of(fields), decoded(body, encoding, limits)
+        return parse_options(fields), decompress(body, encoding, limits)
     boundary = request.mimetype_params.get("boundary", "").encode()
     if not boundary:
         raise BodyMalformed("The multipart body has no boundary.")
-    parts = decoded(body, encoding, limits)
+    parts = decompress(body, encoding, limits)
     form, stream = read_form(parts, boundary)
-    return options_of(fields | form), stream
+    return parse_options(fields | form), stream
 
 
 def _stream(request: Request, most: int) -> Readable:
@@ -48,11 +48,11 @@ def _stream(request: Request, most: int) -> Readable:
 class _Body:
     """A body that knows how long it must be, and shows what it reads to a watcher."""
 
-    def __init__(self, stream: Readable, length: int | None, watcher: Watcher | None) -> None:
+    def __init__(self, stream: Readable, length: int | None, watcher: BodyObserver | None) -> None:
         self._stream, self._left, self._watcher = stream, length, watcher
 
     def read(self, size: int, /) -> bytes:
-        """Give up to `size` bytes. Raises `UploadIncomplete` when the rest never comes."""
+        """Return up to `size` bytes. Raises `UploadIncomplete` when the rest never comes."""
         try:
             data = self._stream.read(size)
         except (OSError, ClientDisconnected):
@@ -69,7 +69,7 @@ class _Body:
         return data
 
 
-def options_of(fields: Mapping[str, list[str]]) -> dict[str, Any]:
+def parse_options(fields: Mapping[str, list[str]]) -> dict[str, Any]:
     """Turn text fields into the options that JSON would hold: numbers, lists, `label.k=v`."""
     options: dict[str, Any] = {}
     labels = {}
@@ -80,8 +80,8 @@ def options_of(fields: Mapping[str, list[str]]) -> dict[str, Any]:
             options[name] = [word.strip() for text in values for word in text.split(",")]
         elif name in _WHOLE_NUMBERS and values[-1].isascii() and values[-1].isdigit():
             options[name] = int(values[-1][:18])
-        elif name == "validate_only" and values[-1].lower() in _TRUTHS:
-            options[name] = _TRUTHS[values[-1].lower()]
+        elif name == "validate_only" and values[-1].lower() in _BOOLEANS:
+            options[name] = _BOOLEANS[values[-1].lower()]
         else:
             options[name] = values[-1]
     return options | {"labels": labels} if labels else options

@@ -19,7 +19,7 @@ _MAYBE_BLANK: Final = re.compile(rb"\n[ \t\r\n]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
+class CsvSlice:
     """Some whole lines: `first_line` counts from 1 in the file, blank lines are no rows."""
 
     data: bytes
@@ -29,7 +29,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CutLimits:
+class ChunkLimits:
     """About how many bytes make a piece, how many lines at most, and how long one line may be.
 
     A piece of very short lines would cost a worker too much: each may be a row with an error.
@@ -52,7 +52,7 @@ class FirstLine:
     rest: bytes
 
 
-def take_first_line(stream: Iterator[bytes], most: int) -> FirstLine:
+def read_first_line(stream: Iterator[bytes], most: int) -> FirstLine:
     """Take the first line that is not blank off `stream`, and a byte order mark before it.
 
     Raises `RequestInvalid` when there is none or it is not UTF-8, `BodyTooLarge` when it is over
@@ -101,9 +101,9 @@ def _line_too_long(most: int) -> BodyTooLarge:
     return BodyTooLarge(f"A line is longer than {most} bytes; end lines with a line feed.")
 
 
-def cut_lines(
-    stream: Iterable[bytes], limits: CutLimits, delimiter: str, first_line: int
-) -> Iterator[Piece]:
+def split_into_chunks(
+    stream: Iterable[bytes], limits: ChunkLimits, delimiter: str, first_line: int
+) -> Iterator[CsvSlice]:
     """Cut `stream`, which begins with line `first_line`, into pieces that end at line ends.
 
     Memory is bounded by one piece. Raises `BodyTooLarge` for a line or a number of rows over the
@@ -116,7 +116,7 @@ def cut_lines(
     for data, lines in chain.from_iterable(_halved(data, limits.piece_lines) for data in whole):
         _refuse_long_lines(data, limits.line_bytes)
         refuse_invalid_text(data, delimiter, line)
-        refuse_broken_quotes(data, delimiter, line)
+        check_quotes(data, delimiter, line)
         rows = count_rows(data) if _may_have_blanks(data) else lines
         total += rows
         if total > limits.max_rows:
@@ -125,11 +125,11 @@ def cut_lines(
             )
         # Other requests get a turn: a body may expand into many pieces.
         time.sleep(0)
-        yield Piece(data=data, first_line=line, line_count=lines, row_count=rows)
+        yield CsvSlice(data=data, first_line=line, line_count=lines, row_count=rows)
         line += lines
 
 
-def _whole_lines(stream: Iterable[bytes], limits: CutLimits) -> Iterator[bytes]:
+def _whole_lines(stream: Iterable[bytes], limits: ChunkLimits) -> Iterator[bytes]:
     parts: list[bytes] = []
     size = 0
     unbroken = 0
@@ -207,7 +207,7 @@ def _count_fields(data: bytes, delimiter: str) -> int:
         return data.count(delimiter.encode()) + 1
 
 
-def refuse_broken_quotes(data: bytes, delimiter: str, first_line: int) -> None:
+def check_quotes(data: bytes, delimiter: str, first_line: int) -> None:
     """Raise `RequestInvalid` for the first line of `data` that ends inside a quoted field.
 
     `data` are whole lines, of which the first has the number `first_line`.

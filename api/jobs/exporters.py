@@ -79,7 +79,7 @@ def errors_table(results: Stored, shape: ResultShape) -> Iterator[bytes]:
         yield from _lines(_failed(stored, shape))
 
 
-def safe(cell: Cell) -> Cell:
+def escape_formula(cell: Cell) -> Cell:
     """Keep a spreadsheet from running a text cell as a formula: an apostrophe goes before it.
 
     Numbers stay as they are.
@@ -107,7 +107,7 @@ def _lines(rows: Iterable[Sequence[Cell]]) -> Iterator[bytes]:
     text = StringIO()
     write = csv.writer(text).writerow
     for row in rows:
-        write([safe(cell) for cell in row])
+        write([escape_formula(cell) for cell in row])
         if text.tell() >= PIECE:
             yield text.getvalue().encode()
             text.seek(0)
@@ -128,7 +128,7 @@ def _header(shape: ResultShape) -> list[str]:
 
 
 def _is_plain(stored: StoredResult, shape: ResultShape) -> bool:
-    """Say whether every row of `stored` is only a number, a line and a label."""
+    """Return whether every row of `stored` is only a number, a line and a label."""
     extras = shape.include_input or shape.has_probabilities or stored.ids is not None
     gaps = stored.errors or stored.labels is None or stored.lines is not None
     quoted = any(
@@ -178,7 +178,7 @@ def _failed(stored: StoredResult, shape: ResultShape) -> Iterator[list[Cell]]:
 def _own(
     stored: StoredResult, shape: ResultShape, offsets: Sequence[int]
 ) -> Iterable[Sequence[Cell]]:
-    """Give the columns that the rows at `offsets` came with."""
+    """Return the columns that the rows at `offsets` came with."""
     if stored.input is not None and shape.job.layout is not None:
         return original_rows(stored.input, shape.job.layout, offsets)
     return input_rows(stored, None, shape.features, offsets)

@@ -6,65 +6,65 @@ from uuid import UUID
 
 from flask import g
 
-from api.background.admission import Ahead
+from api.background.admission import QueuePosition
 from api.bootstrap import Services
 from api.http.auth import Caller
-from api.http.idempotency import Origin
+from api.http.idempotency import RequestContext
 from api.schemas.job import JobDocument, job_document
-from shared.db.queries.results import WholeJob
+from shared.db.queries.results import JobWithResults
 from shared.db.webhooks import read_deliveries
 from shared.domain.errors import JobDeleted, JobNotFound
 from shared.domain.jobs import Job, JobId
 
 
 def owner() -> str:
-    """Give the owner of the present request: the id of its API key, empty where keys are off."""
+    """Return the owner of the present request: the id of its API key, empty where keys are off."""
     caller: Caller = g.caller
     return caller.owner
 
 
-def read_origin() -> Origin:
-    """Give whose the present request is, and which one."""
-    return Origin(owner=owner(), trail=g.trail)
+def request_context() -> RequestContext:
+    """Return whose the present request is, and which one."""
+    return RequestContext(owner=owner(), trail=g.trail)
 
 
-def note_job(job: Job) -> None:
+def log_job(job: Job) -> None:
     """Have the line that the log gets of the present request name the job that it made."""
     g.job = job.id
 
 
-def find_job(services: Services, job_id: str) -> Job:
+def get_job(services: Services, job_id: str) -> Job:
     """Read the job that `job_id` names.
 
     Raises `JobNotFound`, also for what is no job id, and `JobDeleted`.
     """
-    return _visible(services.look_up(read_id(job_id)))
+    return _visible(services.load_job(parse_job_id(job_id)))
 
 
-def find_whole(services: Services, job: JobId) -> WholeJob:
+def get_job_with_results(services: Services, job: JobId) -> JobWithResults:
     """Read `job`, which has been waited for, with its results where these are few.
 
     Raises `JobNotFound` and `JobDeleted`.
     """
-    whole = services.look_up_whole(job)
+    whole = services.load_job_with_results(job)
     if whole is None:
         raise JobNotFound
     _visible(whole.job)
     return whole
 
 
-def wait_until_finished(services: Services, job: JobId, seconds: float) -> WholeJob | None:
+def wait_until_finished(services: Services, job: JobId, seconds: float) -> JobWithResults | None:
     """Wait up to `seconds` for `job` and return it with its results, None when it goes on.
 
     A notification on Redis only wakes: the database says whether the job has finished. Raises
     `JobNotFound` and `JobDeleted`.
     """
     until = time.monotonic() + seconds
-    while services.waiter.wait(job, until - time.monotonic()):
-        whole = find_whole(services, job)
+    while services.job_watcher.wait(job, until - time.monotonic()):
+        whole = get_job_with_results(services, job)
         if whole.job.finished:
             return whole
-        services.waiter.forget_end(job)
+        services.job_watcher.forget_end(job)
     return None
 
 
@@ -77,13 +77,13 @@ def _visible(job: Job | None) -> Job:
     return job
 
 
-def check_room(services: Services) -> None:
+def ensure_capacity(services: Services) -> None:
     """Check that new rows may come: in all, and for this caller.
 
     Raises `Overloaded` and `QuotaExceeded`.
     """
-    services.backlog.check()
-    services.access.check_rows(g.caller)
+    services.admission.check()
+    services.authenticator.check_rows(g.caller)
 
 
 def describe(services: Services, job: Job) -> JobDocument:
@@ -104,14 +104,14 @@ def describe_all(services: Services, jobs: Sequence[Job]) -> list[JobDocument]:
     ]
 
 
-def _ahead(services: Services, job: Job) -> Ahead | None:
+def _ahead(services: Services, job: Job) -> QueuePosition | None:
     if job.finished:
         return None
     left = job.rows_total - job.rows_succeeded - job.rows_failed
-    return services.backlog.ahead_of(job.id, job.queue, left)
+    return services.admission.rows_ahead(job.id, job.queue, left)
 
 
-def read_id(text: str) -> JobId:
+def parse_job_id(text: str) -> JobId:
     """Read a job id in any spelling of a UUID. Raises `JobNotFound` for anything else."""
     try:
         return JobId(str(UUID(text)))

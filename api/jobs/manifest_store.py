@@ -2,7 +2,7 @@
 
 import logging
 
-from api.jobs.model_catalog import LiveCatalog
+from api.jobs.model_catalog import ModelCatalog
 from shared.db.engine import Database
 from shared.db.manifests import insert_manifest, is_manifest_stored, read_manifest
 from shared.domain.errors import ManifestInvalid
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 class ManifestStore:
     """Finds a job's manifest in the model folder, or in the database once it was removed there."""
 
-    def __init__(self, database: Database, catalog: LiveCatalog) -> None:
+    def __init__(self, database: Database, catalog: ModelCatalog) -> None:
         """Use `database`, which is asked only for what `catalog` does not have."""
         self._database = database
         self._catalog = catalog

@@ -10,17 +10,17 @@ from typing import Final
 from shared.domain.errors import ManifestInvalid
 from shared.domain.jobs import ModelPin
 from shared.models.manifest import Manifest
-from shared.models.registry import Catalog
+from shared.models.registry import ModelRegistry
 
 log = logging.getLogger(__name__)
 
-_PAUSE: Final = 1.0
+_REFRESH_SECONDS: Final = 1.0
 """Seconds between two looks at the folder."""
 
 _Stamps = frozenset[tuple[str, int]]
 
 
-class LiveCatalog:
+class ModelCatalog:
     """The catalog of models under a folder, which may change while the service runs.
 
     A change that breaks it is logged, and the last catalog that was whole stays.
@@ -33,12 +33,12 @@ class LiveCatalog:
         self._lock = threading.Lock()
         self._looked = clock()
         self._stamps = _stamps(root)
-        self._catalog = Catalog.read(root)
+        self._catalog = ModelRegistry.read(root)
 
-    def __call__(self) -> Catalog:
-        """Give the catalog as it is now."""
+    def __call__(self) -> ModelRegistry:
+        """Return the catalog as it is now."""
         with self._lock:
-            if self._clock() - self._looked >= _PAUSE:
+            if self._clock() - self._looked >= _REFRESH_SECONDS:
                 self._looked = self._clock()
                 self._refresh()
             return self._catalog
@@ -49,7 +49,7 @@ class LiveCatalog:
             if stamps != self._stamps:
                 # Noted first, so that a broken folder is logged once and not every second.
                 self._stamps = stamps
-                self._catalog = Catalog.read(self._root)
+                self._catalog = ModelRegistry.read(self._root)
         except (ManifestInvalid, OSError) as error:
             log.error("catalog_kept", extra={"reason": str(error)})  # noqa: TRY400 - no bug of ours
 

@@ -8,8 +8,8 @@ import gevent
 T = TypeVar("T")
 
 
-def one_ahead(items: Iterator[T]) -> Generator[T, None, None]:
-    """Give `items`, none of which is None, each made by a greenlet while the last one is used.
+def prefetch_one(items: Iterator[T]) -> Generator[T, None, None]:
+    """Return `items`, none of which is None, each made by a greenlet while the last one is used.
 
     Whoever stops early closes the generator, which stops the making too. What making an item
     raises comes in its place.

@@ -29,17 +29,17 @@ class ResultShape:
 
     @property
     def has_lines(self) -> bool:
-        """Say whether the rows came as lines of a CSV."""
+        """Return whether the rows came as lines of a CSV."""
         return self.job.layout is not None
 
     @property
     def has_ids(self) -> bool:
-        """Say whether the CSV had a column of ids."""
+        """Return whether the CSV had a column of ids."""
         return self.job.layout is not None and self.job.layout.id_position is not None
 
     @property
     def has_probabilities(self) -> bool:
-        """Say whether the client asked for them; without names of classes they mean nothing."""
+        """Return whether the client asked for them; without names of classes they mean nothing."""
         return bool(self.classes) and "probabilities" in self.job.outputs
 
 
@@ -84,7 +84,7 @@ def probabilities(stored: StoredResult, width: int, offsets: range) -> Iterator[
 
 
 def error_document(stored: StoredResult, error: RowError | None) -> RowProblem:
-    """Say why a row of `stored` has no label: its own error, or that of its whole chunk."""
+    """Return why a row of `stored` has no label: its own error, or that of its whole chunk."""
     if error is not None:
         return {"code": error.code, "field": error.field, "detail": error.detail}
     if stored.failure is not None:
@@ -93,7 +93,7 @@ def error_document(stored: StoredResult, error: RowError | None) -> RowProblem:
 
 
 def failed_offsets(stored: StoredResult) -> Sequence[int]:
-    """Give the rows of `stored` without a label, counted from 0 within it."""
+    """Return the rows of `stored` without a label, counted from 0 within it."""
     if stored.labels is None:
         return range(stored.row_count)
     return [error.row for error in stored.errors]

@@ -7,9 +7,15 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any, Final, Protocol
 
-from api.http.idempotency import NOBODY, Origin
-from api.jobs.csv_chunker import CutLimits, Piece, cut_lines, refuse_broken_quotes, take_first_line
-from api.jobs.read_ahead import one_ahead
+from api.http.idempotency import ANONYMOUS, RequestContext
+from api.jobs.csv_chunker import (
+    ChunkLimits,
+    CsvSlice,
+    check_quotes,
+    read_first_line,
+    split_into_chunks,
+)
+from api.jobs.read_ahead import prefetch_one
 from api.jobs.submit_rows import as_job
 from api.schemas.job_options import CsvOptions, ReadOptions
 from shared.domain.chunks import Encoding, NewChunk, Submission
@@ -27,7 +33,7 @@ _COMPRESSION: Final[Mapping[int, int]] = {
 }
 
 
-class UploadStore(Protocol):
+class UploadRepository(Protocol):
     """Where a growing job is kept; each call is committed, and publishes what it releases."""
 
     def begin(self, submission: Submission, /) -> None:
@@ -51,13 +57,13 @@ class UploadStore(Protocol):
 class CsvLimits:
     """How a CSV is cut; up to `interactive_rows` rows in one chunk it counts as a small job."""
 
-    cut: CutLimits
+    cut: ChunkLimits
     interactive_rows: int
     deadline: timedelta
 
 
 @dataclass(frozen=True, slots=True)
-class ReceiveCsv:
+class SubmitCsv:
     """Accepts a job whose rows come as a stream of CSV.
 
     What fits one chunk goes through the intake like any small job. More becomes a job that is
@@ -66,14 +72,17 @@ class ReceiveCsv:
 
     read_options: ReadOptions
     accept: Callable[[Submission], None]
-    store: UploadStore
+    store: UploadRepository
     limits: CsvLimits
     now: Callable[[], datetime]
     new_id: Callable[[], JobId]
     store_manifest: Callable[[Manifest], None]
 
     def __call__(
-        self, document: Mapping[str, Any], stream: Iterator[bytes], origin: Origin = NOBODY
+        self,
+        document: Mapping[str, Any],
+        stream: Iterator[bytes],
+        origin: RequestContext = ANONYMOUS,
     ) -> Job:
         """Receive `stream` from `origin` under the options in `document`, and give the job.
 
@@ -97,7 +106,9 @@ class ReceiveCsv:
         self.store_manifest(options.model)
         return self._receive(submission, chain((first, second), chunks), origin)
 
-    def _submission(self, options: CsvOptions, header: Header, origin: Origin) -> Submission:
+    def _submission(
+        self, options: CsvOptions, header: Header, origin: RequestContext
+    ) -> Submission:
         created = self.now()
         return Submission(
             id=self.new_id(),
@@ -117,11 +128,11 @@ class ReceiveCsv:
             webhook=options.webhook,
             created_at=created,
             deadline_at=created + self.limits.deadline,
-            trail=origin.trail,
+            trace=origin.trail,
             chunks=(),
         )
 
-    def _small(self, submission: Submission, only: NewChunk, origin: Origin) -> Submission:
+    def _small(self, submission: Submission, only: NewChunk, origin: RequestContext) -> Submission:
         small = only.row_count <= self.limits.interactive_rows
         queue = Queue.INTERACTIVE if small else Queue.BULK
         key = origin.key(complete=True)
@@ -129,10 +140,12 @@ class ReceiveCsv:
             submission, state=JobState.QUEUED, queue=queue, chunks=(only,), idempotency=key
         )
 
-    def _receive(self, submission: Submission, chunks: Iterable[NewChunk], origin: Origin) -> Job:
+    def _receive(
+        self, submission: Submission, chunks: Iterable[NewChunk], origin: RequestContext
+    ) -> Job:
         received = []
         try:
-            with closing(one_ahead(iter(chunks))) as ahead:
+            with closing(prefetch_one(iter(chunks))) as ahead:
                 for chunk in ahead:
                     self.store.add(submission, chunk)
                     received.append(replace(chunk, body=b""))
@@ -147,23 +160,23 @@ class ReceiveCsv:
 
 
 def open_csv(
-    manifest: Manifest, stream: Iterator[bytes], cut: CutLimits
-) -> tuple[Header, Iterator[Piece]]:
+    manifest: Manifest, stream: Iterator[bytes], cut: ChunkLimits
+) -> tuple[Header, Iterator[CsvSlice]]:
     """Read the header of `stream`, and give it with what follows, cut into pieces.
 
     Raises `RequestInvalid` for a header that does not fit `manifest`.
     """
-    head = take_first_line(stream, cut.line_bytes)
+    head = read_first_line(stream, cut.line_bytes)
     names = [feature.name for feature in manifest.features]
     header = read_header(head.text, manifest.columns, names)
     delimiter = header.layout.delimiter
-    refuse_broken_quotes(head.raw, delimiter, head.number)
+    check_quotes(head.raw, delimiter, head.number)
     begin = (head.raw, head.rest) if header.is_data else (head.rest,)
     first_line = head.number if header.is_data else head.number + 1
-    return header, cut_lines(chain(begin, stream), cut, delimiter, first_line)
+    return header, split_into_chunks(chain(begin, stream), cut, delimiter, first_line)
 
 
-def _chunks(pieces: Iterable[Piece]) -> Iterator[NewChunk]:
+def _chunks(pieces: Iterable[CsvSlice]) -> Iterator[NewChunk]:
     row = 0
     seq = 0
     for piece in pieces:

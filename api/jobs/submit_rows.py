@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from api.http.idempotency import NOBODY, Origin
+from api.http.idempotency import ANONYMOUS, RequestContext
 from api.http.json_body import pointer
 from api.schemas.job_options import JobOptions, JsonJob, ReadOptions
 from shared.domain.chunks import Encoding, NewChunk, Submission
-from shared.domain.errors import BodyTooLarge, Fault, RequestInvalid
+from shared.domain.errors import BodyTooLarge, FieldError, RequestInvalid
 from shared.domain.jobs import Job, JobId, JobState, Queue
 from shared.domain.rows import PackedRows, pack
 from shared.models.manifest import Manifest
@@ -29,7 +29,7 @@ class SubmitLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class SubmitJob:
+class SubmitRows:
     """Accepts jobs of rows given as JSON; `store_manifest` must not fail."""
 
     read_options: ReadOptions
@@ -39,14 +39,14 @@ class SubmitJob:
     new_id: Callable[[], JobId]
     store_manifest: Callable[[Manifest], None]
 
-    def __call__(self, document: Mapping[str, Any], origin: Origin = NOBODY) -> Job:
+    def __call__(self, document: Mapping[str, Any], origin: RequestContext = ANONYMOUS) -> Job:
         """Check `document`, commit the job it asks for in the name of `origin`, and return it.
 
         Raises `RequestInvalid` (with every fault), `ModelUnknown`, `BodyTooLarge`, and what the
         intake raises.
         """
         options = self.read_options(JsonJob, document)
-        rows = read_instances(options, self.limits.instances)
+        rows = parse_instances(options, self.limits.instances)
         if len(rows.errors) == rows.count:
             raise RequestInvalid(_nothing_usable(rows), faults=_row_faults(rows))
         submission = self._submission(options, rows, origin)
@@ -54,7 +54,9 @@ class SubmitJob:
         self.store_manifest(options.model)
         return as_job(submission)
 
-    def _submission(self, options: JobOptions, rows: PackedRows, origin: Origin) -> Submission:
+    def _submission(
+        self, options: JobOptions, rows: PackedRows, origin: RequestContext
+    ) -> Submission:
         created = self.now()
         manifest = options.model
         bulk = rows.count > self.limits.interactive_rows
@@ -74,12 +76,12 @@ class SubmitJob:
             webhook=options.webhook,
             created_at=created,
             deadline_at=created + self.limits.deadline,
-            trail=origin.trail,
+            trace=origin.trail,
             chunks=tuple(_cut(rows, self.limits.chunk_rows, len(manifest.features))),
         )
 
 
-def read_instances(options: JsonJob, most: int) -> PackedRows:
+def parse_instances(options: JsonJob, most: int) -> PackedRows:
     """Read the rows of a JSON job; what is wrong with single rows stands among them.
 
     Raises `RequestInvalid` when there is no row, `BodyTooLarge` when there are over `most`.
@@ -98,8 +100,8 @@ def read_instances(options: JsonJob, most: int) -> PackedRows:
     return pack(instances, options.model.columns, names, lambda: time.sleep(0))
 
 
-def _fault(where: str, code: str, detail: str) -> Fault:
-    return Fault(pointer=where, code=code, detail=detail)
+def _fault(where: str, code: str, detail: str) -> FieldError:
+    return FieldError(pointer=where, code=code, detail=detail)
 
 
 def _nothing_usable(rows: PackedRows) -> str:
@@ -109,7 +111,7 @@ def _nothing_usable(rows: PackedRows) -> str:
     return f"None of the {rows.count} rows can be predicted; errors says why. The first: {first}"
 
 
-def _row_faults(rows: PackedRows) -> tuple[Fault, ...]:
+def _row_faults(rows: PackedRows) -> tuple[FieldError, ...]:
     return tuple(
         _fault(
             pointer("instances", error.row, *([error.field] if error.field else [])),

@@ -16,7 +16,7 @@ from shared.db.jobs.upload import (
     is_completed,
 )
 from shared.db.queries.jobs import are_stored
-from shared.domain.chunks import Dispatch, NewChunk, Outbox, Submission
+from shared.domain.chunks import Dispatch, DispatchPolicy, NewChunk, Submission
 from shared.domain.errors import DatabaseDown
 from shared.domain.jobs import ChunkRef, JobFailure, JobId, JobState
 from shared.observability.tracing import NoTraces, Span, Traces, below
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DatabaseUploads:
+class DatabaseUploadRepository:
     """Stores each step of an upload in a transaction of its own.
 
     `patience` is how long the next chunk may take before the sweep counts the upload as broken.
@@ -33,7 +33,7 @@ class DatabaseUploads:
 
     database: Database
     publish: Callable[[Sequence[Dispatch]], None]
-    outbox: Outbox
+    outbox: DispatchPolicy
     patience: timedelta
     traces: Traces = field(default_factory=NoTraces)
 
@@ -62,7 +62,7 @@ class DatabaseUploads:
                 lambda c: complete_upload(c, submission, self.outbox),
                 lambda c: is_completed(c, submission),
             )
-        self.publish([replace(dispatch, trail=submission.trail) for dispatch in released])
+        self.publish([replace(dispatch, trace=submission.trace) for dispatch in released])
 
     def end(self, job: JobId, state: JobState, failure: JobFailure, /) -> None:
         """End the job without its rows; if the database is down, the sweep will do it."""
@@ -73,4 +73,4 @@ class DatabaseUploads:
 
     def _span(self, submission: Submission) -> AbstractContextManager[Span]:
         facts = {"drybeans.job": submission.id}
-        return below(self.traces, submission.trail.traceparent, "commit", facts=facts)
+        return below(self.traces, submission.trace.traceparent, "commit", facts=facts)

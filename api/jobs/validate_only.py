@@ -8,22 +8,22 @@ from typing import Annotated, Any, Final, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from api.jobs.csv_chunker import CutLimits, Piece
+from api.jobs.csv_chunker import ChunkLimits, CsvSlice
 from api.jobs.submit_csv import open_csv
-from api.jobs.submit_rows import read_instances
+from api.jobs.submit_rows import parse_instances
 from api.schemas.job import ModelVersion
 from api.schemas.job_options import CsvOptions, JobOptions, JsonJob, ReadOptions
 from shared.domain.csv_layout import CsvLayout, iter_rows
 from shared.domain.csv_lines import has_other_width, read_line
 from shared.domain.errors import RequestInvalid
 
-_MOST_ERRORS: Final = 100
+_MAX_ERRORS: Final = 100
 _PIECE: Final = 1 << 16
 _PAUSE_ROWS: Final = 500
 """Bytes that are held, and rows that are read before other requests get a turn."""
 
 
-class RowFlaw(TypedDict):
+class InvalidRow(TypedDict):
     """Why a row cannot be used."""
 
     row: int
@@ -33,7 +33,7 @@ class RowFlaw(TypedDict):
     detail: str
 
 
-_UNSEEN: Final = RowFlaw(row=0, code="", field=None, detail="")
+_UNSEEN: Final = InvalidRow(row=0, code="", field=None, detail="")
 
 
 class Column(TypedDict):
@@ -53,7 +53,7 @@ class ValidationReport(TypedDict):
     model: ModelVersion
     rows: int
     usable_rows: int
-    errors: Annotated[list[RowFlaw], Field(max_length=_MOST_ERRORS)]
+    errors: Annotated[list[InvalidRow], Field(max_length=_MAX_ERRORS)]
     errors_truncated: bool
     warnings: list[str]
     columns: list[Column]
@@ -69,10 +69,10 @@ class ValidateRows:
     def __call__(self, document: Mapping[str, Any]) -> ValidationReport:
         """Report on `document`. Raises `RequestInvalid` and `BodyTooLarge` as a job would."""
         options = self.read_options(JsonJob, document)
-        rows = read_instances(options, self.instances)
+        rows = parse_instances(options, self.instances)
         flaws = [
-            RowFlaw(row=error.row, code=error.code, field=error.field, detail=error.detail)
-            for error in rows.errors[:_MOST_ERRORS]
+            InvalidRow(row=error.row, code=error.code, field=error.field, detail=error.detail)
+            for error in rows.errors[:_MAX_ERRORS]
         ]
         return _report(options, rows.count, len(rows.errors), flaws)
 
@@ -82,7 +82,7 @@ class ValidateCsv:
     """Looks at the lines of a CSV, within the limits of `cut`."""
 
     read_options: ReadOptions
-    cut: CutLimits
+    cut: ChunkLimits
 
     def __call__(self, document: Mapping[str, Any], stream: Iterator[bytes]) -> ValidationReport:
         """Report on `stream`, of which one piece is held at a time. Raises what a job would."""
@@ -90,11 +90,11 @@ class ValidateCsv:
         cut = replace(self.cut, piece_bytes=_PIECE)
         header, pieces = open_csv(options.model, stream, cut)
         rows = failed = 0
-        flaws: list[RowFlaw] = []
+        flaws: list[InvalidRow] = []
         for flaw in _flaws(pieces, header.layout):
             if flaw is not None:
                 failed += 1
-                if len(flaws) < _MOST_ERRORS:
+                if len(flaws) < _MAX_ERRORS:
                     flaws.append({**flaw, "row": rows})
             rows += 1
         if not rows:
@@ -108,11 +108,11 @@ class ValidateCsv:
         return report
 
 
-def _flaws(pieces: Iterable[Piece], layout: CsvLayout) -> Iterator[RowFlaw | None]:
-    """Give for each row what is wrong with it, or None; the row's number is not yet there."""
+def _flaws(pieces: Iterable[CsvSlice], layout: CsvLayout) -> Iterator[InvalidRow | None]:
+    """Return for each row what is wrong with it, or None; the row's number is not yet there."""
     found = 0
     for line, raw in _rows(pieces):
-        if found >= _MOST_ERRORS and has_other_width(raw, layout):
+        if found >= _MAX_ERRORS and has_other_width(raw, layout):
             # Nobody will see more of it, and there may be millions.
             yield _UNSEEN
             continue
@@ -122,10 +122,10 @@ def _flaws(pieces: Iterable[Piece], layout: CsvLayout) -> Iterator[RowFlaw | Non
         else:
             code, detail, field = error
             found += 1
-            yield RowFlaw(row=0, line=line, code=code, field=field, detail=detail)
+            yield InvalidRow(row=0, line=line, code=code, field=field, detail=detail)
 
 
-def _rows(pieces: Iterable[Piece]) -> Iterator[tuple[int, bytes]]:
+def _rows(pieces: Iterable[CsvSlice]) -> Iterator[tuple[int, bytes]]:
     """Yield each row with its line in the file; other requests get a turn meanwhile."""
     for piece in pieces:
         for done, (at, raw) in enumerate(iter_rows(piece.data) if piece.row_count else ()):
@@ -134,14 +134,16 @@ def _rows(pieces: Iterable[Piece]) -> Iterator[tuple[int, bytes]]:
             yield piece.first_line + at, raw
 
 
-def _report(options: JobOptions, rows: int, failed: int, flaws: list[RowFlaw]) -> ValidationReport:
+def _report(
+    options: JobOptions, rows: int, failed: int, flaws: list[InvalidRow]
+) -> ValidationReport:
     model = options.model
     return {
         "model": {"name": model.name, "version": model.version, "sha256": model.sha256},
         "rows": rows,
         "usable_rows": rows - failed,
         "errors": flaws,
-        "errors_truncated": failed > _MOST_ERRORS,
+        "errors_truncated": failed > _MAX_ERRORS,
         "warnings": [],
         "columns": [
             {"feature": feature.name, "position": at, "name": None}

@@ -15,7 +15,7 @@ from werkzeug.routing import Rule
 from api.http.origin_policy import SAFE_METHODS
 from api.http.problems import STATUS, Problem, headers_of, http_code
 from api.openapi.components import HEADERS, PATH, REQUEST_HEADERS
-from api.openapi.operation import Answer, Content, Errors, Operation, operation_of
+from api.openapi.operation import Content, Errors, Operation, ResponseSpec, operation_of
 from api.schemas.job_options import LABEL_PREFIX, label_values
 from shared.domain.errors import (
     CrossOriginRefused,
@@ -89,8 +89,8 @@ _INFO: Final = {
 }
 
 
-def described(app: Flask) -> Iterator[tuple[Rule, str, Operation]]:
-    """Give every rule of `app` whose route says something of itself, and its method."""
+def describe_operation(app: Flask) -> Iterator[tuple[Rule, str, Operation]]:
+    """Return every rule of `app` whose route says something of itself, and its method."""
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
         operation = operation_of(app.view_functions[rule.endpoint])
         if operation is not None:
@@ -106,7 +106,7 @@ def path_of(rule: Rule) -> str:
 
 def openapi_document(app: Flask, *, public: frozenset[str], keys: bool) -> dict[str, Any]:
     """Describe `app`; `public` names the endpoints that need no key, `keys` whether others do."""
-    operations = [*described(app)]
+    operations = [*describe_operation(app)]
     schemas = _Schemas([operation for _, _, operation in operations])
     paths: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for rule, method, operation in operations:
@@ -153,7 +153,7 @@ class _Schemas:
         inputs: list[Any] = []
         for operation in operations:
             contents = [*operation.body]
-            for answer in operation.answers.values():
+            for answer in operation.responses.values():
                 contents += answer.content
             inputs += [content.shape for content in contents]
             inputs += [operation.query] if operation.query else []
@@ -165,11 +165,11 @@ class _Schemas:
         self.components: dict[str, Any] = definitions.get("$defs", {})
 
     def of(self, shape: Any) -> dict[str, Any]:  # noqa: ANN401 - a type
-        """Give the schema of `shape`, most often a reference."""
+        """Return the schema of `shape`, most often a reference."""
         return self._found[repr(shape), "validation"]
 
     def used_by(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the named schemas that `document` refers to, and those that they refer to."""
+        """Return the named schemas that `document` refers to, and those that they refer to."""
         found: dict[str, Any] = {}
         waiting = _names_in(document)
         while waiting:
@@ -179,7 +179,7 @@ class _Schemas:
         return dict(sorted(found.items()))
 
     def members(self, shape: type[BaseModel]) -> dict[str, Any]:
-        """Give the schema of each member of `shape`."""
+        """Return the schema of each member of `shape`."""
         schema = self.of(shape)
         if "$ref" in schema:
             schema = self.components[schema["$ref"].rpartition("/")[2]]
@@ -191,7 +191,8 @@ def _operation(
     rule: Rule, operation: Operation, schemas: _Schemas, checks: Errors
 ) -> dict[str, Any]:
     answers = {
-        str(status.value): _answer(answer, schemas) for status, answer in operation.answers.items()
+        str(status.value): _answer(answer, schemas)
+        for status, answer in operation.responses.items()
     }
     for status, problem in _problems(operation.errors + checks, schemas).items():
         answers[status] = _either(answers[status], problem) if status in answers else problem
@@ -256,7 +257,7 @@ def _content(content: Content, schemas: _Schemas) -> dict[str, Any]:
     return document
 
 
-def _answer(answer: Answer, schemas: _Schemas) -> dict[str, Any]:
+def _answer(answer: ResponseSpec, schemas: _Schemas) -> dict[str, Any]:
     document: dict[str, Any] = {
         "description": answer.detail,
         "headers": _headers("X-Request-ID", *answer.headers),

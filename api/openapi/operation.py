@@ -31,7 +31,7 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ResponseSpec:
     """What a status means, what comes with it, and which headers may."""
 
     detail: str
@@ -44,7 +44,7 @@ class Operation:
     """What a route says of itself; its summary is its docstring's first line."""
 
     tag: str
-    answers: Mapping[HTTPStatus, Answer]
+    responses: Mapping[HTTPStatus, ResponseSpec]
     errors: Errors = ()
     query: type[BaseModel] | None = None
     headers: tuple[str, ...] = ()
@@ -57,12 +57,12 @@ class Operation:
 
 
 def operation_of(route: Callable[..., Any]) -> Operation | None:
-    """Give what `route` says of itself, or None when it says nothing."""
+    """Return what `route` says of itself, or None when it says nothing."""
     operation: Operation | None = getattr(route, _ATTRIBUTE, None)
     return operation
 
 
-def ok(shape: Any, *headers: str, **examples: Any) -> dict[HTTPStatus, Answer]:  # noqa: ANN401 - a type
+def ok(shape: Any, *headers: str, **examples: Any) -> dict[HTTPStatus, ResponseSpec]:  # noqa: ANN401 - a type
     """Answer 200 with JSON of type `shape`."""
     content = Content(shape=shape, examples=examples)
-    return {HTTPStatus.OK: Answer(detail="Here it is.", content=(content,), headers=headers)}
+    return {HTTPStatus.OK: ResponseSpec(detail="Here it is.", content=(content,), headers=headers)}

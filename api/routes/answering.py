@@ -7,7 +7,7 @@ from typing import Any, Final
 from werkzeug.exceptions import BadRequest
 
 from api.bootstrap import Services
-from api.jobs.job_service import check_room, note_job, read_origin, wait_until_finished
+from api.jobs.job_service import ensure_capacity, log_job, request_context, wait_until_finished
 from api.openapi.operation import FIND, Errors
 from api.routes.results import read_rows
 from api.schemas.job import ResultRow
@@ -17,7 +17,7 @@ from shared.domain.errors import (
     BodyTooSlow,
     BodyTypeUnsupported,
     DatabaseDown,
-    Fault,
+    FieldError,
     IntakeFull,
     JobCanceled,
     ModelUnavailable,
@@ -58,18 +58,20 @@ _FAILURES: Final = {error.code: error for error in (ModelUnavailable, Prediction
 _INSTANCES: Final = "/instances"
 
 
-def submit_now(services: Services, document: Mapping[str, Any], rows_at: str = _INSTANCES) -> Job:
+def submit_and_log(
+    services: Services, document: Mapping[str, Any], rows_at: str = _INSTANCES
+) -> Job:
     """Submit the job in `document` in the caller's name.
 
     Raises what a job raises; the errors of its rows point to `rows_at` in the client's request.
     """
-    check_room(services)
+    ensure_capacity(services)
     try:
-        job = services.submit(document, read_origin())
+        job = services.submit_rows(document, request_context())
     except RequestInvalid as error:
         faults = tuple(_moved(fault, rows_at) for fault in error.faults)
         raise RequestInvalid(error.detail, faults=faults) from None
-    note_job(job)
+    log_job(job)
     return job
 
 
@@ -110,19 +112,19 @@ def _check_failure(job: Job) -> None:
         raise WaitTimedOut("The job passed its time limit before every row had a label.")
 
 
-def _moved(fault: Fault, rows_at: str) -> Fault:
+def _moved(fault: FieldError, rows_at: str) -> FieldError:
     if not fault.pointer.startswith(_INSTANCES):
         return fault
     return replace(fault, pointer=rows_at + fault.pointer.removeprefix(_INSTANCES))
 
 
-def _no_label(rows: int, faults: Sequence[Fault]) -> str:
+def _no_label(rows: int, faults: Sequence[FieldError]) -> str:
     if rows == 1 and faults:
         return f"The only row cannot be predicted. {faults[0].detail}"
     counted = "1 row has" if len(faults) == 1 else f"{len(faults)} rows have"
     return f"{counted} no label; errors says why."
 
 
-def _fault(row: ResultRow, locate: Callable[[int], str]) -> Fault:
+def _fault(row: ResultRow, locate: Callable[[int], str]) -> FieldError:
     error = row["error"]
-    return Fault(pointer=locate(row["row"]), code=error["code"], detail=error["detail"])
+    return FieldError(pointer=locate(row["row"]), code=error["code"], detail=error["detail"])

@@ -15,12 +15,12 @@ from api.bootstrap import Services
 from api.http.json_body import read_json
 from api.http.responses import json_response
 from api.openapi.components import BEAN
-from api.openapi.operation import Answer, Content, Operation, ok
-from api.routes.answering import WAITED, await_rows, submit_now
+from api.openapi.operation import Content, Operation, ResponseSpec, ok
+from api.routes.answering import WAITED, await_rows, submit_and_log
 from api.schemas.job import Tensor
 from api.schemas.job_options import INSTANCES
-from api.schemas.tensors import INPUTS, LABELS, PROBABILITIES, read_rows, write_outputs
-from api.schemas.validation import check
+from api.schemas.tensors import INPUTS, LABELS, PROBABILITIES, parse_tensors, write_outputs
+from api.schemas.validation import validate
 from shared.domain.errors import DatabaseDown, ModelNotFound, ModelUnknown, RequestInvalid
 from shared.models.manifest import Manifest
 
@@ -120,13 +120,13 @@ class V1Predictions(TypedDict):
 
 
 _READY: Final = ok(Ready) | {
-    HTTPStatus.SERVICE_UNAVAILABLE: Answer(
+    HTTPStatus.SERVICE_UNAVAILABLE: ResponseSpec(
         detail="No worker can load the model.", content=(Content(shape=Ready),)
     )
 }
 _INFER: Final = Operation(
     tag="v2",
-    answers=ok(Inferred),
+    responses=ok(Inferred),
     errors=(ModelNotFound, *WAITED),
     body=(Content(shape=InferCall, examples={"a bean": _EXAMPLE}),),
 )
@@ -139,7 +139,7 @@ def blueprint(services: Services) -> Blueprint:
     _add_models(routes, services)
 
     @routes.get("/v1/models/<name>")
-    @Operation(tag="v1", answers=_READY, errors=(ModelNotFound,))
+    @Operation(tag="v1", responses=_READY, errors=(ModelNotFound,))
     def status(name: str) -> Response:
         """Return whether a worker can load a model (KServe V1)."""
         return _ready(services, _find(services, name))
@@ -147,15 +147,15 @@ def blueprint(services: Services) -> Blueprint:
     @routes.post("/v1/models/<name>:predict")
     @Operation(
         tag="v1",
-        answers=ok(V1Predictions, bean={"predictions": ["DERMASON"]}),
+        responses=ok(V1Predictions, bean={"predictions": ["DERMASON"]}),
         errors=(ModelNotFound, *WAITED),
         body=(Content(shape=V1Call, examples={"a bean": {"instances": [BEAN]}}),),
     )
     def predict(name: str) -> Response:
         """Send rows and get their labels (KServe V1)."""
         manifest = _find(services, name)
-        call = check(V1Call, read_json(request))
-        job = submit_now(services, {"instances": call.instances, "model": manifest.id})
+        call = validate(V1Call, read_json(request))
+        job = submit_and_log(services, {"instances": call.instances, "model": manifest.id})
         rows = await_rows(services, job, lambda row: f"/instances/{row}")
         answer: V1Predictions = {"predictions": [row["label"] for row in rows]}
         return json_response(answer)
@@ -165,13 +165,13 @@ def blueprint(services: Services) -> Blueprint:
 
 def _add_server(routes: Blueprint, services: Services) -> None:
     @routes.get("/v2")
-    @Operation(tag="v2", answers=ok(Server))
+    @Operation(tag="v2", responses=ok(Server))
     def server() -> Response:
-        """Say what serves (Open Inference Protocol)."""
+        """Return what serves (Open Inference Protocol)."""
         return json_response({"name": "drybeans", "version": "1", "extensions": []})
 
     @routes.get("/v2/health/live")
-    @Operation(tag="v2", answers=ok(Live))
+    @Operation(tag="v2", responses=ok(Live))
     def live() -> Response:
         """Say that the process lives (Open Inference Protocol)."""
         return json_response({"live": True})
@@ -179,15 +179,15 @@ def _add_server(routes: Blueprint, services: Services) -> None:
     @routes.get("/v2/health/ready")
     @Operation(
         tag="v2",
-        answers=ok(ServerReady)
+        responses=ok(ServerReady)
         | {
-            HTTPStatus.SERVICE_UNAVAILABLE: Answer(
+            HTTPStatus.SERVICE_UNAVAILABLE: ResponseSpec(
                 detail="The database does not answer.", content=(Content(shape=ServerReady),)
             )
         },
     )
     def ready() -> Response:
-        """Say whether jobs can be accepted (Open Inference Protocol)."""
+        """Return whether jobs can be accepted (Open Inference Protocol)."""
         try:
             services.database.ping()
         except DatabaseDown:
@@ -198,16 +198,16 @@ def _add_server(routes: Blueprint, services: Services) -> None:
 def _add_models(routes: Blueprint, services: Services) -> None:
     @routes.get("/v2/models/<name>")
     @routes.get("/v2/models/<name>/versions/<version>")
-    @Operation(tag="v2", answers=ok(Metadata), errors=(ModelNotFound,))
+    @Operation(tag="v2", responses=ok(Metadata), errors=(ModelNotFound,))
     def metadata(name: str, version: str = "") -> Response:
-        """Tell what a model takes and gives (Open Inference Protocol)."""
+        """Return what a model takes and gives (Open Inference Protocol)."""
         manifest = _find(services, name, version)
         versions = [m.version for m in services.catalog().all() if m.name == manifest.name]
         return json_response(_metadata(manifest, versions))
 
     @routes.get("/v2/models/<name>/ready")
     @routes.get("/v2/models/<name>/versions/<version>/ready")
-    @Operation(tag="v2", answers=_READY, errors=(ModelNotFound,))
+    @Operation(tag="v2", responses=_READY, errors=(ModelNotFound,))
     def model_ready(name: str, version: str = "") -> Response:
         """Return whether a worker can load a model (Open Inference Protocol)."""
         return _ready(services, _find(services, name, version))
@@ -218,9 +218,9 @@ def _add_models(routes: Blueprint, services: Services) -> None:
     def infer(name: str, version: str = "") -> Response:
         """Send rows as tensors and get their labels (Open Inference Protocol)."""
         manifest = _find(services, name, version)
-        call = check(InferCall, read_json(request, untyped=True))
+        call = validate(InferCall, read_json(request, untyped=True))
         names = _read_outputs(call, manifest)
-        job = submit_now(services, _as_job(call, manifest, names), rows_at="/inputs/0/data")
+        job = submit_and_log(services, _as_job(call, manifest, names), rows_at="/inputs/0/data")
         rows = await_rows(services, job, lambda row: f"/inputs/0/data/{row}")
         answer: Inferred = {
             "model_name": manifest.name,
@@ -247,7 +247,7 @@ def _ready(services: Services, manifest: Manifest) -> Response:
 
 def _as_job(call: InferCall, manifest: Manifest, names: list[str]) -> dict[str, Any]:
     outputs = ["label", "probabilities"] if PROBABILITIES in names else ["label"]
-    rows = read_rows(call.inputs, manifest)
+    rows = parse_tensors(call.inputs, manifest)
     return {"instances": rows, "model": manifest.id, "outputs": outputs}
 
 

@@ -10,8 +10,15 @@ from flask import Blueprint, Response
 
 from api.bootstrap import Services, new_job_id
 from api.http.responses import json_response
-from api.jobs.job_service import check_room, describe, find_job, note_job, read_id, read_origin
-from api.openapi.operation import FIND, Answer, Content, Operation, ok
+from api.jobs.job_service import (
+    describe,
+    ensure_capacity,
+    get_job,
+    log_job,
+    parse_job_id,
+    request_context,
+)
+from api.openapi.operation import FIND, Content, Operation, ResponseSpec, ok
 from api.schemas.job import JobDocument
 from shared.db.jobs.cancel import is_deleted, is_in_state, stop_job
 from shared.db.jobs.retry import retry_job
@@ -30,8 +37,8 @@ from shared.domain.jobs import Job, JobState
 
 _RETRY: Final = Operation(
     tag="jobs",
-    answers={
-        HTTPStatus.ACCEPTED: Answer(
+    responses={
+        HTTPStatus.ACCEPTED: ResponseSpec(
             detail="A new job runs what had not been run.",
             content=(Content(shape=JobDocument),),
             headers=("Location", "Retry-After"),
@@ -41,7 +48,7 @@ _RETRY: Final = Operation(
 )
 _DELETE: Final = Operation(
     tag="jobs",
-    answers={HTTPStatus.NO_CONTENT: Answer(detail="The job is deleted.")},
+    responses={HTTPStatus.NO_CONTENT: ResponseSpec(detail="The job is deleted.")},
     errors=(*FIND, JobUnfinished),
 )
 
@@ -52,7 +59,7 @@ def blueprint(services: Services) -> Blueprint:
     database = services.database
 
     @routes.post("/jobs/<job_id>/cancel")
-    @Operation(tag="jobs", answers=ok(JobDocument), errors=(*FIND, JobFinished))
+    @Operation(tag="jobs", responses=ok(JobDocument), errors=(*FIND, JobFinished))
     def cancel(job_id: str) -> Response:
         """Stop a job.
 
@@ -76,13 +83,13 @@ def blueprint(services: Services) -> Blueprint:
 
         It is gone at once (410); its rows and results are deleted from the database shortly after.
         """
-        job = find_job(services, job_id)
+        job = get_job(services, job_id)
         with uncertain("The job may have been deleted; ask for it before you try again."):
             deleted = database.write(
                 lambda c: soft_delete(c, job.id), lambda c: is_deleted(c, job.id)
             )
         if not deleted:
-            state = find_job(services, job_id).state
+            state = get_job(services, job_id).state
             raise JobUnfinished(f"The job is {state}; cancel it first.")
         return Response(status=HTTPStatus.NO_CONTENT)
 
@@ -103,7 +110,7 @@ def _cancel(services: Services, job_id: str) -> Job:
 
     Raises `JobFinished` when it had ended before, and `CommitUncertain`.
     """
-    job = find_job(services, job_id)
+    job = get_job(services, job_id)
     told = "The job may have been canceled; look at it before you try again."
     if not job.finished:
         with uncertain(told):
@@ -112,7 +119,7 @@ def _cancel(services: Services, job_id: str) -> Job:
                 lambda c: is_in_state(c, job.id, JobState.CANCELED),
             )
         try:
-            after = find_job(services, job_id)
+            after = get_job(services, job_id)
         except DatabaseDown as error:
             raise CommitUncertain(told) from error
         # It was unfinished a moment ago: whoever canceled it since, it is what was asked for.
@@ -123,23 +130,25 @@ def _cancel(services: Services, job_id: str) -> Job:
 
 
 def _retry(services: Services, job_id: str) -> Response:
-    check_room(services)
-    find_job(services, job_id)
+    ensure_capacity(services)
+    get_job(services, job_id)
     moment = services.clock()
     again = new_job_id(moment)
     told = f"The retry may have been accepted as the job {again}; look for it before you try again."
     with uncertain(told):
         dispatches = services.database.write(
-            lambda c: retry_job(c, read_id(job_id), again, moment, services.settings.outbox),
+            lambda c: retry_job(
+                c, parse_job_id(job_id), again, moment, services.settings.dispatch_policy
+            ),
             lambda c: are_stored(c, [again]),
         )
-    trail = read_origin().trail
-    services.publisher.offer([replace(dispatch, trail=trail) for dispatch in dispatches])
+    trail = request_context().trail
+    services.publisher.enqueue([replace(dispatch, trace=trail) for dispatch in dispatches])
     headers = {"Location": f"/jobs/{again}", "Retry-After": "1"}
     try:
-        job = find_job(services, again)
+        job = get_job(services, again)
     except DatabaseDown as error:
         raise CommitUncertain(told) from error
     services.manifests.store_for(job)
-    note_job(job)
+    log_job(job)
     return json_response(describe(services, job), HTTPStatus.ACCEPTED, headers)

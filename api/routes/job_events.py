@@ -9,8 +9,8 @@ from flask import Blueprint, Response, stream_with_context
 from typing_extensions import TypedDict
 
 from api.bootstrap import Services
-from api.jobs.job_service import describe, find_job
-from api.openapi.operation import FIND, Answer, Content, Operation
+from api.jobs.job_service import describe, get_job
+from api.openapi.operation import FIND, Content, Operation, ResponseSpec
 from shared.domain.errors import DryBeansError
 from shared.domain.jobs import JobId
 
@@ -32,8 +32,8 @@ def blueprint(services: Services) -> Blueprint:
     @routes.get("/jobs/<job_id>/events")
     @Operation(
         tag="jobs",
-        answers={
-            HTTPStatus.OK: Answer(
+        responses={
+            HTTPStatus.OK: ResponseSpec(
                 detail="`job` events with the job at each change, then `end`.",
                 content=(Content(kind="text/event-stream", shape=Event),),
             )
@@ -42,7 +42,7 @@ def blueprint(services: Services) -> Blueprint:
     )
     def events(job_id: str) -> Response:
         """Follow a job as server-sent events."""
-        job = find_job(services, job_id)
+        job = get_job(services, job_id)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         # Each look at the job asks whose request this is.
         stream = stream_with_context(_events(services, job.id))
@@ -56,16 +56,16 @@ def _events(services: Services, job: JobId) -> Iterator[bytes]:
     try:
         finished = False
         while not finished:
-            for changed in services.waiter.changes(job, _QUIET):
+            for changed in services.job_watcher.changes(job, _QUIET):
                 if not changed:
                     yield b": still here\n\n"
                     continue
-                found = find_job(services, job)
+                found = get_job(services, job)
                 finished = found.finished
                 yield _event("job", describe(services, found))
             if not finished:
                 # A notification said so; the database knows better.
-                services.waiter.forget_end(job)
+                services.job_watcher.forget_end(job)
         yield _event("end", {"id": job})
     except DryBeansError as error:
         # The answer has begun, so its status cannot say it any more.

@@ -13,15 +13,15 @@ from typing_extensions import TypedDict
 from api.bootstrap import Services
 from api.http.query_params import DIGITS, Query, read_query
 from api.http.responses import json_response
-from api.jobs.job_service import describe_all, owner, read_id
+from api.jobs.job_service import describe_all, owner, parse_job_id
 from api.openapi.operation import Operation, ok
 from api.schemas.job import JobsPage
-from api.schemas.validation import flaw
+from api.schemas.validation import validation_error
 from shared.db.queries.listing import JobFilter, list_jobs
 from shared.domain.errors import DatabaseDown, JobNotFound, RequestInvalid
 from shared.domain.jobs import JobId, JobState, first_id_at
 
-_MOST: Final = 200
+_MAX_PAGE_SIZE: Final = 200
 _FIRST_YEAR: Final = 1971
 
 
@@ -33,7 +33,7 @@ def _read_moment(text: object) -> object:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None or not _FIRST_YEAR <= moment.year < MAXYEAR:
-        raise flaw(
+        raise validation_error(
             "datetime", "created_after must be a time with a zone, such as 2026-01-31T12:00:00Z."
         )
     return first_id_at(moment)
@@ -42,9 +42,11 @@ def _read_moment(text: object) -> object:
 def _read_token(text: object) -> object:
     try:
         token = str(text)
-        return read_id(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode())
+        return parse_job_id(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode())
     except (binascii.Error, ValueError, JobNotFound):
-        raise flaw("page_token", "page_token is none that a page gave; leave it out.") from None
+        raise validation_error(
+            "page_token", "page_token is none that a page gave; leave it out."
+        ) from None
 
 
 class ListQuery(Query):
@@ -67,7 +69,7 @@ class ListQuery(Query):
         ]
         | None
     ) = Field(default=None, description="Only jobs that were made at this time or later.")
-    page_size: Annotated[int, Field(ge=1, le=_MOST), DIGITS] = Field(
+    page_size: Annotated[int, Field(ge=1, le=_MAX_PAGE_SIZE), DIGITS] = Field(
         default=50, description="How many jobs to list at most."
     )
     page_token: (
@@ -75,7 +77,7 @@ class ListQuery(Query):
     ) = Field(default=None, description="The `next_page_token` of the page before.")
 
     def filter(self, owner: str) -> JobFilter:
-        """Say what to look for among the jobs of `owner`."""
+        """Return what to look for among the jobs of `owner`."""
         name, _, version = (self.model or "").partition("@")
         return JobFilter(
             owner=owner,
@@ -137,7 +139,7 @@ def blueprint(services: Services) -> Blueprint:
     @routes.get("/jobs")
     @Operation(
         tag="jobs",
-        answers=ok(JobsPage),
+        responses=ok(JobsPage),
         errors=(RequestInvalid, DatabaseDown),
         query=ListQuery,
     )
@@ -155,9 +157,9 @@ def blueprint(services: Services) -> Blueprint:
         return json_response(document)
 
     @routes.get("/limits")
-    @Operation(tag="service", answers=ok(Limits))
+    @Operation(tag="service", responses=ok(Limits))
     def limits() -> Response:
-        """Tell what may be asked of this service."""
+        """Return what may be asked of this service."""
         return json_response(_limits(services))
 
     return routes

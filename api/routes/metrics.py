@@ -5,22 +5,22 @@ from http import HTTPStatus
 from flask import Blueprint, Response, g
 
 from api.bootstrap import Services
-from api.openapi.operation import Answer, Content, Operation
+from api.openapi.operation import Content, Operation, ResponseSpec
 from shared.domain.errors import NotPermitted
-from shared.observability.metrics import LooksAtScrape
-from shared.observability.multiprocess import CONTENT_TYPE, counted_by_all, exposition
+from shared.observability.metrics import ScrapeCollector
+from shared.observability.multiprocess import CONTENT_TYPE, aggregate_metrics, exposition
 
 
 def blueprint(services: Services) -> Blueprint:
     """Make GET /metrics: what all processes of this API counted, and how things stand."""
     routes = Blueprint("metrics", __name__)
-    standing = LooksAtScrape(services.standing)
+    standing = ScrapeCollector(services.state_collector)
 
     @routes.get("/metrics")
     @Operation(
         tag="service",
-        answers={
-            HTTPStatus.OK: Answer(
+        responses={
+            HTTPStatus.OK: ResponseSpec(
                 detail="Counters and gauges.", content=(Content(kind="text/plain"),)
             )
         },
@@ -37,7 +37,7 @@ def blueprint(services: Services) -> Blueprint:
                 "An API key does not permit reading metrics, which tell of all keys' jobs. "
                 "Prometheus reads them on the port of DRYBEANS_METRICS_PORT."
             )
-        body = exposition(counted_by_all(services.metrics.registry), standing)
+        body = exposition(aggregate_metrics(services.metrics.registry), standing)
         return Response(body, content_type=CONTENT_TYPE)
 
     return routes

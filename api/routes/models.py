@@ -19,20 +19,20 @@ def blueprint(services: Services) -> Blueprint:
         return model_document(manifest, default=default)
 
     @routes.get("/models")
-    @Operation(tag="models", answers=ok(ModelList))
+    @Operation(tag="models", responses=ok(ModelList))
     def every() -> Response:
         """List the models."""
         listed: ModelList = {"models": [_short(document(m)) for m in services.catalog().all()]}
         return json_response(listed)
 
     @routes.get("/models/<name>")
-    @Operation(tag="models", answers=ok(ModelDocument), errors=(ModelNotFound,))
+    @Operation(tag="models", responses=ok(ModelDocument), errors=(ModelNotFound,))
     def default(name: str) -> Response:
         """Look at a model's default version."""
         return json_response(document(_find(services, name)))
 
     @routes.get("/models/<name>/<version>")
-    @Operation(tag="models", answers=ok(ModelDocument), errors=(ModelNotFound,))
+    @Operation(tag="models", responses=ok(ModelDocument), errors=(ModelNotFound,))
     def one(name: str, version: str) -> Response:
         """Look at a version of a model: columns, units, ranges, metrics, sample rows."""
         return json_response(document(_find(services, f"{name}@{version}")))

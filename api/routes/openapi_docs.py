@@ -27,7 +27,7 @@ def blueprint(services: Services, public: frozenset[str]) -> Blueprint:
         return openapi_document(current_app, public=public, keys=services.settings.api_keys)
 
     @routes.get("/openapi.json")
-    @Operation(tag="service", answers=ok(dict[str, Any]), errors=(HostNotAllowed,))
+    @Operation(tag="service", responses=ok(dict[str, Any]), errors=(HostNotAllowed,))
     def openapi() -> Response:
         """Read this document."""
         return json_response(document())

@@ -11,10 +11,10 @@ from api.bootstrap import Services
 from api.http.json_body import parse_json, read_json
 from api.openapi.components import BEAN
 from api.openapi.operation import Content, Operation, ok
-from api.routes.answering import WAITED, await_rows, submit_now
+from api.routes.answering import WAITED, await_rows, submit_and_log
 from api.schemas.job_options import INSTANCES
-from api.schemas.validation import check
-from shared.db.jobs.cancel import discard
+from api.schemas.validation import validate
+from shared.db.jobs.cancel import hard_delete
 from shared.domain.errors import BodyMalformed, RequestInvalid
 
 
@@ -44,7 +44,7 @@ def blueprint(services: Services) -> Blueprint:
     @routes.post("/predict")
     @Operation(
         tag="predictions",
-        answers=ok(Predictions, bean={"predictions": '["DERMASON"]'}),
+        responses=ok(Predictions, bean={"predictions": '["DERMASON"]'}),
         errors=WAITED,
         body=(Content(shape=PredictCall, examples={"a bean": {"data": json.dumps([BEAN])}}),),
     )
@@ -53,13 +53,13 @@ def blueprint(services: Services) -> Blueprint:
 
         Rows and labels are JSON inside text. It is a job that is waited for.
         """
-        call = check(PredictCall, read_json(request))
-        job = submit_now(services, _as_submission(call), rows_at="/data")
+        call = validate(PredictCall, read_json(request))
+        job = submit_and_log(services, _as_submission(call), rows_at="/data")
         try:
             rows = await_rows(services, job, lambda row: f"/data/{row}")
         finally:
             if not call.store:
-                services.database.write(lambda connection: discard(connection, job.id))
+                services.database.write(lambda connection: hard_delete(connection, job.id))
         # Both fields are JSON inside text, as the walkthrough has them.
         answer: Predictions = {"predictions": json.dumps([row["label"] for row in rows])}
         body = json.dumps(answer)

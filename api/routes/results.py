@@ -10,16 +10,16 @@ from flask import Blueprint, Response, request
 from pydantic import Field
 from werkzeug.exceptions import NotAcceptable
 
-from api.bootstrap import MOST_INLINE, Services
+from api.bootstrap import MAX_INLINE_ROWS, Services
 from api.http.query_params import DIGITS, Query, read_query
 from api.jobs.exporters import csv_table, errors_table, json_page, ndjson
-from api.jobs.job_service import find_job
+from api.jobs.job_service import get_job
 from api.jobs.result_rows import ResultShape, row_documents
-from api.openapi.operation import CSV, FIND, Answer, Content, Operation
+from api.openapi.operation import CSV, FIND, Content, Operation, ResponseSpec
 from api.schemas.job import ResultRow, ResultsPage
 from shared.db.queries.results import (
+    JobWithResults,
     StoredResult,
-    WholeJob,
     first_result,
     next_result,
     next_row,
@@ -29,7 +29,7 @@ from shared.db.queries.results import (
 from shared.domain.errors import JobUnfinished, RequestInvalid
 from shared.domain.jobs import Job
 
-_MOST_PAGE: Final = 10_000
+_MAX_PAGE_ROWS: Final = 10_000
 _FORMATS: Final = {
     "json": "application/json",
     "ndjson": "application/x-ndjson",
@@ -52,7 +52,7 @@ class ResultsQuery(PartialQuery):
     include: Literal["input"] | None = Field(
         default=None, description="Tell the features of each row too."
     )
-    limit: Annotated[int, Field(ge=1, le=_MOST_PAGE), DIGITS] = Field(
+    limit: Annotated[int, Field(ge=1, le=_MAX_PAGE_ROWS), DIGITS] = Field(
         default=1000, description="How many rows a JSON page holds at most."
     )
     offset: Annotated[int, Field(ge=0, le=2**53), DIGITS] = Field(
@@ -62,8 +62,8 @@ class ResultsQuery(PartialQuery):
 
 _RESULTS: Final = Operation(
     tag="jobs",
-    answers={
-        HTTPStatus.OK: Answer(
+    responses={
+        HTTPStatus.OK: ResponseSpec(
             detail="A page of JSON, or all rows as a file.",
             content=(
                 Content(shape=ResultsPage),
@@ -78,8 +78,8 @@ _RESULTS: Final = Operation(
 )
 _ERRORS: Final = Operation(
     tag="jobs",
-    answers={
-        HTTPStatus.OK: Answer(
+    responses={
+        HTTPStatus.OK: ResponseSpec(
             detail="The failed rows, each with the reason and its own columns.",
             content=(Content(kind=CSV),),
             headers=("Content-Disposition",),
@@ -120,15 +120,15 @@ def blueprint(services: Services) -> Blueprint:
     return routes
 
 
-def read_rows(services: Services, whole: WholeJob) -> list[ResultRow]:
+def read_rows(services: Services, whole: JobWithResults) -> list[ResultRow]:
     """Read all rows of a job that was waited for; rows without a result are left out."""
     job, stored = whole.job, whole.results
     if not job.rows_total:
         return []
     shape = _shape(services, job)
-    if stored is None and job.rows_total <= MOST_INLINE:
+    if stored is None and job.rows_total <= MAX_INLINE_ROWS:
         # All of a small job: read together with those that others ask for at the same time.
-        stored = services.results_of(job.id) or ()
+        stored = services.load_results(job.id) or ()
     if stored is None:
         return _rows(services, shape, 0, job.rows_total)
     return [row for part in stored for row in row_documents(part, shape)]
@@ -158,7 +158,7 @@ def _column_names(services: Services, job: Job) -> tuple[str, ...]:
 
 
 def _readable_job(services: Services, job_id: str, query: PartialQuery) -> Job:
-    job = find_job(services, job_id)
+    job = get_job(services, job_id)
     if not job.finished and not query.partial:
         raise JobUnfinished(
             f"The job is {job.state}; poll {request.host_url}jobs/{job.id}, "
@@ -181,7 +181,7 @@ def _kind(asked: str | None) -> str:
 def _stored(
     services: Services, job: Job, *, with_input: bool, only_errors: bool = False
 ) -> Iterator[StoredResult]:
-    """Give the results of `job` chunk by chunk, each read in a transaction of its own."""
+    """Return the results of `job` chunk by chunk, each read in a transaction of its own."""
     after = -1
     # Without rows it is an upload that did not complete, and what it had stored is being purged.
     while job.rows_total:

@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 from api.bootstrap import Services
 from api.http.responses import json_response
-from api.openapi.operation import Answer, Content, Operation, ok
+from api.openapi.operation import Content, Operation, ResponseSpec, ok
 from shared.domain.errors import DatabaseDown, QueueDown
 
 
@@ -27,9 +27,9 @@ class Readiness(TypedDict):
 
 _READY: Final = Operation(
     tag="service",
-    answers=ok(Readiness)
+    responses=ok(Readiness)
     | {
-        HTTPStatus.SERVICE_UNAVAILABLE: Answer(
+        HTTPStatus.SERVICE_UNAVAILABLE: ResponseSpec(
             detail="The database does not answer: send nothing here.",
             content=(Content(shape=Readiness),),
             headers=("Retry-After",),
@@ -43,7 +43,7 @@ def blueprint(services: Services) -> Blueprint:
     routes = Blueprint("health", __name__)
 
     @routes.get("/healthz")
-    @Operation(tag="service", answers=ok(Health))
+    @Operation(tag="service", responses=ok(Health))
     def healthz() -> Response:
         """Say that the process lives."""
         return json_response({"status": "ok"})
@@ -51,7 +51,7 @@ def blueprint(services: Services) -> Blueprint:
     @routes.get("/readyz")
     @_READY
     def readyz() -> Response:
-        """Say whether jobs can be accepted.
+        """Return whether jobs can be accepted.
 
         Without Redis they still are, and published later: degraded, but ready.
         """

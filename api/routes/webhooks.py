@@ -6,8 +6,8 @@ from flask import Blueprint, Response
 
 from api.bootstrap import Services
 from api.http.responses import json_response
-from api.jobs.job_service import describe, find_job
-from api.openapi.operation import FIND, Answer, Content, Operation
+from api.jobs.job_service import describe, get_job
+from api.openapi.operation import FIND, Content, Operation, ResponseSpec
 from api.routes.job_actions import uncertain
 from api.schemas.job import JobDocument
 from shared.db.webhooks import redeliver
@@ -21,8 +21,8 @@ def blueprint(services: Services) -> Blueprint:
     @routes.post("/jobs/<job_id>/webhook/redeliver")
     @Operation(
         tag="jobs",
-        answers={
-            HTTPStatus.ACCEPTED: Answer(
+        responses={
+            HTTPStatus.ACCEPTED: ResponseSpec(
                 detail="It will be sent.", content=(Content(shape=JobDocument),)
             )
         },
@@ -30,7 +30,7 @@ def blueprint(services: Services) -> Blueprint:
     )
     def deliver_again(job_id: str) -> Response:
         """Send a finished job's webhook once more, whatever became of it before."""
-        job = find_job(services, job_id)
+        job = get_job(services, job_id)
         if job.webhook_url is None:
             raise NoWebhook
         with uncertain("The webhook may be sent again; look at the job before you try again."):

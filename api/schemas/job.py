@@ -7,7 +7,7 @@ from typing import Any, NotRequired
 from pydantic import JsonValue
 from typing_extensions import TypedDict
 
-from api.background.admission import Ahead
+from api.background.admission import QueuePosition
 from shared.domain.jobs import Job, JobState, Queue
 from shared.domain.webhooks import Delivery
 from shared.models.manifest import Feature, Manifest
@@ -196,7 +196,7 @@ class Tensor(TypedDict):
 def job_document(
     job: Job,
     manifest: Manifest | None = None,
-    ahead: Ahead | None = None,
+    ahead: QueuePosition | None = None,
     delivery: Delivery | None = None,
 ) -> JobDocument:
     """Write `job` as clients see it.

@@ -17,15 +17,15 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from api.schemas.validation import Shape, check, flaw
+from api.schemas.validation import Shape, validate, validation_error
 from api.schemas.webhook_option import NO_WEBHOOKS, ReadWebhook
 from shared.domain.chunks import Webhook
 from shared.domain.errors import ModelUnknown
-from shared.domain.webhook_targets import MOST_URL, TargetRefused
+from shared.domain.webhook_targets import MAX_URL, TargetRefused
 from shared.models.manifest import Manifest
 
 LABEL_PREFIX: Final = "label."
-_MOST_LABELS: Final = 16
+_MAX_LABELS: Final = 16
 _LABEL_LENGTH: Final = 64
 
 INSTANCES: Final[dict[str, Any]] = {
@@ -40,7 +40,7 @@ INSTANCES: Final[dict[str, Any]] = {
 }
 """The schema of rows, which are checked one by one when they are packed."""
 
-_URL: Final = {"type": "string", "format": "uri", "maxLength": MOST_URL}
+_URL: Final = {"type": "string", "format": "uri", "maxLength": MAX_URL}
 
 Output = Literal["label", "probabilities"]
 # MySQL takes texts that differ only in spaces at the end for the same.
@@ -73,7 +73,7 @@ class ReadOptions:
         Raises `RequestInvalid` with every fault.
         """
         defaults = {"model": self.default_model, "retention_seconds": self.most_retention}
-        return check(shape, {**defaults, **document}, self)
+        return validate(shape, {**defaults, **document}, self)
 
     @property
     def most_retention(self) -> int:
@@ -83,18 +83,22 @@ class ReadOptions:
 
 def _resolve(name: object, info: ValidationInfo) -> Manifest:
     if not isinstance(name, str):
-        raise flaw("string_type", 'model must be text such as "drybeans" or "drybeans@1".')
+        raise validation_error(
+            "string_type", 'model must be text such as "drybeans" or "drybeans@1".'
+        )
     manifest: Manifest
     try:
         manifest = info.context.resolve(name)  # type: ignore[union-attr]
     except ModelUnknown as error:
-        raise flaw(error.code, error.detail) from None
+        raise validation_error(error.code, error.detail) from None
     return manifest
 
 
-def _few(labels: object) -> object:
-    if isinstance(labels, dict) and len(labels) > _MOST_LABELS:
-        raise flaw("too_long", f"There may be {_MOST_LABELS} labels; these are {len(labels)}.")
+def _check_label_count(labels: object) -> object:
+    if isinstance(labels, dict) and len(labels) > _MAX_LABELS:
+        raise validation_error(
+            "too_long", f"There may be {_MAX_LABELS} labels; these are {len(labels)}."
+        )
     return labels
 
 
@@ -103,7 +107,9 @@ def _check_outputs(outputs: list[Output], info: ValidationInfo) -> list[Output]:
     for name in outputs:
         if manifest is not None and name not in manifest.outputs:
             possible = ", ".join(manifest.outputs)
-            raise flaw("output_unknown", f"{manifest.id} gives {possible}, and no {name}.")
+            raise validation_error(
+                "output_unknown", f"{manifest.id} gives {possible}, and no {name}."
+            )
     known: tuple[Output, ...] = ("label", "probabilities")
     return [name for name in known if name == "label" or name in outputs]
 
@@ -111,7 +117,7 @@ def _check_outputs(outputs: list[Output], info: ValidationInfo) -> list[Output]:
 def _check_retention(seconds: int, info: ValidationInfo) -> int:
     most: int = info.context.most_retention  # type: ignore[union-attr]
     if seconds > most:
-        raise flaw("less_than_equal", f"retention_seconds can be {most} at most.")
+        raise validation_error("less_than_equal", f"retention_seconds can be {most} at most.")
     return seconds
 
 
@@ -122,7 +128,7 @@ def _read_webhook(url: object, info: ValidationInfo) -> Webhook | None:
     try:
         webhook = info.context.read_webhook(url)  # type: ignore[union-attr]
     except TargetRefused as error:
-        raise flaw("webhook", str(error)) from None
+        raise validation_error("webhook", str(error)) from None
     return webhook
 
 
@@ -132,7 +138,7 @@ def _required(schema: dict[str, Any]) -> None:
 
 
 def label_values(labels: dict[str, Any]) -> dict[str, Any]:
-    """Give the schema of a label's value out of that of all labels."""
+    """Return the schema of a label's value out of that of all labels."""
     values: dict[str, Any] = labels.get("additionalProperties") or next(
         iter(labels["patternProperties"].values())
     )
@@ -159,12 +165,12 @@ class JobOptions(BaseModel):
     outputs: Annotated[list[Output], Field(min_length=1), AfterValidator(_check_outputs)] = Field(
         default=["label"], description="What to tell of each row; the label always comes."
     )
-    labels: Annotated[dict[Label, Label], Field(max_length=_MOST_LABELS), BeforeValidator(_few)] = (
-        Field(
-            default={},
-            description="Pairs of text of your own, to find the job by.",
-            examples=[{"batch": "7"}],
-        )
+    labels: Annotated[
+        dict[Label, Label], Field(max_length=_MAX_LABELS), BeforeValidator(_check_label_count)
+    ] = Field(
+        default={},
+        description="Pairs of text of your own, to find the job by.",
+        examples=[{"batch": "7"}],
     )
     retention_seconds: Annotated[int, Field(ge=1), AfterValidator(_check_retention)] = Field(
         description="When the job is erased after its end; the default is also the most.",

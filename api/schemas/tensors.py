@@ -35,7 +35,7 @@ INPUTS: Final[dict[str, Any]] = {
 """The schema of the tensors that `read_rows` reads."""
 
 
-def read_rows(inputs: object, manifest: Manifest) -> list[list[Any]]:
+def parse_tensors(inputs: object, manifest: Manifest) -> list[list[Any]]:
     """Read rows from one tensor of shape [rows, features], or from one tensor a feature.
 
     Raises `RequestInvalid`. What the values are is checked with the rows, as for any job.

@@ -7,20 +7,20 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from api.http.json_body import pointer
-from shared.domain.errors import Fault, RequestInvalid
+from shared.domain.errors import FieldError, RequestInvalid
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
-_MOST_MEMBERS: Final = 200
+_MAX_MEMBERS: Final = 200
 _KEY: Final = "[key]"
 
 
-def check(shape: type[Shape], document: Mapping[str, Any], context: object = None) -> Shape:
+def validate(shape: type[Shape], document: Mapping[str, Any], context: object = None) -> Shape:
     """Read `document` as `shape` says; its validators see `context`.
 
     Raises `RequestInvalid` with every fault; a single fault speaks for itself.
     """
-    if len(document) > _MOST_MEMBERS:
+    if len(document) > _MAX_MEMBERS:
         raise RequestInvalid(f"{len(document)} members or fields are too many. {_known(shape)}")
     try:
         return shape.model_validate(document, context=context)
@@ -31,23 +31,23 @@ def check(shape: type[Shape], document: Mapping[str, Any], context: object = Non
     raise RequestInvalid(faults[0].detail if len(faults) == 1 else many, faults=faults)
 
 
-def flaw(code: str, detail: str) -> PydanticCustomError:
+def validation_error(code: str, detail: str) -> PydanticCustomError:
     """Make what a validator raises: a stable code and a whole sentence."""
     return PydanticCustomError(code, "{detail}", {"detail": detail})
 
 
-def _fault(flaw: ErrorDetails, shape: type[BaseModel]) -> Fault:
+def _fault(flaw: ErrorDetails, shape: type[BaseModel]) -> FieldError:
     # The last token of a wrong key of a mapping is a mark of pydantic's.
     place = flaw["loc"][:-1] if len(flaw["loc"]) > 1 and flaw["loc"][-1] == _KEY else flaw["loc"]
     if flaw["type"] == "extra_forbidden":
         detail = f"There is no {str(place[-1])[:80]!r} here. {_known(shape)}"
-        return Fault(pointer=pointer(*place), code="unknown_member", detail=detail)
+        return FieldError(pointer=pointer(*place), code="unknown_member", detail=detail)
     message = flaw["msg"]
     if not message.endswith("."):
         name = ".".join(str(token)[:80] for token in place)
         subject, _, rest = message.partition(" ")
         message = f"{name} {rest}." if subject == "Input" else f"{name}: {message}."
-    return Fault(pointer=pointer(*place), code=flaw["type"], detail=message)
+    return FieldError(pointer=pointer(*place), code=flaw["type"], detail=message)
 
 
 def _known(shape: type[BaseModel]) -> str:

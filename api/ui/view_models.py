@@ -29,7 +29,7 @@ class Measure:
 
     @property
     def best(self) -> float | None:
-        """Give the best value that there is."""
+        """Return the best value that there is."""
         known = [value for value in self.values if value is not None]
         if not known:
             return None
@@ -45,7 +45,7 @@ class ConfusionCell:
 
     @property
     def shade(self) -> int:
-        """Give 0 for none of the class up to 9 for all of it; any row at all is at least 1."""
+        """Return 0 for none of the class up to 9 for all of it; any row at all is at least 1."""
         return max(round(self.share * _SHADES), 1) if self.rows else 0
 
 
@@ -60,13 +60,13 @@ class Bar:
 
 
 def held_out(manifest: Manifest) -> Mapping[str, Any]:
-    """Give what was measured on held-out rows; empty for a model of which nothing was."""
+    """Return what was measured on held-out rows; empty for a model of which nothing was."""
     found = manifest.metrics.get("held_out")
     return found if isinstance(found, Mapping) else {}
 
 
 def baselines(manifest: Manifest) -> Mapping[str, Mapping[str, Any]]:
-    """Give what was measured of simpler models on the same rows."""
+    """Return what was measured of simpler models on the same rows."""
     found = held_out(manifest).get("baselines")
     if not isinstance(found, Mapping):
         return {}

@@ -26,10 +26,10 @@ _process: dict[str, Any] = {}
 @signals.worker_process_init.connect
 def _start(**_: object) -> None:
     """Load the model and open the database once for each process."""
-    from shared.models.registry import Catalog  # noqa: PLC0415 - the API needs none of it
+    from shared.models.registry import ModelRegistry  # noqa: PLC0415 - the API needs none of it
     from worker.models.artifacts import load  # noqa: PLC0415
 
-    catalog = Catalog.read(Path(os.environ["STOCK_MODEL"]))
+    catalog = ModelRegistry.read(Path(os.environ["STOCK_MODEL"]))
     _process["model"] = load(catalog.folder(catalog.resolve("drybeans"))).estimator
     _process["sessions"] = sessionmaker(open_engine(os.environ["STOCK_DATABASE_URL"]))
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from shared.admin import doctor, jobs, keys, schema, webhooks, work
 from shared.admin.command import Group, Stage
-from shared.db.server_info import in_plain_words
+from shared.db.server_info import describe_driver_errors
 from shared.domain.errors import DryBeansError
 from shared.embedded.running import adopt_running
 from shared.settings import read_settings
@@ -42,7 +42,7 @@ def main(words: Sequence[str] | None = None) -> None:
     arguments = parser().parse_args(words)
     adopt_running(arguments.var)
     try:
-        with in_plain_words():
+        with describe_driver_errors():
             output = arguments.action(Stage(read_settings()), arguments)
     except DryBeansError as error:
         raise SystemExit(f"admin: {error.detail}") from None

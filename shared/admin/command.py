@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Final, TypeAlias, TypeVar
 
-from shared.broker.client import FULL, MessageQueue
+from shared.broker.client import MAX_QUEUE_LENGTH, MessageQueue
 from shared.broker.heartbeats import HeartbeatStore
 from shared.db.engine import Database, open_database
 from shared.settings import Settings
@@ -47,7 +47,7 @@ class Stage:
             self.settings.redis_url.get_secret_value(),
             self.settings.message_limits,
             pause=0.0,
-            full=2 * FULL,
+            full=2 * MAX_QUEUE_LENGTH,
         )
 
     @cached_property
@@ -118,7 +118,7 @@ def count(text: str) -> int:
     return int(text)
 
 
-def told(span: timedelta) -> str:
+def format_error(span: timedelta) -> str:
     """Write a time in its two largest units."""
     seconds = round(span.total_seconds())
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
@@ -130,7 +130,7 @@ def told(span: timedelta) -> str:
 
 def age(moment: datetime | None, now: datetime) -> str:
     """Write how long before `now` `moment` was."""
-    return "-" if moment is None else told(max(now - moment, timedelta(0)))
+    return "-" if moment is None else format_error(max(now - moment, timedelta(0)))
 
 
 def day(moment: datetime | None) -> str:

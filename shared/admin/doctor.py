@@ -7,7 +7,7 @@ from shared.admin.checks.artifacts import check_artifacts
 from shared.admin.checks.clock import check_clock
 from shared.admin.checks.consumers import check_consumers
 from shared.admin.checks.database import check_database
-from shared.admin.checks.finding import Finding, Level
+from shared.admin.checks.finding import CheckResult, Severity
 from shared.admin.checks.processes import check_processes
 from shared.admin.checks.redis import check_redis
 from shared.admin.checks.versions import check_versions
@@ -23,7 +23,7 @@ _INDENT: Final = 20
 def examine(stage: Stage, _arguments: argparse.Namespace) -> Output:
     """Look at everything; the exit code is 1 when something is wrong."""
     findings = [finding for check in _CHECKS for finding in check(stage)]
-    bad = [finding for finding in findings if finding.level is Level.WRONG]
+    bad = [finding for finding in findings if finding.level is Severity.WRONG]
     verdict = "Nothing is wrong." if not bad else f"{len(bad)} things are wrong."
     verdict = "1 thing is wrong." if len(bad) == 1 else verdict
     return Output(
@@ -39,7 +39,7 @@ def examine(stage: Stage, _arguments: argparse.Namespace) -> Output:
     )
 
 
-def _told(finding: Finding) -> str:
+def _told(finding: CheckResult) -> str:
     line = f"{finding.level:<8} {finding.about:<10} {finding.what}"
     return f"{line}\n{' ' * _INDENT}{finding.cure}" if finding.cure else line
 

@@ -12,14 +12,14 @@ from shared.admin.command import (
     age,
     count,
     duration,
+    format_error,
     one_of,
     stamp,
     table,
-    told,
 )
 from shared.db.queries.inspection import (
-    MOST_COUNTED,
-    ChunkStanding,
+    MAX_COUNTED,
+    ChunkStatus,
     count_chunks,
     count_jobs,
     oldest_jobs,
@@ -57,7 +57,7 @@ def list_jobs(stage: Stage, arguments: argparse.Namespace) -> Output:
 
 
 def _some(number: int) -> str:
-    return f"{MOST_COUNTED:,}+" if number > MOST_COUNTED else f"{number:,}"
+    return f"{MAX_COUNTED:,}+" if number > MAX_COUNTED else f"{number:,}"
 
 
 def show_job(stage: Stage, arguments: argparse.Namespace) -> Output:
@@ -111,7 +111,7 @@ def list_stuck(stage: Stage, arguments: argparse.Namespace) -> Output:
     return Output(text=text, document=[_chunk_document(chunk, clock) for chunk in chunks])
 
 
-def _chunk_table(chunks: list[ChunkStanding], clock: datetime) -> str:
+def _chunk_table(chunks: list[ChunkStatus], clock: datetime) -> str:
     return table(
         _CHUNKS,
         [
@@ -124,26 +124,26 @@ def _chunk_table(chunks: list[ChunkStanding], clock: datetime) -> str:
     )  # fmt: skip
 
 
-def explain(chunk: ChunkStanding, clock: datetime) -> str:
-    """Say how a chunk stands, and what that means."""
+def explain(chunk: ChunkStatus, clock: datetime) -> str:
+    """Return how a chunk stands, and what that means."""
     said = _explain_pending(chunk, clock) if chunk.state is ChunkState.PENDING else ""
     if chunk.state is ChunkState.RUNNING and chunk.lease_until is not None:
         over = clock - chunk.lease_until
-        out = f"its lease ran out {told(over)} ago: does the sweeper run?"
-        said = out if over > timedelta(0) else f"leased for {told(-over)} more"
+        out = f"its lease ran out {format_error(over)} ago: does the sweeper run?"
+        said = out if over > timedelta(0) else f"leased for {format_error(-over)} more"
     return f"{said}; {chunk.error}" if said and chunk.error else said or chunk.error or ""
 
 
-def _explain_pending(chunk: ChunkStanding, clock: datetime) -> str:
+def _explain_pending(chunk: ChunkStatus, clock: datetime) -> str:
     if chunk.next_publish_at is None:
         return "waits for earlier chunks of its job"
     over = clock - chunk.next_publish_at
     if over > timedelta(0):
-        return f"due for {told(over)} and not published: does the sweeper run, and Redis?"
+        return f"due for {format_error(over)} and not published: does the sweeper run, and Redis?"
     return f"published {chunk.publishes} times and not taken yet"
 
 
-def _chunk_document(chunk: ChunkStanding, clock: datetime) -> Mapping[str, Any]:
+def _chunk_document(chunk: ChunkStatus, clock: datetime) -> Mapping[str, Any]:
     return {
         "job": chunk.ref.job,
         "seq": chunk.ref.seq,

@@ -61,7 +61,7 @@ def _document(key: ApiKey) -> dict[str, object]:
 
 
 def rotate(stage: Stage, arguments: argparse.Namespace) -> Output:
-    """Give a key a new secret and show it, once."""
+    """Return a key a new secret and show it, once."""
     secret = new_secret(arguments.id)
     grace = timedelta(hours=arguments.grace_hours)
     stage.database.write(lambda c: rotate_key(c, arguments.id, secret.hash, grace))

@@ -4,14 +4,14 @@ import argparse
 from functools import partial
 from typing import Final
 
-from shared.admin.command import Group, Output, Stage, duration, one_of, told
-from shared.broker.client import FULL
+from shared.admin.command import Group, Output, Stage, duration, format_error, one_of
+from shared.broker.client import MAX_QUEUE_LENGTH
 from shared.db.engine import Database
-from shared.db.queries.inspection import MOST_COUNTED, read_clock
-from shared.db.queries.jobs import stored_job
+from shared.db.queries.inspection import MAX_COUNTED, read_clock
+from shared.db.queries.jobs import get_stored_job
 from shared.db.sweeps.prune import count_old, delete_old
-from shared.db.sweeps.recovery import make_all_due, take_due, take_of_job
-from shared.domain.chunks import fitting
+from shared.db.sweeps.recovery import dispatch_due, reschedule_all, take_of_job
+from shared.domain.chunks import take_fitting
 from shared.domain.errors import JobNotFound
 from shared.domain.jobs import TERMINAL, JobId, JobState, Queue, first_id_at
 
@@ -27,10 +27,10 @@ def replay(stage: Stage, arguments: argparse.Namespace) -> Output:
         chunks = _replay_job(stage, JobId(arguments.job))
     else:
         if arguments.all:
-            while stage.database.write(make_all_due):
+            while stage.database.write(reschedule_all):
                 pass
         chunks = sum(_replay_due(stage, queue) for queue in Queue)
-    waiting = {queue.value: stage.queue.waiting(queue) for queue in Queue}
+    waiting = {queue.value: stage.queue.queue_length(queue) for queue in Queue}
     told_waiting = ", ".join(f"{number} in {queue}" for queue, number in waiting.items())
     return Output(
         text=f"{chunks} chunks are published. Messages that wait now: {told_waiting}. What did "
@@ -40,9 +40,9 @@ def replay(stage: Stage, arguments: argparse.Namespace) -> Output:
 
 
 def _replay_job(stage: Stage, job: JobId) -> int:
-    if stage.database.read(lambda c: stored_job(c, job)) is None:
+    if stage.database.read(lambda c: get_stored_job(c, job)) is None:
         raise JobNotFound
-    interval = stage.settings.outbox.republish_after
+    interval = stage.settings.dispatch_policy.republish_after
     # First Redis: a chunk must not count as published when nobody can publish it.
     stage.queue.ping()
     taken = stage.database.write(lambda c: take_of_job(c, job, _BATCH, interval))
@@ -53,12 +53,12 @@ def _replay_job(stage: Stage, job: JobId) -> int:
 def _replay_due(stage: Stage, queue: Queue) -> int:
     settings = stage.settings
     published = 0
-    room = 2 * FULL - stage.queue.waiting(queue)
+    room = 2 * MAX_QUEUE_LENGTH - stage.queue.queue_length(queue)
     while room > 0:
-        fits = partial(fitting, limits=settings.message_limits, messages=room)
+        fits = partial(take_fitting, limits=settings.message_limits, messages=room)
         take = partial(
-            take_due, queue=queue, limit=_BATCH, fitting=fits,
-            interval=settings.outbox.republish_after,
+            dispatch_due, queue=queue, limit=_BATCH, fitting=fits,
+            interval=settings.dispatch_policy.republish_after,
         )  # fmt: skip
         due = stage.database.write(take)
         if not due:
@@ -73,10 +73,10 @@ def purge(stage: Stage, arguments: argparse.Namespace) -> Output:
     """Count the finished jobs that are older, and erase them where that is asked for."""
     before = first_id_at(stage.database.read(read_clock) - arguments.older_than)
     states = {arguments.state} if arguments.state else TERMINAL
-    which = f"{arguments.state or 'finished'} jobs older than {told(arguments.older_than)}"
+    which = f"{arguments.state or 'finished'} jobs older than {format_error(arguments.older_than)}"
     if not arguments.yes:
         found = stage.database.read(lambda c: count_old(c, before, states))
-        some = f"more than {MOST_COUNTED:,}" if found > MOST_COUNTED else f"{found:,}"
+        some = f"more than {MAX_COUNTED:,}" if found > MAX_COUNTED else f"{found:,}"
         return Output(
             text=f"There are {some} {which}. Nothing is erased; add --yes to erase them.",
             document={"jobs": found, "erased": 0},

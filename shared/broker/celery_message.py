@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import orjson
 
-from shared.domain.chunks import Trail
+from shared.domain.chunks import TraceContext
 from shared.domain.jobs import ChunkRef, JobId, Queue
 
 # Frozen: a worker of another release must understand a message, or leave it to the sweep.
@@ -21,7 +21,7 @@ _NOTHING: Final = dict.fromkeys(
 )
 
 
-def write_message(queue: Queue, chunks: Sequence[tuple[ChunkRef, Trail]]) -> bytes:
+def encode_message(queue: Queue, chunks: Sequence[tuple[ChunkRef, TraceContext]]) -> bytes:
     """Write the message that has a worker run `chunks`, which came by the trails beside them.
 
     In Celery's protocol 2, inside of kombu's envelope for Redis: what Celery's own client writes
@@ -49,7 +49,7 @@ def write_message(queue: Queue, chunks: Sequence[tuple[ChunkRef, Trail]]) -> byt
     )
 
 
-def _headers(task_id: str, chunks: Sequence[tuple[ChunkRef, Trail]]) -> dict[str, Any]:
+def _headers(task_id: str, chunks: Sequence[tuple[ChunkRef, TraceContext]]) -> dict[str, Any]:
     return {
         **_NOTHING,
         "lang": "py",
@@ -68,7 +68,7 @@ def _headers(task_id: str, chunks: Sequence[tuple[ChunkRef, Trail]]) -> dict[str
     }
 
 
-def _trail_headers(chunks: Sequence[tuple[ChunkRef, Trail]]) -> dict[str, list[str]]:
+def _trail_headers(chunks: Sequence[tuple[ChunkRef, TraceContext]]) -> dict[str, list[str]]:
     """Write the trails of a message's jobs, in the order of its references.
 
     Beside the message and not in it: a worker may be of another release, and needs none of it.
@@ -85,7 +85,7 @@ def _trail_headers(chunks: Sequence[tuple[ChunkRef, Trail]]) -> dict[str, list[s
 
 
 def is_message(payload: object) -> bool:
-    """Return whether `payload` is a message as `write_message` writes it, of any release.
+    """Return whether `payload` is a message as `encode_message` writes it, of any release.
 
     Its types are checked, not its references. Celery reads more members than we write, and lets
     one that it does not expect keep a worker from taking further messages.
@@ -131,13 +131,15 @@ def _shown(refs: Sequence[ChunkRef]) -> str:
     return ", ".join(words) + (f" and {more} more" if more else "")
 
 
-def trails_of(refs: Sequence[ChunkRef], headers: Mapping[str, Any] | None) -> dict[JobId, Trail]:
+def trace_contexts_of(
+    refs: Sequence[ChunkRef], headers: Mapping[str, Any] | None
+) -> dict[JobId, TraceContext]:
     """Read the trail of each job of a message; without them, or with wrong ones, there is none."""
     given = headers or {}
     ids = list(dict.fromkeys(ref.job for ref in refs))
     requests, traces = (_texts(given.get(name), len(ids)) for name in (_REQUESTS, _TRACES))
     return {
-        job: Trail(request_id=request_id, traceparent=traceparent)
+        job: TraceContext(request_id=request_id, traceparent=traceparent)
         for job, request_id, traceparent in zip(ids, requests, traces, strict=True)
     }
 

@@ -11,13 +11,13 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from shared.broker import notifications as news
-from shared.broker.celery_message import write_message
+from shared.broker.celery_message import encode_message
 from shared.domain.chunks import Dispatch, MessageLimits, pack_messages
 from shared.domain.errors import QueueDown
 from shared.domain.jobs import JobId, Queue
 
 # Messages that may wait in a queue: some seconds of work, and never more in Redis.
-FULL: Final = 64
+MAX_QUEUE_LENGTH: Final = 64
 _EPOCH: Final = "drybeans:epoch"
 _PROBE: Final = "drybeans:probe"
 
@@ -43,7 +43,12 @@ class MessageQueue:
     """Publishes messages, quickly or not at all: what it cannot publish, the sweep will."""
 
     def __init__(
-        self, redis_url: str, limits: MessageLimits, *, pause: float = 5.0, full: int = FULL
+        self,
+        redis_url: str,
+        limits: MessageLimits,
+        *,
+        pause: float = 5.0,
+        full: int = MAX_QUEUE_LENGTH,
     ) -> None:
         """Connect lazily to `redis_url`; stay silent for `pause` seconds after a failure.
 
@@ -64,15 +69,15 @@ class MessageQueue:
         A queue that is full gets none: the sweep publishes the rest as workers make room. Raises
         `QueueDown` when Redis does not take messages, and for a while after that at once.
         """
-        self._keep_silence()
+        self._pause_after_failure()
         dispatches = list(dispatches)
-        trails = {dispatch.ref: dispatch.trail for dispatch in dispatches}
+        trails = {dispatch.ref: dispatch.trace for dispatch in dispatches}
         messages = defaultdict[Queue, list[bytes]](list)
         for queue, refs in pack_messages(dispatches, self._limits):
-            messages[queue].append(write_message(queue, [(ref, trails[ref]) for ref in refs]))
+            messages[queue].append(encode_message(queue, [(ref, trails[ref]) for ref in refs]))
         return sum(self._send(queue, waiting) for queue, waiting in messages.items())
 
-    def _keep_silence(self) -> None:
+    def _pause_after_failure(self) -> None:
         if time.monotonic() < self._silent_until:
             raise QueueDown
 
@@ -87,14 +92,14 @@ class MessageQueue:
             self._silent_until = time.monotonic() + self._pause
             raise redis_failure(error) from error
 
-    def waiting(self, queue: Queue) -> int:
+    def queue_length(self, queue: Queue) -> int:
         """Count the messages of `queue` that no worker has taken yet."""
         return int(self._guard(lambda: self._redis.llen(queue.value)))
 
-    def tell(self, jobs: Iterable[JobId], *, ended: bool) -> None:
+    def notify(self, jobs: Iterable[JobId], *, ended: bool) -> None:
         """Tell who listens that `jobs` have changed or ended; who misses it looks for itself."""
-        self._keep_silence()
-        self._guard(lambda: news.tell(self._redis, jobs, ended=ended))
+        self._pause_after_failure()
+        self._guard(lambda: news.publish_notification(self._redis, jobs, ended=ended))
 
     def ping(self) -> None:
         """Raise `QueueDown` unless Redis answers."""
@@ -108,10 +113,10 @@ class MessageQueue:
                 pipeline.llen(queue.value)
             self._guard(pipeline.execute)
 
-    def lost_memory(self) -> bool:
-        """Say whether Redis has been emptied since it was last marked."""
+    def was_emptied(self) -> bool:
+        """Return whether Redis has been emptied since it was last marked."""
         return not self._guard(lambda: self._redis.exists(_EPOCH))
 
-    def mark_memory(self) -> None:
+    def mark_epoch(self) -> None:
         """Mark Redis, once all that it may have lost is due to be published again."""
         self._guard(lambda: self._redis.set(_EPOCH, uuid4().hex))

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from shared.broker.client import redis_failure
 from shared.domain.errors import QueueDown
-from shared.observability.heartbeat_file import Alive
+from shared.observability.heartbeat_file import HeartbeatFile
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +160,7 @@ class ProcessHeartbeat:
 
     kind: ProcessKind
     store: HeartbeatStore
-    file: Alive = field(default_factory=lambda: Alive(None))
+    file: HeartbeatFile = field(default_factory=lambda: HeartbeatFile(None))
     details: Callable[[], Mapping[str, Any]] = _no_details
     interval: float = HEARTBEAT_SECONDS
     name: str = ""

@@ -15,19 +15,19 @@ _ENDED: Final = "drybeans:ends"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hint:
+class Notification:
     """Jobs that have changed; `ended` says whether they have come to their end."""
 
     jobs: tuple[JobId, ...] = ()
     ended: bool = False
 
 
-def tell(redis: Redis, jobs: Iterable[JobId], *, ended: bool) -> None:
+def publish_notification(redis: Redis, jobs: Iterable[JobId], *, ended: bool) -> None:
     """Tell all who listen that `jobs` have changed, or have ended."""
     redis.publish(_ENDED if ended else _CHANGED, " ".join(jobs))
 
 
-class News:
+class NotificationChannel:
     """Hears what workers tell."""
 
     def __init__(self, redis_url: str, *, quiet: float = 5.0) -> None:
@@ -40,8 +40,8 @@ class News:
             health_check_interval=quiet,
         )
 
-    def listen(self) -> Iterator[Hint]:
-        """Give each hint, and an empty one at the beginning and now and then.
+    def listen(self) -> Iterator[Notification]:
+        """Return each hint, and an empty one at the beginning and now and then.
 
         Raises `QueueDown` when Redis does not answer.
         """
@@ -51,14 +51,14 @@ class News:
             ) as channel:
                 channel.subscribe(_CHANGED, _ENDED)
                 while True:
-                    yield Hint()
+                    yield Notification()
                     message = channel.get_message(timeout=1.0)
                     if message is not None:
-                        yield _hint(message)
+                        yield _parse_notification(message)
         except (RedisError, OSError) as error:
             raise QueueDown(f"Redis does not answer: {error}") from error
 
 
-def _hint(message: dict[str, Any]) -> Hint:
+def _parse_notification(message: dict[str, Any]) -> Notification:
     jobs = tuple(JobId(job) for job in str(message["data"]).split())
-    return Hint(jobs=jobs, ended=message["channel"] == _ENDED)
+    return Notification(jobs=jobs, ended=message["channel"] == _ENDED)

@@ -65,7 +65,7 @@ def revoke_key(connection: Connection, key_id: str) -> None:
 
 
 def rotate_key(connection: Connection, key_id: str, secret_hash: str, grace: timedelta) -> None:
-    """Give a key a new secret; the present one counts for `grace` longer. Raises `KeyUnknown`."""
+    """Return a key a new secret; the present one counts for `grace` longer. Raises `KeyUnknown`."""
     key = read_api_key(connection, key_id)
     if key is None or key.revoked_at is not None:
         raise KeyUnknown
@@ -80,7 +80,7 @@ def rotate_key(connection: Connection, key_id: str, secret_hash: str, grace: tim
     )
 
 
-def note_use(connection: Connection, key_id: str) -> None:
+def record_use(connection: Connection, key_id: str) -> None:
     """Note that a key was used just now."""
     connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=now()))
 

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.db.error_kinds import ErrorKind, error_of, kind_of
-from shared.db.mysql_pipeline import RowsMissed
+from shared.db.mysql_pipeline import StaleRows
 from shared.domain.errors import CommitUncertain
 
 _MAX_ATTEMPTS: Final = 5
@@ -32,11 +32,11 @@ class Attempts:
     def next(self, error: DBAPIError | PoolTimeoutError) -> None:
         """Begin another attempt after a short pause, or raise what `error` comes to.
 
-        Raises `RowsMissed`, `CommitUncertain`, `DatabaseDown` or a subclass, or a bug as it is.
+        Raises `StaleRows`, `CommitUncertain`, `DatabaseDown` or a subclass, or a bug as it is.
         """
         kind = kind_of(error)
         if kind is ErrorKind.STALE_ROWS:
-            raise RowsMissed from error
+            raise StaleRows from error
         passing = error_of(kind)
         if passing is None:
             raise error

@@ -10,8 +10,8 @@ from shared.db.schema import chunks
 from shared.domain.jobs import ChunkRef, ChunkState
 
 
-def among(refs: Iterable[ChunkRef], table: Table = chunks) -> ColumnElement[bool]:
-    """Give the condition that a row of `table`, `chunks` or one with its key, is one of `refs`.
+def key_in(refs: Iterable[ChunkRef], table: Table = chunks) -> ColumnElement[bool]:
+    """Return the condition that a row of `table`, `chunks` or one with its key, is one of `refs`.
 
     MariaDB and SQLite find no range for (job_id, seq) IN ((…), (…)) and read far more rows than
     these. So the refs are grouped by number or by job, whichever gives fewer groups; a batch of
@@ -37,13 +37,13 @@ def in_state(*states: ChunkState) -> ColumnElement[bool]:
     return func.coalesce(chunks.c.state, "").in_(sorted(states))
 
 
-def at_number(table: Table = chunks) -> ColumnElement[bool]:
-    """Give the condition, for a statement built once, that `by_number` gives the parameters of."""
+def at_seq(table: Table = chunks) -> ColumnElement[bool]:
+    """Return a condition with the parameters of `group_by_seq`, for a statement built once."""
     ids: BindParameter[Any] = bindparam("ids", expanding=True)
     return and_(table.c.seq == bindparam("number"), table.c.job_id.in_(ids))
 
 
-def by_number(refs: Iterable[ChunkRef]) -> list[dict[str, Any]]:
+def group_by_seq(refs: Iterable[ChunkRef]) -> list[dict[str, Any]]:
     """Group `refs` by chunk number, in order: all the jobs of one chunk are a single group."""
     numbers = defaultdict(set)
     for ref in refs:

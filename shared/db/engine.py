@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.db.attempts import Attempts
 from shared.db.error_kinds import ErrorKind, kind_of, timed_out
-from shared.db.mysql_pipeline import send_packets
+from shared.db.mysql_pipeline import enable_pipelining
 from shared.db.sqlite_file import SQLITE_LOCK_WAIT_SECONDS, prepare_sqlite
 from shared.domain.errors import DatabaseDown
 
@@ -79,7 +79,7 @@ class Database:
         again and must find its own traces.
 
         Raises `DatabaseDown`, or a subclass that says why, when nothing was committed;
-        `CommitUncertain` when nobody can tell; and `RowsMissed` when `work` runs a guarded
+        `CommitUncertain` when nobody can tell; and `StaleRows` when `work` runs a guarded
         statement that finds other rows than it must.
         """
         return self._run(work, write=True, is_committed=is_committed)
@@ -185,7 +185,7 @@ def _open_mysql(location: URL, options: dict[str, Any], answer_seconds: float) -
         arguments["ssl_disabled"] = True
     options |= {"pool_recycle": 1800, "connect_args": arguments}
     engine = create_engine(location, isolation_level="READ COMMITTED", **options)
-    send_packets(engine)
+    enable_pipelining(engine)
     return Database(
         engine,
         create_engine(

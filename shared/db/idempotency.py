@@ -31,7 +31,7 @@ def find_key(connection: Connection, owner: str, key_hash: str) -> KnownKey | No
     return KnownKey(job=JobId(row.job_id), fingerprint=row.fingerprint)
 
 
-def seal_key(connection: Connection, owner: str, key: Idempotency) -> None:
+def complete_key(connection: Connection, owner: str, key: Idempotency) -> None:
     """Note the fingerprint of an upload that has arrived."""
     connection.execute(
         update(idempotency_keys)
@@ -40,12 +40,12 @@ def seal_key(connection: Connection, owner: str, key: Idempotency) -> None:
     )
 
 
-def forget_key_of(connection: Connection, job: JobId) -> None:
+def delete_key_of(connection: Connection, job: JobId) -> None:
     """Free the key of a job that came to nothing, so that the client can send it again."""
     connection.execute(delete(idempotency_keys).where(idempotency_keys.c.job_id == job))
 
 
-def forget_old_keys(connection: Connection, age: timedelta, limit: int) -> int:
+def delete_old_keys(connection: Connection, age: timedelta, limit: int) -> int:
     """Delete up to `limit` keys older than `age`, and count them."""
     old = idempotency_keys.c.created_at < now(-age.total_seconds())
     jobs = list(connection.scalars(select(idempotency_keys.c.job_id).where(old).limit(limit)))

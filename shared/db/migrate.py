@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from shared.db.engine import Database, open_database
-from shared.db.server_info import in_plain_words
+from shared.db.server_info import describe_driver_errors
 from shared.domain.errors import DatabaseDown, DryBeansError
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class _only_one:  # noqa: N801 - a context manager
 
 
 def is_current(connection: Connection) -> bool:
-    """Say whether every migration this code knows has been applied."""
+    """Return whether every migration this code knows has been applied."""
     heads = set(ScriptDirectory.from_config(_config()).get_heads())
     return set(MigrationContext.configure(connection).get_current_heads()) == heads
 
@@ -92,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def act(database: Database, action: str, revision: str | None) -> bool:
     """Do `action` and say whether the tables are up to date then. Raises `DatabaseDown`."""
-    with in_plain_words():
+    with describe_driver_errors():
         if action == "upgrade":
             upgrade(database, revision or "head")
         elif action == "downgrade":

@@ -14,7 +14,7 @@ from pymysql.cursors import Cursor
 from sqlalchemy import Connection, Engine, Executable, event
 
 # Far below the smallest limit of a server on a packet.
-_MOST_BYTES: Final = 1_000_000
+_MAX_BYTES: Final = 1_000_000
 _BETWEEN: Final = b";\n"
 
 # Fails with 1690, a number out of range (`ErrorKind.STALE_ROWS`), so that the server goes no
@@ -22,11 +22,11 @@ _BETWEEN: Final = b";\n"
 _GUARD: Final = b"SET @drybeans_guard = IF(ROW_COUNT() = %d, 0, EXP(710))"
 
 
-class RowsMissed(Exception):
+class StaleRows(Exception):
     """A statement touched other rows than it had to, and its transaction was undone."""
 
 
-class PacketCursor(Cursor):  # type: ignore[misc]
+class PipelineCursor(Cursor):  # type: ignore[misc]
     """Sends what is held with the next statement, and long values as they are."""
 
     def execute(self, query: str | bytes | bytearray, args: object = None) -> int:
@@ -54,7 +54,7 @@ class PacketCursor(Cursor):  # type: ignore[misc]
     def _query(self, query: str | bytes | bytearray) -> int:
         driver = self.connection
         text = query.encode(driver.encoding, "surrogateescape") if isinstance(query, str) else query
-        if driver.holding and sum(map(len, driver.held)) + len(text) < _MOST_BYTES:
+        if driver.holding and sum(map(len, driver.held)) + len(text) < _MAX_BYTES:
             driver.held.append(text)
             return 0
         held, driver.held = driver.held, []
@@ -64,18 +64,18 @@ class PacketCursor(Cursor):  # type: ignore[misc]
         return int(self.rowcount)
 
 
-class PacketConnection(DriverConnection):  # type: ignore[misc]
+class PipelineConnection(DriverConnection):  # type: ignore[misc]
     """A connection that can hold statements."""
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - PyMySQL's own
         """Connect."""
-        self.holding = False
-        self.held: list[bytes | bytearray] = []
+        self.pipelining = False
+        self.pending: list[bytes | bytearray] = []
         super().__init__(*args, **options)
 
     def commit(self) -> None:
         """Commit, with what is still held."""
-        held, self.held = self.held, []
+        held, self.pending = self.pending, []
         if not held:
             super().commit()
             return
@@ -85,55 +85,55 @@ class PacketConnection(DriverConnection):  # type: ignore[misc]
 
     def rollback(self) -> None:
         """Forget what is held, and roll back."""
-        self.held.clear()
+        self.pending.clear()
         super().rollback()
 
 
-def send_packets(engine: Engine) -> None:
+def enable_pipelining(engine: Engine) -> None:
     """Have connections of `engine`, which is for MySQL, send packets."""
 
     @event.listens_for(engine, "do_connect")
     def connect(
         _dialect: object, _record: object, args: list[Any], options: dict[str, Any]
-    ) -> PacketConnection:
+    ) -> PipelineConnection:
         flags = options.pop("client_flag", 0) | CLIENT.MULTI_STATEMENTS
-        return PacketConnection(*args, client_flag=flags, cursorclass=PacketCursor, **options)
+        return PipelineConnection(*args, client_flag=flags, cursorclass=PipelineCursor, **options)
 
     @event.listens_for(engine, "connect")
-    def prepare(driver: PacketConnection, _record: object) -> None:
+    def prepare(driver: PipelineConnection, _record: object) -> None:
         # The server need not look for characters of more than one byte; text is still UTF-8, which
         # `character_set_connection` says.
         driver.query("SET SESSION character_set_client = binary")
 
 
-def run_guarded(
+def execute_expecting(
     connection: Connection, statement: Executable, parameters: dict[str, Any], *, rows: int
 ) -> None:
-    """Run `statement`, which must touch just `rows` rows: else `RowsMissed` undoes the transaction.
+    """Run `statement`, which must touch just `rows` rows: else `StaleRows` undoes the transaction.
 
     Where the statement is held, so is the look at its rows: whoever runs the transaction learns it.
     """
     touched = connection.execute(statement, parameters).rowcount
     driver = connection.connection.driver_connection
-    if isinstance(driver, PacketConnection) and driver.holding:
-        driver.held.append(_GUARD % rows)
+    if isinstance(driver, PipelineConnection) and driver.pipelining:
+        driver.pending.append(_GUARD % rows)
     elif touched != rows:
-        raise RowsMissed
+        raise StaleRows
 
 
 @contextmanager
-def held(connection: Connection) -> Iterator[None]:
+def pipelined(connection: Connection) -> Iterator[None]:
     """Hold the statements of the block, of which none gives rows, until the next one or COMMIT.
 
     How many rows they touched is not known, and what they raise is raised by the one that they
     go with. A database that knows no packets runs them at once.
     """
     driver = connection.connection.driver_connection
-    if not isinstance(driver, PacketConnection):
+    if not isinstance(driver, PipelineConnection):
         yield
         return
-    driver.holding = True
+    driver.pipelining = True
     try:
         yield
     finally:
-        driver.holding = False
+        driver.pipelining = False

@@ -29,7 +29,7 @@ class Server:
 
 
 @contextmanager
-def in_plain_words() -> Iterator[None]:
+def describe_driver_errors() -> Iterator[None]:
     """Turn every error of a driver into `DatabaseDown` in the driver's own words.
 
     They name server, user and reason, and never the password.

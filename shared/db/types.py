@@ -36,7 +36,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Give the zone back."""
+        """Return the zone back."""
         return None if value is None else value.replace(tzinfo=UTC)
 
 
@@ -67,7 +67,7 @@ def _now_sqlite(element: now, compiler: Any, **options: Any) -> str:  # noqa: AN
 
 
 def ascii_text(length: int, *, fixed: bool = False) -> TypeEngine[str]:
-    """Give a type for names of our own making, compared byte by byte."""
+    """Return a type for names of our own making, compared byte by byte."""
     kind = mysql.CHAR if fixed else mysql.VARCHAR
     return String(length).with_variant(
         kind(length, charset="ascii", collation="ascii_bin"), "mysql", "mariadb"
@@ -75,10 +75,10 @@ def ascii_text(length: int, *, fixed: bool = False) -> TypeEngine[str]:
 
 
 def blob() -> TypeEngine[bytes]:
-    """Give a type for up to 4 GiB of bytes."""
+    """Return a type for up to 4 GiB of bytes."""
     return LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 
 def document() -> JSON:
-    """Give a JSON type in which None is SQL's NULL."""
+    """Return a JSON type in which None is SQL's NULL."""
     return JSON(none_as_null=True)

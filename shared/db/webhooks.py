@@ -11,12 +11,18 @@ from sqlalchemy import Connection, func, insert, literal, select, update
 from shared.db.schema import deliveries, jobs
 from shared.db.types import AnyRow, now
 from shared.domain.jobs import JobId, JobState
-from shared.domain.webhooks import Delivery, DeliveryState, Parcel, Reply, Verdict
+from shared.domain.webhooks import (
+    Delivery,
+    DeliveryAttempt,
+    DeliveryResponse,
+    DeliveryState,
+    RetryDecision,
+)
 
-_MOST_ERROR: Final = 200
+_MAX_ERROR: Final = 200
 
 
-def announce(connection: Connection, ids: Sequence[JobId]) -> None:
+def enqueue_delivery(connection: Connection, ids: Sequence[JobId]) -> None:
     """Write a delivery for each of `ids` that has a webhook and none yet: as part of its end."""
     if not ids:
         return
@@ -50,7 +56,7 @@ class InFlight:
 
 def claim_deliveries(
     connection: Connection, limit: int, lease: timedelta, in_flight: InFlight
-) -> list[Parcel]:
+) -> list[DeliveryAttempt]:
     """Claim up to `limit` due deliveries for `lease`: nobody else sends them until it is over.
 
     Owners who have none in flight come first, and no host and no owner gets more than its limit:
@@ -74,7 +80,7 @@ def claim_deliveries(
             next_attempt_at=now(lease.total_seconds()),
         )
     )
-    return _parcels(connection, sorted(chosen.ids))
+    return _attempts(connection, sorted(chosen.ids))
 
 
 @dataclass(slots=True)
@@ -122,7 +128,7 @@ def _choose(
     return chosen
 
 
-def _parcels(connection: Connection, ids: Sequence[JobId]) -> list[Parcel]:
+def _attempts(connection: Connection, ids: Sequence[JobId]) -> list[DeliveryAttempt]:
     rows = connection.execute(
         select(
             *jobs.c["id", "owner", "state", "webhook_url", "webhook_host", "finished_at"],
@@ -132,7 +138,7 @@ def _parcels(connection: Connection, ids: Sequence[JobId]) -> list[Parcel]:
         .where(jobs.c.id.in_(ids), jobs.c.webhook_url.is_not(None))
     )
     return [
-        Parcel(
+        DeliveryAttempt(
             job=JobId(row.id),
             fence=row.fence,
             attempt=row.attempts,
@@ -147,7 +153,9 @@ def _parcels(connection: Connection, ids: Sequence[JobId]) -> list[Parcel]:
     ]
 
 
-def settle(connection: Connection, parcel: Parcel, reply: Reply, verdict: Verdict) -> bool:
+def record_attempt(
+    connection: Connection, parcel: DeliveryAttempt, reply: DeliveryResponse, verdict: RetryDecision
+) -> bool:
     """Write what an attempt came to. Gives False when its claim was lost, or its job erased."""
     after = None if verdict.after is None else now(verdict.after.total_seconds())
     settled = connection.execute(
@@ -157,7 +165,7 @@ def settle(connection: Connection, parcel: Parcel, reply: Reply, verdict: Verdic
             state=verdict.state,
             next_attempt_at=after,
             last_status=reply.status,
-            last_error=reply.error[:_MOST_ERROR] if reply.error else None,
+            last_error=reply.error[:_MAX_ERROR] if reply.error else None,
         )
     )
     return settled.rowcount == 1

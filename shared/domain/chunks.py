@@ -48,7 +48,7 @@ class Idempotency:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trail:
+class TraceContext:
     """Which request a chunk came with, for logs and traces; nothing depends on it.
 
     `traceparent` is the request's place in a trace as W3C writes it, empty where none is kept.
@@ -63,7 +63,7 @@ class Trail:
         return self.traceparent[3:35]
 
 
-NO_TRAIL: Final = Trail()
+NO_TRACE: Final = TraceContext()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ class Submission:
     created_at: datetime
     deadline_at: datetime
     state: JobState = JobState.QUEUED
-    trail: Trail = NO_TRAIL
+    trace: TraceContext = NO_TRACE
     webhook: Webhook | None = None
     chunks: tuple[NewChunk, ...]
 
@@ -111,22 +111,22 @@ class Submission:
         """Count the bytes of all bodies: what the intake's bound measures."""
         return sum(len(chunk.body) for chunk in self.chunks)
 
-    def dispatches(self, window: int) -> list["Dispatch"]:
-        """Give its first `window` chunks as they are handed to Redis; the others wait for these."""
+    def initial_dispatches(self, window: int) -> list["Dispatch"]:
+        """Return the dispatches of its first `window` chunks; the others wait for these."""
         return [
             Dispatch(
                 ref=ChunkRef(job=self.id, seq=chunk.seq),
                 queue=self.queue,
                 row_count=chunk.row_count,
-                alone=len(self.chunks) > 1,
-                trail=self.trail,
+                own_message=len(self.chunks) > 1,
+                trace=self.trace,
             )
             for chunk in self.chunks[:window]
         ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
+class ClaimedChunk:
     """A chunk that this worker may finish, as long as nobody raises its fence.
 
     One that is `sole` ends its job, which has no other chunk, no limit of failed rows, no webhook.
@@ -144,7 +144,7 @@ class Claimed:
     errors: tuple[RowError, ...]
     model: ModelPin
     outputs: tuple[str, ...]
-    sole: bool = False
+    is_only_chunk: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +169,7 @@ class ChunkResult:
     errors: tuple[RowError, ...] = ()
     summary: Mapping[str, object] | None = None
     failure: JobFailure | None = None
-    sole: bool = False
+    is_only_chunk: bool = False
 
     @property
     def failed_rows(self) -> int:
@@ -188,12 +188,12 @@ class Dispatch:
     ref: ChunkRef
     queue: Queue
     row_count: int
-    alone: bool = False
-    trail: Trail = NO_TRAIL
+    own_message: bool = False
+    trace: TraceContext = NO_TRACE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outbox:
+class DispatchPolicy:
     """When stored chunks are handed to Redis.
 
     `window` is the most chunks of one job that Redis knows at a time; `republish_after` is when
@@ -220,7 +220,7 @@ def pack_messages(
     rows: Counter[Queue] = Counter()
     for dispatch in dispatches:
         queue = dispatch.queue
-        if dispatch.alone:
+        if dispatch.own_message:
             yield queue, [dispatch.ref]
             continue
         message = open_messages.setdefault(queue, [])
@@ -234,8 +234,10 @@ def pack_messages(
     yield from open_messages.items()
 
 
-def fitting(dispatches: Iterable[Dispatch], limits: MessageLimits, messages: int) -> list[Dispatch]:
-    """Give those of `dispatches`, all for one queue, that fit into `messages` messages.
+def take_fitting(
+    dispatches: Iterable[Dispatch], limits: MessageLimits, messages: int
+) -> list[Dispatch]:
+    """Return those of `dispatches`, all for one queue, that fit into `messages` messages.
 
     From the front: what comes after the first that does not fit is left.
     """
@@ -243,11 +245,11 @@ def fitting(dispatches: Iterable[Dispatch], limits: MessageLimits, messages: int
     used = rows = packed = 0
     for dispatch in dispatches:
         full = rows + dispatch.row_count > limits.rows or packed == limits.chunks
-        opens = dispatch.alone or not packed or full
+        opens = dispatch.own_message or not packed or full
         if opens and used == messages:
             break
         used += opens
-        if not dispatch.alone:
+        if not dispatch.own_message:
             rows, packed = (0, 0) if full else (rows, packed)
             rows, packed = rows + dispatch.row_count, packed + 1
         fit.append(dispatch)

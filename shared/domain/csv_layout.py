@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from shared.domain.errors import Fault, RequestInvalid
+from shared.domain.errors import FieldError, RequestInvalid
 from shared.domain.numerals import WHITESPACE, is_number, number_error, parse_number
 
 DELIMITERS: Final = (",", ";", "\t")
@@ -40,7 +40,7 @@ class CsvLayout:
         return self.names[position] if self.names else f"column {position + 1}"
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> Self:
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
         """Read a layout back from the database."""
         return cls(
             delimiter=document["delimiter"],
@@ -61,7 +61,7 @@ class Header:
 
 
 def is_blank(line: bytes) -> bool:
-    """Say whether `line` is no row at all: empty, or only spaces and tabs."""
+    """Return whether `line` is no row at all: empty, or only spaces and tabs."""
     return not line.strip(b" \t\r\n")
 
 
@@ -199,7 +199,7 @@ def _column_numbers(fields: Sequence[str], names: Sequence[str]) -> RequestInval
     return RequestInvalid(detail, faults=_all_missing(names))
 
 
-def _all_missing(names: Sequence[str]) -> tuple[Fault, ...]:
+def _all_missing(names: Sequence[str]) -> tuple[FieldError, ...]:
     return tuple(_fault(name, "missing_column", f"{name} is missing.") for name in names)
 
 
@@ -214,8 +214,8 @@ def _refuse(missing: Sequence[str], repeated: Sequence[str], extra: Sequence[str
     raise RequestInvalid(f"The header does not fit the model. {detail}", faults=tuple(faults))
 
 
-def _fault(column: str, code: str, detail: str) -> Fault:
-    return Fault(pointer=column[:80], code=code, detail=detail[:200])
+def _fault(column: str, code: str, detail: str) -> FieldError:
+    return FieldError(pointer=column[:80], code=code, detail=detail[:200])
 
 
 def _list(names: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class FieldError:
     """One thing wrong with what a client sent.
 
     `pointer` is a JSON pointer (RFC 6901) into the request body, or the name of a column.
@@ -23,7 +23,7 @@ class DryBeansError(Exception):
     retry_after: ClassVar[int | None] = None
     """Seconds after which the same request may succeed; None if waiting changes nothing."""
 
-    def __init__(self, detail: str | None = None, *, faults: tuple[Fault, ...] = ()) -> None:
+    def __init__(self, detail: str | None = None, *, faults: tuple[FieldError, ...] = ()) -> None:
         """Take `detail` as the message, or else the first line of the class's docstring."""
         self.detail = detail or (type(self).__doc__ or "").partition("\n")[0]
         self.faults = faults

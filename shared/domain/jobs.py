@@ -13,7 +13,7 @@ JobId = NewType("JobId", str)
 
 
 def first_id_at(moment: datetime) -> JobId:
-    """Give the smallest id that a job made at `moment` can have (RFC 9562, UUIDv7)."""
+    """Return the smallest id that a job made at `moment` can have (RFC 9562, UUIDv7)."""
     first = f"{int(moment.timestamp() * 1000):012x}"
     return JobId(f"{first[:8]}-{first[8:]}-7000-8000-000000000000")
 
@@ -88,13 +88,13 @@ TOO_MANY_ERRORS: Final = "too_many_errors"
 """The failure of a job that has more bad rows than its client allows."""
 
 
-def sources(target: JobState) -> frozenset[JobState]:
-    """Give the states from which a job may move to `target`: the guard of that move's UPDATE."""
+def states_before(target: JobState) -> frozenset[JobState]:
+    """Return the states from which a job may move to `target`: the guard of that move's UPDATE."""
     return frozenset(state for state, moves in MOVES.items() if target in moves)
 
 
-def chunk_sources(target: ChunkState) -> frozenset[ChunkState]:
-    """Give the states from which a chunk may move to `target`."""
+def chunk_states_before(target: ChunkState) -> frozenset[ChunkState]:
+    """Return the states from which a chunk may move to `target`."""
     return frozenset(state for state, moves in CHUNK_MOVES.items() if target in moves)
 
 
@@ -121,7 +121,7 @@ class ChunkRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
+class JobCounters:
     """How far a job has come: its counters and the state that follows from them."""
 
     state: JobState
@@ -134,10 +134,10 @@ class Tally:
 
     @property
     def too_many_errors(self) -> bool:
-        """Say whether more rows failed than the client allows."""
+        """Return whether more rows failed than the client allows."""
         return self.max_errors is not None and self.rows_failed > self.max_errors
 
-    def plus(self, *, succeeded: int, failed: int, chunks: int) -> "Tally":
+    def add(self, *, succeeded: int, failed: int, chunks: int) -> "JobCounters":
         """Add the outcome of `chunks` chunks, and move on when they were the last."""
         added = replace(
             self,
@@ -154,10 +154,10 @@ class Tally:
             return JobState.FAILED
         if self.state is JobState.RECEIVING or self.chunks_finished < self.chunks_total:
             return self.state
-        return outcome(self.rows_succeeded, self.rows_failed)
+        return final_state(self.rows_succeeded, self.rows_failed)
 
 
-def outcome(succeeded: int, failed: int) -> JobState:
+def final_state(succeeded: int, failed: int) -> JobState:
     """Name the final state of a job whose rows have all been tried."""
     if not failed:
         return JobState.SUCCEEDED
@@ -176,11 +176,11 @@ class RetryPolicy:
     first_delay: timedelta = timedelta(seconds=1)
 
     def exhausted(self, attempt: int) -> bool:
-        """Say whether attempt number `attempt` (1 is the first) was the last one allowed."""
+        """Return whether attempt number `attempt` (1 is the first) was the last one allowed."""
         return attempt >= self.max_attempts
 
     def delay(self, attempt: int) -> timedelta:
-        """Give the wait after failed attempt number `attempt`: it doubles each time."""
+        """Return the wait after failed attempt number `attempt`: it doubles each time."""
         return self.first_delay * (1 << (attempt - 1))
 
 
@@ -228,7 +228,7 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Say whether nothing about this job will change any more."""
+        """Return whether nothing about this job will change any more."""
         return self.state in TERMINAL
 
     @property

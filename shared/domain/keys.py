@@ -32,7 +32,7 @@ class ApiKey:
     revoked_at: datetime | None
 
     def admits(self, secret: str, now: datetime) -> bool:
-        """Say whether `secret` opens this key, in a time that tells nothing about it."""
+        """Return whether `secret` opens this key, in a time that tells nothing about it."""
         given = hash_secret(secret)
         current = secrets.compare_digest(given, self.secret_hash)
         previous = secrets.compare_digest(given, self.previous_hash or "")

@@ -37,7 +37,7 @@ class PackedRows:
     errors: tuple[RowError, ...]
 
     def errors_within(self, first: int, last: int) -> tuple[RowError, ...]:
-        """Give the errors of rows `first` to `last` - 1, counted from `first`."""
+        """Return the errors of rows `first` to `last` - 1, counted from `first`."""
         start, end = (bisect_left(self.errors, row, key=_row_of) for row in (first, last))
         return tuple(replace(error, row=error.row - first) for error in self.errors[start:end])
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-MOST_URL: Final = 2000
+MAX_URL: Final = 2000
 _PORTS: Final = {"http": 80, "https": 443}
 _PRINTABLE: Final = re.compile(r"[\x21-\x7e]+")
 _HOST: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
@@ -56,8 +56,8 @@ class Target:
 
 def read_target(url: str) -> Target:
     """Take a webhook's URL apart. Raises `TargetRefused`, telling what it must look like."""
-    if len(url) > MOST_URL:
-        raise TargetRefused(f"The URL is longer than {MOST_URL} characters.")
+    if len(url) > MAX_URL:
+        raise TargetRefused(f"The URL is longer than {MAX_URL} characters.")
     if not _PRINTABLE.fullmatch(url) or "\\" in url:
         raise TargetRefused("Write the URL in ASCII, percent-encoded and without spaces.")
     try:

@@ -25,7 +25,7 @@ DELAYS: Final = tuple(
 """How long after each failed attempt the next one follows, before jitter; then it is given up."""
 
 
-MOST_ASKED: Final = timedelta(days=1)
+MAX_RETRY_AFTER: Final = timedelta(days=1)
 """The longest that a receiver can put the next attempt off with `Retry-After`."""
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
@@ -52,7 +52,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parcel:
+class DeliveryAttempt:
     """A delivery that a sweeper has claimed, and all that it needs to send it."""
 
     job: JobId
@@ -82,7 +82,7 @@ class Parcel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class DeliveryResponse:
     """What became of an attempt: the receiver's status, or else why there is none.
 
     One that was `refused` was never sent, and trying again will not help. `asked` is how long the
@@ -96,14 +96,14 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class RetryDecision:
     """How a delivery goes on; `after` is the wait until its next attempt."""
 
     state: DeliveryState
     after: timedelta | None = None
 
 
-def judge(reply: Reply, attempt: int, chance: float) -> Verdict:
+def decide_retry(reply: DeliveryResponse, attempt: int, chance: float) -> RetryDecision:
     """Decide how a delivery goes on after attempt number `attempt` (1 is the first).
 
     `chance`, from 0 to 1, spreads the next attempts over half to one and a half of their delay,
@@ -112,14 +112,14 @@ def judge(reply: Reply, attempt: int, chance: float) -> Verdict:
     """
     status = reply.status or 0
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-        return Verdict(state=DeliveryState.DELIVERED)
+        return RetryDecision(state=DeliveryState.DELIVERED)
     if status == HTTPStatus.GONE:
-        return Verdict(state=DeliveryState.GONE)
+        return RetryDecision(state=DeliveryState.GONE)
     if reply.refused or attempt > len(DELAYS):
-        return Verdict(state=DeliveryState.FAILED)
-    asked = min(reply.asked, MOST_ASKED) * (1 + chance / 10)
+        return RetryDecision(state=DeliveryState.FAILED)
+    asked = min(reply.asked, MAX_RETRY_AFTER) * (1 + chance / 10)
     after = max(DELAYS[attempt - 1] * (0.5 + chance), asked)
-    return Verdict(state=DeliveryState.PENDING, after=after)
+    return RetryDecision(state=DeliveryState.PENDING, after=after)
 
 
 def read_retry_after(text: str | None, now: datetime) -> timedelta:
@@ -155,7 +155,7 @@ def _read_secret(word: str) -> bytes:
 
 
 def secret_of(master: bytes, owner: str) -> bytes:
-    """Give the secret of one API key, so that no key's holder can forge what another's receives.
+    """Return the secret of one API key, so that no key's holder can forge what another's receives.
 
     Where keys are off there is one owner, and the master is its secret.
     """
@@ -168,7 +168,7 @@ def show_secret(secret: bytes) -> str:
 
 
 def sign(secrets: Sequence[bytes], parcel_id: str, moment: datetime, body: bytes) -> dict[str, str]:
-    """Give the headers of a message; one signature for each of `secrets`, as during a rotation."""
+    """Return the headers of a message, with one signature for each of `secrets`."""
     timestamp = str(int(moment.timestamp()))
     signed = f"{parcel_id}.{timestamp}.".encode() + body
     digests = (hmac.digest(secret, signed, hashlib.sha256) for secret in secrets)

@@ -22,7 +22,7 @@ from shared.embedded.checks import (
 from shared.embedded.failure import LaunchFailed
 from shared.embedded.running import PLACES_NAME
 from shared.embedded.supervisor import Part, Supervisor
-from shared.models.registry import Catalog
+from shared.models.registry import ModelRegistry
 from shared.settings import Settings, read_settings
 
 _GRACE: Final = 10.0
@@ -84,7 +84,7 @@ def run(table: list[Part], banner: str, *, grace: float = _GRACE) -> None:
 
 
 def set_defaults(var: Path) -> None:
-    """Give the parts, which inherit our environment, what suits one machine where nothing is set.
+    """Return the parts, which inherit our environment, what suits one machine where nothing is set.
 
     Raises SettingsInvalid when a setting is wrong.
     """
@@ -96,7 +96,7 @@ def set_defaults(var: Path) -> None:
 
 
 def _metrics_ports(settings: Settings) -> list[int]:
-    """Give the ports of API, worker and sweeper, which share this machine: one after another."""
+    """Return the ports of API, worker and sweeper, which share this machine: one after another."""
     first = settings.metrics_port
     return [] if first is None else [first, first + 1, first + 2]
 
@@ -139,9 +139,9 @@ def _table(settings: Settings, var: Path) -> list[Part]:
 
 
 def _banner(settings: Settings) -> str:
-    """Say where the service answers, with three calls to try on a row of the model's sample."""
+    """Return where the service answers, with three calls to try on a row of the model's sample."""
     url = f"http://{reachable(settings.host)}:{settings.port}"
-    row = list(Catalog.read(settings.model_root).resolve(settings.default_model).sample[0])
+    row = list(ModelRegistry.read(settings.model_root).resolve(settings.default_model).sample[0])
     job = json.dumps({"instances": [row]})
     walkthrough = json.dumps({"data": json.dumps([row])})
     kind = "-H 'Content-Type: application/json'"

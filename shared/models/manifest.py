@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
 
-from shared.domain.errors import Fault, ManifestInvalid
+from shared.domain.errors import FieldError, ManifestInvalid
 from shared.domain.jobs import ModelPin
 from shared.models.nodes import Node
 
@@ -112,7 +112,7 @@ def parse_manifest(document: object) -> Manifest:
 
     Raises `ManifestInvalid`, whose `faults` name everything that is wrong, not only the first.
     """
-    faults: list[Fault] = []
+    faults: list[FieldError] = []
     manifest = _manifest(Node(document, faults, code=ManifestInvalid.code))
     if not faults:
         _check_whole(manifest, faults)
@@ -198,8 +198,8 @@ def _manifest(node: Node) -> Manifest:
             labels=_texts(golden["labels"]),
             probabilities=golden["probabilities"].optional(_table),
         ),
-        metrics=node["metrics"].members(Node.as_is),
-        training=node["training"].members(Node.as_is),
+        metrics=node["metrics"].members(Node.value),
+        training=node["training"].members(Node.value),
         sample=_table(node["sample"]),
     )
 
@@ -220,7 +220,7 @@ def _histogram(node: Node) -> Histogram:
     return Histogram(edges=_numbers(node["edges"]), counts=node["counts"].each(Node.count))
 
 
-def _check_whole(manifest: Manifest, faults: list[Fault]) -> None:
+def _check_whole(manifest: Manifest, faults: list[FieldError]) -> None:
     """Check what no part can know alone: that the parts fit each other."""
     golden, rows = manifest.golden, len(manifest.golden.rows)
     chances = golden.probabilities
@@ -247,7 +247,7 @@ def _check_whole(manifest: Manifest, faults: list[Fault]) -> None:
         fits = feature.histogram is None or _bins_fit(feature.histogram)
         checks.append((f"/features/{index}/histogram", "edges ascend, one more than counts", fits))
     faults += [
-        Fault(pointer=pointer, code=ManifestInvalid.code, detail=detail)
+        FieldError(pointer=pointer, code=ManifestInvalid.code, detail=detail)
         for pointer, detail, holds in checks
         if not holds
     ]

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from shared.domain.errors import Fault
+from shared.domain.errors import FieldError
 
 _T = TypeVar("_T")
 _LARGEST: Final = 10**300
@@ -21,7 +21,9 @@ class Node:
     another kind, it adds a fault to `faults` and gives a harmless stand-in, and reading goes on.
     """
 
-    def __init__(self, value: object, faults: list[Fault], *, code: str, pointer: str = "") -> None:
+    def __init__(
+        self, value: object, faults: list[FieldError], *, code: str, pointer: str = ""
+    ) -> None:
         self._value, self._faults = value, faults
         self._code, self._pointer = code, pointer
 
@@ -31,7 +33,7 @@ class Node:
 
     def fault(self, detail: str) -> None:
         """Say that something is wrong here."""
-        self._faults.append(Fault(pointer=self._pointer, code=self._code, detail=detail))
+        self._faults.append(FieldError(pointer=self._pointer, code=self._code, detail=detail))
 
     def text(self, pattern: re.Pattern[str] | None = None) -> str:
         """Read text, all of which matches `pattern`."""
@@ -81,7 +83,7 @@ class Node:
         """Read a thing with `read`; null or nothing stays None."""
         return None if self._value is None else read(self)
 
-    def as_is(self) -> Any:  # noqa: ANN401 - whatever JSON holds
+    def value(self) -> Any:  # noqa: ANN401 - whatever JSON holds
         """Take any value that can be written as JSON for every reader."""
         if flaw := _unwritable(self._value):
             self.fault(flaw)

@@ -19,7 +19,7 @@ _Versions = Mapping[int, Manifest]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Catalog:
+class ModelRegistry:
     """All models under `root`: `models` by name and version, `aliases` by name and alias."""
 
     root: Path
@@ -27,7 +27,7 @@ class Catalog:
     aliases: Mapping[str, Mapping[str, int]]
 
     @classmethod
-    def read(cls, root: Path) -> "Catalog":
+    def read(cls, root: Path) -> "ModelRegistry":
         """Read the manifests of every `<name>/<version>/` under `root`; no model file is opened.
 
         Raises `ManifestInvalid`, naming the file, when one of them is broken: a catalog that
@@ -67,7 +67,7 @@ class Catalog:
         return self.root / manifest.name / str(manifest.version)
 
     def default_version(self, name: str) -> int:
-        """Tell which version plain `name` stands for. Raises `ModelUnknown`."""
+        """Return which version plain `name` stands for. Raises `ModelUnknown`."""
         return self.resolve(name.partition("@")[0]).version
 
 

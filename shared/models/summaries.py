@@ -62,7 +62,7 @@ def drift_rows(summary: Mapping[str, Any]) -> int:
 
 
 def stability_index(expected: Sequence[int], actual: Sequence[int]) -> float:
-    """Give the population stability index of two histograms over the same bins.
+    """Return the population stability index of two histograms over the same bins.
 
     With e and a as the shares of a bin it is the sum over all bins of (a - e) · ln(a / e), as in
     N. Siddiqi, Credit Risk Scorecards (Wiley 2006), chapter 6: 0 for equal shares; by custom,

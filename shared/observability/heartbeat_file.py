@@ -9,7 +9,7 @@ from typing import Final
 _OLDEST: Final = 180.0
 
 
-class Alive:
+class HeartbeatFile:
     """Writes a file at each beat; without a file it does nothing."""
 
     def __init__(self, file: Path | None) -> None:
@@ -34,7 +34,7 @@ class Alive:
 
 
 def age(file: Path) -> float:
-    """Give the seconds since the last beat, infinite when there was none."""
+    """Return the seconds since the last beat, infinite when there was none."""
     try:
         seconds = time.monotonic() - file.stat().st_mtime
     except FileNotFoundError:
@@ -44,7 +44,7 @@ def age(file: Path) -> float:
 
 
 def main(arguments: list[str]) -> str | None:
-    """Give None when the file's last beat is young enough, else what is wrong."""
+    """Return None when the file's last beat is young enough, else what is wrong."""
     if not 1 <= len(arguments) <= 2:  # noqa: PLR2004 - FILE [SECONDS]
         return "usage: python -m shared.alive FILE [SECONDS]"
     oldest = float(arguments[1]) if len(arguments) > 1 else _OLDEST

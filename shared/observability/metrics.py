@@ -239,7 +239,7 @@ class SweepMetrics:
         self.publish_failures = PUBLISH_FAILURES.counter(self.registry)
 
 
-class LooksAtScrape(Collector):
+class ScrapeCollector(Collector):
     """Gauges that are looked up when they are asked for."""
 
     def __init__(self, look: Callable[[], Iterable[GaugeMetricFamily]]) -> None:

@@ -19,7 +19,7 @@ CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
-class Slots:
+class ProcessSlots:
     """A folder in which processes count together, each in the files of its slot.
 
     A process that takes the place of one that ended goes on where that one was: counters never fall
@@ -42,7 +42,7 @@ class Slots:
         mark_process_dead(slot, str(self.folder))
 
     def counted(self) -> Collector:
-        """Give what all slots have counted, at each look anew."""
+        """Return what all slots have counted, at each look anew."""
         return MultiProcessCollector(None, str(self.folder))
 
     def close(self) -> None:
@@ -50,8 +50,8 @@ class Slots:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def counted_by_all(own: Collector) -> Collector:
-    """Give what the processes with which this one counts have counted, or only its `own`."""
+def aggregate_metrics(own: Collector) -> Collector:
+    """Return what the processes with which this one counts have counted, or only its `own`."""
     folder = os.environ.get(_FOLDER)
     return MultiProcessCollector(None, folder) if folder else own
 

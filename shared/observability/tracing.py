@@ -70,7 +70,7 @@ class NoTraces:
     """Keeps nothing: what is done below a span is below its parent."""
 
     def begin(self, name: str, kind: Kind, parent: str, since: int | None = None) -> Span:
-        """Give what only knows its parent."""
+        """Return what only knows its parent."""
         del name, kind, since
         return _Unkept(parent)
 
@@ -119,7 +119,7 @@ def ending(end: Callable[[str], None]) -> Iterator[None]:
 
 
 def read_traceparent(text: str) -> str:
-    """Give the place in a trace that a client wrote, as the first version has it; else nothing."""
+    """Return a client's `traceparent`, rewritten as version 00, or an empty string."""
     found = _TRACEPARENT.fullmatch(text)
     if found is None or (found[1] == "00" and found[3]):
         return ""
@@ -127,5 +127,5 @@ def read_traceparent(text: str) -> str:
 
 
 def is_sampled(traceparent: str) -> bool:
-    """Say whether the trace is kept: whoever began it has decided that."""
+    """Return whether the trace is kept: whoever began it has decided that."""
     return bool(traceparent) and bool(int(traceparent[-2:], 16) & 1)

@@ -10,7 +10,7 @@ from shared.domain.jobs import ChunkRef, JobId
 
 
 def note_of(folder: Path, worker: str) -> Path:
-    """Say where the worker of that name keeps its note."""
+    """Return where the worker of that name keeps its note."""
     return folder / f"{worker}.batch"
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from shared.models.registry import Catalog
+from shared.models.registry import ModelRegistry
 from worker.models.artifacts import load
 
 MODEL_ROOT: Final = Path(__file__).parents[2] / "model_artifacts"
@@ -29,7 +29,7 @@ class Beans:
 
 def some_beans(count: int = 4000, seed: int = 11) -> Beans:
     """Make rows between the golden rows of the models, and ask scikit-learn about them."""
-    catalog = Catalog.read(MODEL_ROOT)
+    catalog = ModelRegistry.read(MODEL_ROOT)
     manifests = [manifest for manifest in catalog.all() if manifest.name == "drybeans"]
     golden = np.array([row for manifest in manifests for row in manifest.golden.rows])
     random = np.random.default_rng(seed)

@@ -73,7 +73,7 @@ class Record:
 
     @property
     def accepted(self) -> list[Sent]:
-        """Give everything that was answered with 202."""
+        """Return everything that was answered with 202."""
         return [sent for sent in self.sent.values() if sent.job is not None]
 
 

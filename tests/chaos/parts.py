@@ -90,7 +90,7 @@ class Part:
             time.sleep(0.1)
 
     def children(self) -> list[int]:
-        """Give the pids of the main process's own children."""
+        """Return the pids of the main process's own children."""
         try:
             return [child.pid for child in psutil.Process(self.pid).children()]
         except psutil.NoSuchProcess:

@@ -72,14 +72,14 @@ class Stage:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """Give all of them."""
+        """Return all of them."""
         return (self.api, *self.workers, *self.sweepers)
 
 
 def parts_environment(
     database_url: str, redis_url: str, changes: Mapping[str, str]
 ) -> dict[str, str]:
-    """Give the environment of the parts: nothing of ours but what is named here."""
+    """Return the environment of the parts: nothing of ours but what is named here."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("DRYBEANS_", "MYSQL_"))}
     given = {
         "DRYBEANS_DATABASE_URL": database_url,
@@ -90,7 +90,7 @@ def parts_environment(
 
 
 def python(*words: str) -> list[str]:
-    """Give the command of a Python program."""
+    """Return the command of a Python program."""
     return [sys.executable, "-u", *words]
 
 

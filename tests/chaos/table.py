@@ -13,12 +13,12 @@ _OPEN = ("unfinished", "open chunk")
 
 
 def heading() -> str:
-    """Give the table's head, in Markdown."""
+    """Return the table's head, in Markdown."""
     return f"| {' | '.join(_COLUMNS)} |\n|{'---|' * len(_COLUMNS)}"
 
 
 def line(report: Report) -> str:
-    """Give a run as a row of the table."""
+    """Return a run as a row of the table."""
     return f"| {' | '.join(map(str, _cells(report)))} |"
 
 

@@ -22,7 +22,7 @@ _FIRING: Final = 'ALERTS{alertname="DrybeansWorkerDied", alertstate="firing"}'
 
 
 def question(title: str) -> str:
-    """Give what the dashboard's panel of that title asks."""
+    """Return what the dashboard's panel of that title asks."""
     panels: list[dict[str, Any]] = json.loads(_DASHBOARD.read_text())["panels"]
     (found,) = (p["targets"][0]["expr"] for p in panels if p["title"].startswith(title))
     return str(found)

@@ -232,5 +232,5 @@ def test_a_rolling_restart_loses_nothing_and_delays_nothing_noticeably(
 
 
 def has_become_ready(worker: Part, before: int) -> bool:
-    """Say whether `worker` has said that it is ready once more than `before` times."""
+    """Return whether `worker` has said that it is ready once more than `before` times."""
     return worker.said(" ready.") > before

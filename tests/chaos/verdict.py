@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from shared.db.engine import Database
 from shared.db.schema import chunks, jobs, results
-from shared.domain.jobs import TERMINAL, ChunkState, JobState, outcome
+from shared.domain.jobs import TERMINAL, ChunkState, JobState, final_state
 from tests.chaos.clients import Record, Sent
 
 # How often a chunk may be claimed before it may be given up, as the settings of the stage say.
@@ -32,7 +32,7 @@ class Verdict:
 
     @property
     def guilty_of(self) -> set[str]:
-        """Give the kinds of violations found."""
+        """Return the kinds of violations found."""
         words = (name.partition(" ") for name in self.counts)
         return {kind for word, _, kind in words if word == "VIOLATION"}
 
@@ -114,7 +114,7 @@ def _flaws(found: _Stored, sent: Sent) -> Iterator[tuple[str, str]]:
 
 
 def _came_to_nothing(found: _Stored) -> bool:
-    """Say whether the job is an upload that broke off: its client was told, or went away."""
+    """Return whether the job is an upload that broke off: its client was told, or went away."""
     return found.job.state == JobState.FAILED and found.job.error_code not in {
         None,
         "worker_died",
@@ -179,7 +179,7 @@ def _state_flaws(found: _Stored, sent: Sent) -> Iterator[tuple[str, str]]:
         return
     if sent.canceled:
         yield "wrong state", "it was canceled"
-    expected = outcome(job.rows_succeeded, job.rows_failed)
+    expected = final_state(job.rows_succeeded, job.rows_failed)
     if job.state != expected:
         yield "wrong state", f"its counters say {expected}"
     if sent.kind == "poison" and job.error_code != "worker_died":

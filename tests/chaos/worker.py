@@ -16,13 +16,13 @@ from typing import Final
 
 import worker.batch.run
 import worker.models.loader
-from shared.domain.chunks import ChunkResult, Claimed
+from shared.domain.chunks import ChunkResult, ClaimedChunk
 from shared.domain.jobs import ChunkRef
 from tests.chaos.batches import note_of, noted
 from tests.chaos.beans import POISON
 from tests.chaos.mutants import MUTANTS
 from worker.batch.predict import predict_chunks, read_rows
-from worker.batch.trace_context import Trails
+from worker.batch.trace_context import TraceContexts
 from worker.models.artifacts import Artifact, load
 
 SECONDS: Final = "DRYBEANS_TEST_CHAOS_SECONDS"
@@ -54,7 +54,9 @@ def main() -> None:
 def _note_batches(note: Path) -> None:
     run_batch = worker.batch.run.RunBatch.__call__
 
-    def seen(run: worker.batch.run.RunBatch, refs: Sequence[ChunkRef], *trails: Trails) -> None:
+    def seen(
+        run: worker.batch.run.RunBatch, refs: Sequence[ChunkRef], *trails: TraceContexts
+    ) -> None:
         with noted(note, refs):
             run_batch(run, refs, *trails)
 
@@ -62,7 +64,9 @@ def _note_batches(note: Path) -> None:
 
 
 def _predict_slowly(longest: float) -> None:
-    def deadly(model: worker.models.loader.Model, chunks: Sequence[Claimed]) -> list[ChunkResult]:
+    def deadly(
+        model: worker.models.loader.LoadedModel, chunks: Sequence[ClaimedChunk]
+    ) -> list[ChunkResult]:
         time.sleep(random.uniform(0, longest))
         for chunk in chunks:
             if (read_rows(chunk, len(model.lows)).values[:, 0] == POISON).any():

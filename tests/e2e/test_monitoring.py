@@ -79,7 +79,7 @@ class Watched(Service):
         return httpx.request(method, url, auth=auth, timeout=600, trust_env=False)
 
     def beats(self) -> dict[str, float]:
-        """Give when each worker last took messages, as the API tells it."""
+        """Return when each worker last took messages, as the API tells it."""
         told = self.scrape(0)["drybeans_worker_last_beat_timestamp_seconds"]
         return {labels["worker"]: moment for labels, moment in told}
 

@@ -21,7 +21,7 @@ _PATHS: Final = [
 
 
 def violations(page: Page, *, colours_only: bool) -> list[str]:
-    """Tell what axe-core finds wrong with the page when it has loaded."""
+    """Return what axe-core finds wrong with the page when it has loaded."""
     expect(page.locator(".loading")).to_have_count(0)
     options: dict[str, Any] = {"resultTypes": ["violations"]}
     if colours_only:

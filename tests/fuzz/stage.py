@@ -26,7 +26,7 @@ def guarded_service(folder: Path) -> Iterator[tuple[Service, str]]:
 
 
 def memory_of_api(service: Service) -> int:
-    """Tell how many bytes the API's processes hold."""
+    """Return how many bytes the API's processes hold."""
     api = service.part("gunicorn")
     return sum(part.memory_info().rss for part in (api, *api.children(recursive=True)))
 

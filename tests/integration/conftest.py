@@ -7,17 +7,19 @@ from typing import Any
 import pytest
 
 from tests.service import MODEL_ROOT, Service
-from worker.models.loader import Models
+from worker.models.loader import ModelLoader
 
 
 @pytest.fixture(scope="session")
-def models() -> Models:
+def models() -> ModelLoader:
     """The project's own models, each loaded once for all tests."""
-    return Models(MODEL_ROOT)
+    return ModelLoader(MODEL_ROOT)
 
 
 @pytest.fixture
-def start(database_url: str, redis_url: str, models: Models) -> Iterator[Callable[..., Service]]:
+def start(
+    database_url: str, redis_url: str, models: ModelLoader
+) -> Iterator[Callable[..., Service]]:
     """Starts the API and a worker in this process with the settings that it is given."""
     with ExitStack() as running:
 

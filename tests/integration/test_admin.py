@@ -17,7 +17,7 @@ from shared.admin.__main__ import main
 from shared.broker.client import MessageQueue
 from shared.broker.heartbeats import HeartbeatStore, ProcessKind
 from shared.db.engine import Database
-from shared.db.jobs.complete import finish
+from shared.db.jobs.complete import complete
 from shared.db.schema import chunks, jobs
 from shared.db.types import now
 from shared.domain.chunks import MessageLimits
@@ -53,7 +53,7 @@ def admin(
 def queue(redis_url: str) -> MessageQueue:
     """Redis, as API, sweeper and worker have left it that are well."""
     queue = MessageQueue(redis_url, MessageLimits(rows=20_000, chunks=500), pause=0.0)
-    queue.mark_memory()
+    queue.mark_epoch()
     heartbeats = HeartbeatStore(redis_url)
     for kind in ProcessKind:
         heartbeats.record(f"{kind}@here", kind, {"queues": "interactive,bulk"})
@@ -125,7 +125,7 @@ def test_a_job_is_published_again(database: Database, admin: Admin, queue: Messa
     done = admin("replay", "--job", first.job)
 
     assert done == {"chunks": 2, "messages": {"interactive": 2, "bulk": 0}}
-    assert queue.waiting(Queue.INTERACTIVE) == 2
+    assert queue.queue_length(Queue.INTERACTIVE) == 2
     later = select(chunks.c.seq).where(
         chunks.c.job_id == first.job, chunks.c.next_publish_at > now(), chunks.c.publishes == 2
     )
@@ -148,7 +148,7 @@ def finished(database: Database) -> ChunkRef:
     """Make a job that has finished."""
     (ref,) = submit(database, a_submission())
     outcomes = [answered(chunk) for chunk in take(database, ref)]
-    database.write(lambda c: finish(c, outcomes, OUTBOX))
+    database.write(lambda c: complete(c, outcomes, OUTBOX))
     return ref
 
 

@@ -18,7 +18,7 @@ from tests.servers import MariaDBServer, ServerMissing
 from tests.service import Service
 from tests.waiting import wait_for
 from tests.working import BEAN
-from worker.models.loader import Models
+from worker.models.loader import ModelLoader
 
 SENTENCES = {
     "database_down": "The database does not answer; nothing was accepted, so try again shortly.",
@@ -65,7 +65,9 @@ def end_connections(server: MariaDBServer) -> None:
 
 
 @pytest.fixture
-def service(mariadb_server: MariaDBServer, redis_url: str, models: Models) -> Iterator[Service]:
+def service(
+    mariadb_server: MariaDBServer, redis_url: str, models: ModelLoader
+) -> Iterator[Service]:
     """A service that is `plain` to the server, which has been changed back at its end."""
     url = make_url(mariadb_server.url).set(username="plain", password="plain")
     service = Service(url.render_as_string(hide_password=False), redis_url, models=models)
@@ -196,7 +198,7 @@ INJECTED = {
 
 @pytest.fixture
 def harmed(
-    mariadb_server: MariaDBServer, redis_url: str, models: Models
+    mariadb_server: MariaDBServer, redis_url: str, models: ModelLoader
 ) -> Iterator[tuple[Service, MySQLProxy]]:
     """A service behind a proxy that answers with errors."""
     with MySQLProxy(mariadb_server.port) as proxy:

@@ -18,7 +18,7 @@ from werkzeug.test import TestResponse, encode_multipart
 
 from api.openapi.components import CSV_SAMPLE
 from shared.db.engine import Database
-from shared.db.idempotency import forget_old_keys
+from shared.db.idempotency import delete_old_keys
 from shared.db.schema import idempotency_keys, jobs
 from shared.db.types import now
 from shared.domain.chunks import Idempotency
@@ -81,18 +81,18 @@ FORM = {name: str(value) for name, value in (("model", "drybeans"), ("max_errors
 
 
 def as_json(text: str, path: str = "/jobs", **headers: str) -> dict[str, Any]:
-    """Give a request with `text` as its body."""
+    """Return a request with `text` as its body."""
     kinds = {"Content-Type": "application/json"} | headers
     return {"path": path, "data": text.encode(), "headers": KEY | kinds}
 
 
 def with_labels(text: str) -> str:
-    """Give a JSON job of two rows with two labels, written as `text` says."""
+    """Return a JSON job of two rows with two labels, written as `text` says."""
     return text.replace("ROW", json.dumps(ROW)).replace("NAMED", json.dumps(named()))
 
 
 def named() -> dict[str, float]:
-    """Give the row by feature name, last name first."""
+    """Return the row by feature name, last name first."""
     names = CSV_SAMPLE.partition("\n")[0].split(",")
     return dict(reversed([*zip(names, ROW, strict=True)]))
 
@@ -122,7 +122,7 @@ SPELLINGS: dict[str, list[dict[str, Any]]] = {
 
 
 def csv_spellings() -> list[dict[str, Any]]:
-    """Give one CSV with two options in every way of sending it."""
+    """Return one CSV with two options in every way of sending it."""
     data = a_csv(3).encode()
     query = "/jobs?model=drybeans&max_errors=5"
     plain = KEY | {"Content-Type": "text/csv"}
@@ -170,7 +170,7 @@ def test_how_a_request_is_written_makes_no_other_request(service: Service, kind:
 
 
 def replaced(request: dict[str, Any], old: bytes, new: bytes) -> dict[str, Any]:
-    """Give `request` with other bytes in its body."""
+    """Return `request` with other bytes in its body."""
     assert old in request["data"]
     return request | {"data": request["data"].replace(old, new, 1)}
 
@@ -300,7 +300,7 @@ def test_a_key_is_kept_for_a_day(service: Service) -> None:
     def age(hours: float) -> int:
         old = update(idempotency_keys).values(created_at=now(-hours * 3600))
         service.database.write(lambda c: c.execute(old))
-        return int(service.database.write(lambda c: forget_old_keys(c, day, 10)))
+        return int(service.database.write(lambda c: delete_old_keys(c, day, 10)))
 
     assert age(23.9) == 0
     assert post(service).get_json()["id"] == first

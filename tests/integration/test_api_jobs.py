@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 
 from tests.service import Service
 from tests.working import BEAN
-from worker.models.loader import Models
+from worker.models.loader import ModelLoader
 
 
 def submit(
@@ -203,7 +203,7 @@ def test_results_of_an_unfinished_job_are_not_there_yet(service: Service) -> Non
 
 
 def test_a_large_job_is_cut_into_chunks_and_comes_back_whole(
-    database_url: str, redis_url: str, models: Models
+    database_url: str, redis_url: str, models: ModelLoader
 ) -> None:
     """Rows keep their order and their errors their places across chunks."""
     service = Service(database_url, redis_url, models=models, chunk_rows=10)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.models import a_feature, an_artifact
 from tests.service import MODEL_ROOT, Service
-from worker.models.loader import Models
+from worker.models.loader import ModelLoader
 
 
 def test_the_home_page_says_what_to_send(service: Service) -> None:
@@ -52,7 +52,7 @@ def test_pages_show_a_model_that_tells_little(
     """Any classifier can take the place of the one that ships: no metrics, no histogram."""
     features = (a_feature("Width", histogram=None, unit="1"), a_feature("Mass"), a_feature("Age"))
     an_artifact(tmp_path, features=features, metrics={}, training={})
-    service = Service(database_url, redis_url, models=Models(tmp_path), default_model="toy")
+    service = Service(database_url, redis_url, models=ModelLoader(tmp_path), default_model="toy")
 
     answer = service.client.get(path)
 
@@ -130,7 +130,9 @@ def test_a_healthy_service_says_so(service: Service) -> None:
     assert ready.get_json()["checks"]["redis"] == "ok"
 
 
-def test_a_service_without_redis_is_degraded_and_ready(database_url: str, models: Models) -> None:
+def test_a_service_without_redis_is_degraded_and_ready(
+    database_url: str, models: ModelLoader
+) -> None:
     """It still takes jobs, so no balancer may take it away."""
     service = Service(database_url, "redis://127.0.0.1:1/0", models=models)
 
@@ -145,7 +147,7 @@ def test_a_service_without_redis_is_degraded_and_ready(database_url: str, models
 def test_a_service_without_its_database_is_alive_and_not_ready(redis_url: str) -> None:
     """It need not be restarted, but nothing should be sent to it."""
     url = "mysql+pymysql://nobody:secret@127.0.0.1:1/drybeans"
-    service = Service(url, redis_url, models=Models(MODEL_ROOT))
+    service = Service(url, redis_url, models=ModelLoader(MODEL_ROOT))
 
     ready = service.client.get("/readyz")
 

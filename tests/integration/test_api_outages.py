@@ -14,7 +14,7 @@ from tests.servers import MariaDBServer, RedisServer, ServerMissing
 from tests.service import Service
 from tests.waiting import wait_for
 from tests.working import BEAN
-from worker.models.loader import Models
+from worker.models.loader import ModelLoader
 from worker.sweeper.runner import new_sweep
 
 
@@ -24,7 +24,7 @@ def submit(service: Service) -> TestResponse:
 
 
 @pytest.fixture
-def lone(database_url: str, redis_server: RedisServer, models: Models) -> Iterator[Service]:
+def lone(database_url: str, redis_server: RedisServer, models: ModelLoader) -> Iterator[Service]:
     """A service on a Redis of its own, which republishes what was not claimed after 0.1 s."""
     service = Service(database_url, redis_server.url, models=models, republish_seconds=0.1)
     yield service
@@ -65,7 +65,7 @@ def test_jobs_are_accepted_while_redis_hangs(lone: Service, redis_server: RedisS
 
 
 def test_a_flushed_redis_is_noticed(
-    database_url: str, redis_server: RedisServer, models: Models
+    database_url: str, redis_server: RedisServer, models: ModelLoader
 ) -> None:
     """What waited there is published again at once, however long it would still have had."""
     service = Service(database_url, redis_server.url, models=models, republish_seconds=3600)
@@ -98,7 +98,9 @@ def mariadb_server(server_folder: Path) -> Iterator[MariaDBServer]:
 
 
 @pytest.fixture
-def on_mariadb(mariadb_server: MariaDBServer, redis_url: str, models: Models) -> Iterator[Service]:
+def on_mariadb(
+    mariadb_server: MariaDBServer, redis_url: str, models: ModelLoader
+) -> Iterator[Service]:
     """A service on the MariaDB that may be broken."""
     service = Service(mariadb_server.url, redis_url, models=models)
     yield service
@@ -168,7 +170,7 @@ def test_a_refusal_for_want_of_a_database_tells_no_secret(
 
 
 def test_a_locked_sqlite_is_told_within_two_seconds(
-    tmp_path: Path, redis_url: str, models: Models
+    tmp_path: Path, redis_url: str, models: ModelLoader
 ) -> None:
     """Another program that holds the file is an outage like any other; looking still works."""
     file = tmp_path / "beans.db"

@@ -12,7 +12,7 @@ from shared.db.schema import chunks, inputs, jobs, results
 from tests.beans import names
 from tests.service import Service
 from tests.working import BEAN, working
-from worker.models.loader import Models
+from worker.models.loader import ModelLoader
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_a_bad_request_is_refused(service: Service, document: Any, status: int) 
 
 @pytest.mark.parametrize("store, left", [(True, [1, 1, 1, 0]), (False, [0, 0, 0, 0])])
 def test_a_prediction_that_takes_too_long_is_told_so(
-    database_url: str, redis_url: str, models: Models, *, store: bool, left: list[int]
+    database_url: str, redis_url: str, models: ModelLoader, *, store: bool, left: list[int]
 ) -> None:
     """503; the job goes on unless it was not to be stored."""
     service = Service(database_url, redis_url, models=models, predict_wait_seconds=0.1)

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from shared.db.schema import jobs
 from tests.service import Service
 from tests.working import BEAN
-from worker.models.loader import Models
+from worker.models.loader import ModelLoader
 
 NAN = json.dumps({"instances": [[float("nan"), *BEAN[1:]]]})
 INFINITY = json.dumps({"instances": [[float("inf"), *BEAN[1:]]]})
@@ -46,7 +46,7 @@ def problem_of(answer: TestResponse) -> dict[str, Any]:
 
 
 def nothing_was_accepted(service: Service) -> bool:
-    """Say whether no job was stored."""
+    """Return whether no job was stored."""
     count = service.database.read(lambda c: c.scalar(select(func.count()).select_from(jobs)))
     return bool(count == 0)
 
@@ -105,7 +105,7 @@ def test_a_charset_in_the_content_type_is_no_mistake(service: Service) -> None:
 
 
 def test_a_body_that_is_too_large_is_refused(
-    database_url: str, redis_url: str, models: Models
+    database_url: str, redis_url: str, models: ModelLoader
 ) -> None:
     """413 states the limit, whether the body says how long it is or only turns out to be."""
     service = Service(database_url, redis_url, models=models, max_body_bytes=1000)
@@ -124,7 +124,7 @@ def test_a_body_that_is_too_large_is_refused(
     service.stop()
 
 
-def test_too_many_rows_are_refused(database_url: str, redis_url: str, models: Models) -> None:
+def test_too_many_rows_are_refused(database_url: str, redis_url: str, models: ModelLoader) -> None:
     """413 states the limit and what to do instead."""
     service = Service(database_url, redis_url, models=models, max_instances=10)
 

@@ -14,7 +14,7 @@ from tests.working import BEAN
 
 
 def nothing_is_stored(service: Service) -> bool:
-    """Say whether there is no job."""
+    """Return whether there is no job."""
     count = service.database.read(lambda c: c.scalar(select(func.count()).select_from(jobs)))
     return bool(count == 0)
 

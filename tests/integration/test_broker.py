@@ -11,9 +11,9 @@ import pytest
 from celery import Celery
 from redis import Redis
 
-from shared.broker.celery_message import RUN_TASK, refs_of, trails_of
+from shared.broker.celery_message import RUN_TASK, refs_of, trace_contexts_of
 from shared.broker.client import MessageQueue
-from shared.domain.chunks import Dispatch, MessageLimits, Trail
+from shared.domain.chunks import Dispatch, MessageLimits, TraceContext
 from shared.domain.errors import QueueDown
 from shared.domain.jobs import ChunkRef, JobId, Queue
 from tests.servers import RedisServer
@@ -60,7 +60,7 @@ def test_a_message_carries_references_and_nothing_else(redis: Redis, redis_url: 
 
 
 def _kinds(value: Any) -> Any:
-    """Give the shape of a JSON value: its keys, and the types of what is at them."""
+    """Return the shape of a JSON value: its keys, and the types of what is at them."""
     if isinstance(value, dict):
         return {key: _kinds(inner) for key, inner in value.items()}
     return [_kinds(inner) for inner in value] if isinstance(value, list) else type(value)
@@ -97,8 +97,8 @@ def test_a_message_is_what_celery_itself_would_write(redis: Redis, redis_url: st
 def a_chunk(number: int) -> Dispatch:
     """Make a job's only chunk, which came with a request of the same number."""
     ref = ChunkRef(job=JobId(f"0190a0b0-0000-7000-8000-{number:012}"), seq=0)
-    trail = Trail(request_id=f"request-{number}")
-    return Dispatch(ref=ref, queue=Queue.INTERACTIVE, row_count=1, trail=trail)
+    trail = TraceContext(request_id=f"request-{number}")
+    return Dispatch(ref=ref, queue=Queue.INTERACTIVE, row_count=1, trace=trail)
 
 
 def test_the_requests_of_a_message_travel_beside_it(redis: Redis, redis_url: str) -> None:
@@ -111,7 +111,7 @@ def test_the_requests_of_a_message_travel_beside_it(redis: Redis, redis_url: str
     (argument,) = arguments(message)
     refs = refs_of(argument)
     assert refs == [a_chunk(1).ref, a_chunk(2).ref]
-    trails = trails_of(refs, message["headers"])
+    trails = trace_contexts_of(refs, message["headers"])
     assert [trails[ref.job].request_id for ref in refs] == ["request-1", "request-2"]
 
 
@@ -122,7 +122,7 @@ def test_a_message_without_its_requests_is_as_good(headers: dict[str, Any] | Non
     """The sweep does not know them, and another release may write other ones."""
     refs = [a_chunk(1).ref, a_chunk(2).ref]
 
-    assert trails_of(refs, headers) == {ref.job: Trail() for ref in refs}
+    assert trace_contexts_of(refs, headers) == {ref.job: TraceContext() for ref in refs}
 
 
 def test_flower_is_shown_the_first_chunks_of_a_message(redis: Redis, redis_url: str) -> None:
@@ -144,8 +144,8 @@ def test_messages_wait_in_the_queue_of_their_chunks(redis_url: str) -> None:
 
     queue.publish([a_dispatch(seq) for seq in range(7)] + [a_dispatch(0, Queue.BULK)])
 
-    assert queue.waiting(Queue.INTERACTIVE) == 3
-    assert queue.waiting(Queue.BULK) == 1
+    assert queue.queue_length(Queue.INTERACTIVE) == 3
+    assert queue.queue_length(Queue.BULK) == 1
 
 
 def test_a_full_queue_gets_no_more(redis_url: str) -> None:
@@ -155,7 +155,7 @@ def test_a_full_queue_gets_no_more(redis_url: str) -> None:
     sent = queue.publish([a_dispatch(seq) for seq in range(5)] + [a_dispatch(0, Queue.BULK)])
 
     assert sent == 4
-    assert queue.waiting(Queue.INTERACTIVE) == 3
+    assert queue.queue_length(Queue.INTERACTIVE) == 3
     assert queue.publish([a_dispatch(9)]) == 0
 
 
@@ -164,7 +164,7 @@ def test_nothing_to_publish_is_no_message(redis_url: str) -> None:
     queue = MessageQueue(redis_url, LIMITS)
 
     assert queue.publish([]) == 0
-    assert queue.waiting(Queue.INTERACTIVE) == 0
+    assert queue.queue_length(Queue.INTERACTIVE) == 0
 
 
 def test_a_redis_that_was_emptied_is_noticed_until_it_is_marked(
@@ -172,15 +172,15 @@ def test_a_redis_that_was_emptied_is_noticed_until_it_is_marked(
 ) -> None:
     """Any sweeper sees it; only after its chunks are due again is it marked."""
     one, two = MessageQueue(redis_url, LIMITS), MessageQueue(redis_url, LIMITS)
-    assert one.lost_memory()
-    assert two.lost_memory()
+    assert one.was_emptied()
+    assert two.was_emptied()
 
-    one.mark_memory()
-    assert not one.lost_memory()
-    assert not two.lost_memory()
+    one.mark_epoch()
+    assert not one.was_emptied()
+    assert not two.was_emptied()
 
     redis.flushall()
-    assert two.lost_memory()
+    assert two.was_emptied()
 
 
 def assert_down(call: Callable[[], Any]) -> None:
@@ -191,9 +191,9 @@ def assert_down(call: Callable[[], Any]) -> None:
 
 CALLS: dict[str, Callable[[MessageQueue], Any]] = {
     "publish": lambda queue: queue.publish([a_dispatch()]),
-    "waiting": lambda queue: queue.waiting(Queue.BULK),
+    "waiting": lambda queue: queue.queue_length(Queue.BULK),
     "ping": lambda queue: queue.ping(),
-    "lost_memory": lambda queue: queue.lost_memory(),
+    "lost_memory": lambda queue: queue.was_emptied(),
 }
 
 
@@ -234,7 +234,7 @@ def test_after_a_failure_nobody_waits_for_a_while(redis_server: RedisServer) -> 
     with pytest.raises(QueueDown):
         queue.publish([a_dispatch()])
     with pytest.raises(QueueDown):
-        queue.tell([a_dispatch().ref.job], ended=False)
+        queue.notify([a_dispatch().ref.job], ended=False)
 
 
 def test_a_redis_that_is_back_is_used_again(redis_server: RedisServer) -> None:
@@ -247,7 +247,7 @@ def test_a_redis_that_is_back_is_used_again(redis_server: RedisServer) -> None:
     time.sleep(0.15)
 
     assert queue.publish([a_dispatch()]) == 1
-    assert queue.waiting(Queue.INTERACTIVE) == 1
+    assert queue.queue_length(Queue.INTERACTIVE) == 1
 
 
 def test_a_full_memory_is_an_outage_like_any_other(redis_server: RedisServer) -> None:

@@ -8,11 +8,11 @@ from sqlalchemy import func, select, text
 from shared.db.engine import Database
 from shared.db.jobs.cancel import stop_job
 from shared.db.jobs.claim import Claimant, extend
-from shared.db.jobs.complete import Finished, finish
+from shared.db.jobs.complete import Completion, complete
 from shared.db.queries.results import read_results
 from shared.db.schema import jobs
 from shared.db.sweeps.recovery import (
-    return_expired_leases,
+    rescue_expired_leases,
 )
 from shared.domain.chunks import ChunkResult
 from shared.domain.jobs import (
@@ -36,9 +36,9 @@ from tests.factories import (
 RETRY = RetryPolicy(max_attempts=2)
 
 
-def end(database: Database, *outcomes: ChunkResult) -> Finished:
+def end(database: Database, *outcomes: ChunkResult) -> Completion:
     """Finish `outcomes`."""
-    return database.write(lambda c: finish(c, outcomes, OUTBOX))
+    return database.write(lambda c: complete(c, outcomes, OUTBOX))
 
 
 def test_a_job_goes_from_queued_through_running_to_succeeded(database: Database) -> None:
@@ -82,7 +82,7 @@ def test_only_one_of_two_workers_finishes_a_chunk(database: Database) -> None:
     job = a_submission()
     (ref,) = submit(database, job)
     (slow,) = take(database, ref, token="slow", lease=-1)
-    database.write(lambda c: return_expired_leases(c, RETRY, OUTBOX, 10))
+    database.write(lambda c: rescue_expired_leases(c, RETRY, OUTBOX, 10))
     (fast,) = take(database, ref, token="fast")
 
     late = end(database, answered(slow, "CALI"))
@@ -180,12 +180,12 @@ def test_an_expired_lease_is_returned_and_then_given_up(database: Database) -> N
     (ref,) = submit(database, job)
 
     take(database, ref, lease=-1)
-    recovered = database.write(lambda c: return_expired_leases(c, RETRY, OUTBOX, 10))
+    recovered = database.write(lambda c: rescue_expired_leases(c, RETRY, OUTBOX, 10))
     assert (recovered.returned, recovered.finished) == ((ref,), None)
     assert chunk_states(database, job.id) == ["pending"]
 
     take(database, ref, lease=-1)
-    recovered = database.write(lambda c: return_expired_leases(c, RETRY, OUTBOX, 10))
+    recovered = database.write(lambda c: rescue_expired_leases(c, RETRY, OUTBOX, 10))
     assert recovered.returned == ()
     done = job_of(database, job.id)
     assert done.failure is not None
@@ -196,7 +196,7 @@ def test_a_lease_that_still_holds_is_left_alone(database: Database) -> None:
     """The sweep takes nothing from a worker that is alive."""
     claimed = take(database, *submit(database, a_submission()))
 
-    assert database.write(lambda c: return_expired_leases(c, RETRY, OUTBOX, 10)).returned == ()
+    assert database.write(lambda c: rescue_expired_leases(c, RETRY, OUTBOX, 10)).returned == ()
     assert end(database, *map(answered, claimed)).lost == ()
 
 
@@ -206,7 +206,7 @@ def test_a_heartbeat_renews_the_lease(database: Database) -> None:
     slow = Claimant(token="slow", lease=timedelta(seconds=15))
 
     assert database.write(lambda c: extend(c, claimed, slow)) == 1
-    assert database.write(lambda c: return_expired_leases(c, RETRY, OUTBOX, 10)).returned == ()
+    assert database.write(lambda c: rescue_expired_leases(c, RETRY, OUTBOX, 10)).returned == ()
 
 
 def test_the_view_shows_a_row_for_each_label(database: Database) -> None:

@@ -20,7 +20,7 @@ from tests.servers.schema import SqliteSchema
 from tests.service import Service
 from tests.waiting import wait_for
 from tests.working import BEAN, working
-from worker.models.loader import Models
+from worker.models.loader import ModelLoader
 
 HEADER = (
     "Area,Perimeter,MajorAxisLength,MinorAxisLength,AspectRation,Eccentricity,ConvexArea,"
@@ -36,7 +36,7 @@ SetUp = Callable[..., Stage]
 
 @pytest.fixture(scope="module")
 def set_up(
-    shared_redis: str, sqlite_schema: SqliteSchema, models: Models, server_folder: Path
+    shared_redis: str, sqlite_schema: SqliteSchema, models: ModelLoader, server_folder: Path
 ) -> Iterator[SetUp]:
     """Starts an API with further settings, on a database of its own; no worker takes its jobs."""
     with ExitStack() as running:
@@ -170,7 +170,7 @@ def test_watching_survives_a_restart_of_the_service(set_up: SetUp, redis_url: st
     assert redis_url
     stage = set_up()
     job = stage.run("submit", stage.file("beans.csv", MIXED)).out.strip()
-    wait_for(lambda: stage.behind.services.queue.waiting(Queue.INTERACTIVE) == 1)
+    wait_for(lambda: stage.behind.services.queue.queue_length(Queue.INTERACTIVE) == 1)
     watching = stage.begin("watch", job, "-o", "out.csv", "--patience", "60")
     watching.wait_for("queued")
     stage.api.kill()

@@ -9,13 +9,13 @@ from sqlalchemy import delete, select, update
 
 from shared.db.engine import Database
 from shared.db.jobs.cancel import stop_job
-from shared.db.jobs.complete import Finished
-from shared.db.jobs.complete_optimistic import finish_untried, read_untried
-from shared.db.mysql_pipeline import RowsMissed
+from shared.db.jobs.complete import Completion
+from shared.db.jobs.complete_optimistic import complete_optimistic, read_unclaimed
+from shared.db.mysql_pipeline import StaleRows
 from shared.db.queries.jobs import erase
 from shared.db.schema import chunks, inputs
-from shared.db.sweeps.recovery import make_all_due, return_expired_leases, take_due
-from shared.domain.chunks import ChunkResult, Claimed, Submission, Webhook
+from shared.db.sweeps.recovery import dispatch_due, reschedule_all, rescue_expired_leases
+from shared.domain.chunks import ChunkResult, ClaimedChunk, Submission, Webhook
 from shared.domain.jobs import ChunkRef, JobState, Queue, RetryPolicy
 from shared.domain.rows import RowError
 from tests.factories import (
@@ -32,20 +32,20 @@ from tests.factories import (
 RETRY = RetryPolicy(max_attempts=2)
 
 
-def look(database: Database, *refs: ChunkRef) -> list[Claimed]:
+def look(database: Database, *refs: ChunkRef) -> list[ClaimedChunk]:
     """Read those of `refs` that may be tried without a claim."""
-    return database.read(lambda c: read_untried(c, refs))
+    return database.read(lambda c: read_unclaimed(c, refs))
 
 
-def end(database: Database, *outcomes: ChunkResult) -> Finished:
+def end(database: Database, *outcomes: ChunkResult) -> Completion:
     """Finish `outcomes`, which were read a quarter of a second ago."""
-    return database.write(lambda c: finish_untried(c, outcomes, 0.25))
+    return database.write(lambda c: complete_optimistic(c, outcomes, 0.25))
 
 
 def take_all(database: Database) -> None:
     """Publish what is due once more."""
     interval = timedelta(seconds=5)
-    database.write(lambda c: take_due(c, Queue.INTERACTIVE, 10, interval))
+    database.write(lambda c: dispatch_due(c, Queue.INTERACTIVE, 10, interval))
 
 
 def test_a_job_ends_as_if_its_chunk_had_been_claimed(database: Database) -> None:
@@ -57,7 +57,7 @@ def test_a_job_ends_as_if_its_chunk_had_been_claimed(database: Database) -> None
     assert job_of(database, job.id).state is JobState.QUEUED
     finished = end(database, answered(found))
 
-    assert finished == Finished(
+    assert finished == Completion(
         written=(ref,), lost=(), released=(), jobs={job.id: JobState.SUCCEEDED}
     )
     done = job_of(database, job.id)
@@ -153,7 +153,7 @@ def delete_it(database: Database, ref: ChunkRef) -> None:
 def return_it(database: Database, ref: ChunkRef) -> None:
     """Let another worker claim it and die."""
     take(database, ref, lease=-1)
-    database.write(lambda c: return_expired_leases(c, RETRY, OUTBOX, 10))
+    database.write(lambda c: rescue_expired_leases(c, RETRY, OUTBOX, 10))
 
 
 BETWEEN = [claim_it, finish_it, cancel_it, delete_it, return_it]
@@ -169,7 +169,7 @@ def test_who_was_overtaken_writes_nothing_at_all(
     between(database, refs[0])
     before = [row_of(database, ref) for ref in refs]
 
-    with pytest.raises(RowsMissed):
+    with pytest.raises(StaleRows):
         end(database, *outcomes)
 
     assert [row_of(database, ref) for ref in refs] == before
@@ -193,7 +193,7 @@ def test_a_finish_run_again_after_a_lost_connection_changes_nothing(database: Da
     (found,) = look(database, *submit(database, job))
     end(database, answered(found))
 
-    with pytest.raises(RowsMissed):
+    with pytest.raises(StaleRows):
         end(database, answered(found, "CALI"))
 
     assert labels_of(database, job.id) == ["SIRA"]
@@ -218,7 +218,7 @@ def test_what_was_published_again_is_left_to_be_claimed(database: Database) -> N
 def test_after_redis_was_emptied_a_chunk_is_as_new(database: Database) -> None:
     """Its message was lost, which says nothing against it: a whole backlog goes the short way."""
     (ref,) = submit(database, a_submission())
-    database.write(make_all_due)
+    database.write(reschedule_all)
     take_all(database)
 
     assert [found.ref for found in look(database, ref)] == [ref]

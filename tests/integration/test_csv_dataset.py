@@ -21,7 +21,7 @@ PART = 100_000
 
 @pytest.fixture(scope="module")
 def expected(dataset: Path) -> dict[int, list[str]]:
-    """Give the labels that scikit-learn's own estimators give, by version of the model."""
+    """Return the labels that scikit-learn's own estimators give, by version of the model."""
     rows = np.ascontiguousarray(pd.read_csv(dataset).iloc[:, :16], dtype=np.float64)
     versions = (1, default_model().version)
     artifacts = {at: load(MODEL_ROOT / "drybeans" / str(at)) for at in versions}

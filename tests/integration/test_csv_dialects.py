@@ -14,7 +14,7 @@ NUMBER_COLUMNS = 16
 
 
 def lines() -> Lines:
-    """Give a header and beans, to be changed."""
+    """Return a header and beans, to be changed."""
     return [names(), *beans()]
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.api_process import ApiProcess
 from tests.service import Service
 from tests.working import working
-from worker.models.loader import Models
+from worker.models.loader import ModelLoader
 
 TEXT: Final = (Path(__file__).parents[2] / "docs" / "csv.md").read_text()
 ADDRESS: Final = "http://localhost:5000"
@@ -23,7 +23,9 @@ EXAMPLES: Final = [
 
 
 @pytest.fixture
-def address(redis_url: str, database_url: str, models: Models, tmp_path: Path) -> Iterator[str]:
+def address(
+    redis_url: str, database_url: str, models: ModelLoader, tmp_path: Path
+) -> Iterator[str]:
     """The address of the API as a process, with a worker behind it."""
     if shutil.which("curl") is None:
         pytest.skip("NOT TESTED: docs/csv.md: there is no curl on this machine")

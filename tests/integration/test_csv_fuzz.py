@@ -20,7 +20,7 @@ from shared.zstd import compress
 from tests.csv_files import CsvFile, CsvRow, TornField, csv_files, cuts, read_file
 from tests.models import a_model, an_artifact
 from tests.service import Body, Service
-from worker.models.loader import Models
+from worker.models.loader import ModelLoader
 
 FEATURES: Final = ("Area", "Length", "Width")
 SPELLINGS: Final = (("Area",), ("Length", "Len"), ("Width",))
@@ -33,16 +33,16 @@ ENCODINGS: Final[dict[str, Callable[[bytes], bytes]]] = {
 
 
 @pytest.fixture(scope="module")
-def toys(tmp_path_factory: pytest.TempPathFactory) -> Models:
+def toys(tmp_path_factory: pytest.TempPathFactory) -> ModelLoader:
     """A model of three columns, so that much can go wrong in a short line."""
     root = tmp_path_factory.mktemp("models")
     an_artifact(root)
-    return Models(root)
+    return ModelLoader(root)
 
 
 @pytest.fixture
 def toy_services(
-    database_url: str, redis_url: str, toys: Models
+    database_url: str, redis_url: str, toys: ModelLoader
 ) -> Iterator[Mapping[int, Service]]:
     """The whole service with that model, once for each size of chunks."""
     with ExitStack() as running:
@@ -134,7 +134,7 @@ def assert_all_there(
 
 
 def column_of(row: dict[str, Any]) -> str | None:
-    """Give the feature that a row's error names, under its own name."""
+    """Return the feature that a row's error names, under its own name."""
     field: str | None = row.get("error", {}).get("field")
     if field is None or field.startswith("column"):
         return field

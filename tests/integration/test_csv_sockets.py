@@ -61,7 +61,7 @@ def the_job(database: Database) -> Any:
 
 
 def in_state(database: Database, state: str) -> Callable[[], bool]:
-    """Say whether the only job is in `state`."""
+    """Return whether the only job is in `state`."""
     return lambda: getattr(the_job(database), "state", None) == state
 
 
@@ -205,7 +205,7 @@ def test_the_apis_memory_does_not_grow_with_an_upload(
 
 
 def peak(api: ApiProcess) -> int:
-    """Give the most memory that the process which answers has ever held, in bytes."""
+    """Return the most memory that the process which answers has ever held, in bytes."""
     status = Path(f"/proc/{api.processes()[-1].pid}/status").read_text()
     (line,) = [line for line in status.splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) * 1024

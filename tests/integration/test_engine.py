@@ -22,7 +22,7 @@ from tests.factories import OUTBOX, a_submission, submit
 
 
 def is_sqlite(database: Database) -> bool:
-    """Say whether `database` is SQLite, which has no connections to lose and no row locks."""
+    """Return whether `database` is SQLite, which has no connections to lose and no row locks."""
     return database.engine.dialect.name == "sqlite"
 
 
@@ -42,7 +42,7 @@ def attempts(database: Database) -> list[int]:
 
 
 def own_id(connection: Connection) -> int:
-    """Give the server's number for a connection."""
+    """Return the server's number for a connection."""
     number: int = connection.execute(text("SELECT CONNECTION_ID()")).scalar_one()
     return number
 

@@ -20,7 +20,7 @@ from tests.fakes import FakePredictor, FakeQueue
 from tests.integration.test_lifecycle_run import a_run, of_numbers
 from tests.waiting import wait_for
 from worker.batch.run import RunBatch
-from worker.sweeper.runner import Sweep
+from worker.sweeper.runner import Sweeper
 
 ERRORS = [
     ServerError(1114, "The table 'results' is full"),
@@ -112,9 +112,9 @@ def test_an_attempt_whose_result_had_no_room_is_not_counted(
     assert state(database, job) is JobState.SUCCEEDED
 
 
-def a_sweep(database: Database) -> Sweep:
+def a_sweep(database: Database) -> Sweeper:
     """Make a sweep that lets workers renew leases for a moment."""
-    return Sweep(
+    return Sweeper(
         database=database,
         queue=FakeQueue(),  # type: ignore[arg-type]
         limits=MessageLimits(rows=100, chunks=10),
@@ -124,7 +124,7 @@ def a_sweep(database: Database) -> Sweep:
     )
 
 
-def is_down(sweep: Sweep) -> bool:
+def is_down(sweep: Sweeper) -> bool:
     """Return whether `sweep` finds the database down."""
     try:
         sweep()

@@ -14,7 +14,7 @@ from shared.broker.heartbeats import (
     ProcessKind,
 )
 from shared.domain.errors import QueueDown
-from shared.observability.heartbeat_file import Alive
+from shared.observability.heartbeat_file import HeartbeatFile
 from tests.servers import RedisServer
 from tests.waiting import wait_for
 
@@ -103,7 +103,7 @@ def test_without_redis_the_file_alone_shows_that_a_process_works(tmp_path: Path)
     """A report that cannot be stored stops nobody."""
     store = HeartbeatStore("redis://127.0.0.1:1/0")
     heartbeat = ProcessHeartbeat(
-        kind=ProcessKind.SWEEPER, store=store, file=Alive(tmp_path / "alive")
+        kind=ProcessKind.SWEEPER, store=store, file=HeartbeatFile(tmp_path / "alive")
     )
 
     heartbeat.beat()

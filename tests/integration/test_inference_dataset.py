@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from shared.models.registry import Catalog
+from shared.models.registry import ModelRegistry
 from tests.unit.inference_samples import border_rows, labels_of
 from worker.inference import compile_predictor
 from worker.inference.cascade import Cascade
@@ -18,11 +18,11 @@ pytestmark = pytest.mark.dataset
 
 Floats = NDArray[np.float64]
 ARTIFACTS = Path(__file__).parents[2] / "model_artifacts"
-VERSIONS = sorted(manifest.version for manifest in Catalog.read(ARTIFACTS).all())
+VERSIONS = sorted(manifest.version for manifest in ModelRegistry.read(ARTIFACTS).all())
 
 
 def load_model(version: int) -> tuple[Any, Cascade]:
-    """Give a published model and its predictor, which must be the fast one."""
+    """Return a published model and its predictor, which must be the fast one."""
     estimator = load(ARTIFACTS / "drybeans" / str(version)).estimator
     predictor = compile_predictor(estimator)
     assert isinstance(predictor, Cascade)
@@ -30,12 +30,12 @@ def load_model(version: int) -> tuple[Any, Cascade]:
 
 
 def beans(dataset: Path) -> Floats:
-    """Give the measurements of all beans, (13611, 16)."""
+    """Return the measurements of all beans, (13611, 16)."""
     return np.ascontiguousarray(pd.read_csv(dataset).iloc[:, :16], dtype=np.float64)
 
 
 def jittered(rows: Floats, count: int, *, share: float) -> Floats:
-    """Give `count` rows drawn from `rows`, each number changed by about `share` of itself."""
+    """Return `count` rows drawn from `rows`, each number changed by about `share` of itself."""
     chance = np.random.default_rng(0)
     drawn = rows[chance.integers(len(rows), size=count)]
     return np.asarray(drawn * (1.0 + share * chance.standard_normal(drawn.shape)))

@@ -6,10 +6,10 @@ import pytest
 
 from shared.db.engine import Database
 from shared.db.jobs.cancel import stop_job
-from shared.db.jobs.complete import finish
+from shared.db.jobs.complete import complete
 from shared.db.queries.jobs import read_jobs
 from shared.db.queries.listing import JobFilter, list_jobs
-from shared.db.queries.results import read_whole_jobs
+from shared.db.queries.results import read_jobs_with_results
 from shared.domain.jobs import Job, JobId, JobState
 from tests.factories import OUTBOX, a_submission, answered, submit, take
 
@@ -21,7 +21,7 @@ def every_reading(database: Database, job: JobId) -> list[Job]:
     listed = database.read(lambda c: list_jobs(c, JobFilter(owner=""), 10))
     return [
         database.read(lambda c: read_jobs(c, [job]))[job],
-        database.read(lambda c: read_whole_jobs(c, [job], most=INLINE))[job].job,
+        database.read(lambda c: read_jobs_with_results(c, [job], most=INLINE))[job].job,
         *(one for one in listed if one.id == job),
     ]
 
@@ -33,7 +33,7 @@ def test_a_finished_job_has_its_summary_however_it_is_read(
     """Also a job of one chunk with more rows than are told with it."""
     refs = submit(database, a_submission(rows=rows, chunks=chunks))
     outcomes = [answered(claimed) for claimed in take(database, *refs)]
-    database.write(partial(finish, outcomes=outcomes, outbox=OUTBOX))
+    database.write(partial(complete, outcomes=outcomes, outbox=OUTBOX))
 
     found = every_reading(database, refs[0].job)
 
@@ -50,7 +50,7 @@ def test_the_summary_of_a_stopped_job_counts_the_rows_that_it_keeps(
     """As many as the job says have a label."""
     refs = submit(database, a_submission(rows=5, chunks=3))
     (claimed,) = take(database, refs[0])
-    database.write(lambda c: finish(c, [answered(claimed)], OUTBOX))
+    database.write(lambda c: complete(c, [answered(claimed)], OUTBOX))
 
     assert database.write(lambda c: stop_job(c, refs[0].job, state))
 

@@ -16,8 +16,8 @@ from tests.beans import a_csv
 from tests.service import Service
 from tests.waiting import wait_for
 from tests.working import BEAN
-from worker.models.loader import Models
-from worker.sweeper.runner import Sweep, new_sweep
+from worker.models.loader import ModelLoader
+from worker.sweeper.runner import Sweeper, new_sweep
 
 ROWS = 5
 # The API counts what waits once a second.
@@ -25,7 +25,7 @@ _COUNTED_SECONDS = 1.1
 
 
 @pytest.fixture
-def small(database_url: str, redis_url: str, models: Models) -> Iterator[Service]:
+def small(database_url: str, redis_url: str, models: ModelLoader) -> Iterator[Service]:
     """A service that cuts jobs into chunks of two rows and hands out two at a time."""
     running = Service(
         database_url,
@@ -43,7 +43,7 @@ def small(database_url: str, redis_url: str, models: Models) -> Iterator[Service
 
 
 @pytest.fixture
-def sweep(small: Service) -> Iterator[Sweep]:
+def sweep(small: Service) -> Iterator[Sweeper]:
     """The sweep of that service."""
     made = new_sweep(small.settings)
     yield made
@@ -176,7 +176,7 @@ def test_an_unfinished_job_cannot_be_retried_or_deleted(small: Service) -> None:
     assert small.finish(job)["state"] == "succeeded"
 
 
-def test_a_deleted_job_is_gone_and_its_data_with_it(small: Service, sweep: Sweep) -> None:
+def test_a_deleted_job_is_gone_and_its_data_with_it(small: Service, sweep: Sweeper) -> None:
     """410 from then on, on every address of the job; the sweep leaves no row of its data."""
     job = submit(small)
     small.finish(job)
@@ -194,7 +194,7 @@ def test_a_deleted_job_is_gone_and_its_data_with_it(small: Service, sweep: Sweep
 
 
 def test_a_job_past_its_deadline_expires_and_keeps_what_was_finished(
-    small: Service, sweep: Sweep
+    small: Service, sweep: Sweeper
 ) -> None:
     """It says so, and a worker that comes late with a message finds nothing to do."""
     job = submit(small)
@@ -207,7 +207,7 @@ def test_a_job_past_its_deadline_expires_and_keeps_what_was_finished(
     assert (document["state"], document["rows"]["succeeded"]) == ("expired", 0)
 
 
-def test_a_job_is_forgotten_when_its_retention_is_over(small: Service, sweep: Sweep) -> None:
+def test_a_job_is_forgotten_when_its_retention_is_over(small: Service, sweep: Sweeper) -> None:
     """404, and no row is left, its idempotency key included: that may then make a new job."""
     headers = {"Idempotency-Key": "once"}
     first = small.client.post("/jobs", json={"instances": [BEAN]}, headers=headers).get_json()["id"]
@@ -276,11 +276,11 @@ def test_what_queues_nothing_is_answered_while_work_is_refused(small: Service) -
 
 
 def test_a_full_intake_is_told_to_come_back(
-    database_url: str, redis_url: str, models: Models
+    database_url: str, redis_url: str, models: ModelLoader
 ) -> None:
     """503 with Retry-After: nothing was taken, so the client may send it again."""
     service = Service(database_url, redis_url, models=models)
-    service.services.intake.close()
+    service.services.group_commit.close()
 
     answer = service.client.post("/jobs", json={"instances": [BEAN]})
 

@@ -13,7 +13,7 @@ from shared.db.migrate import upgrade
 from tests.service import Service
 from tests.waiting import wait_for
 from tests.working import BEAN
-from worker.models.loader import Models
+from worker.models.loader import ModelLoader
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def fill(disk: Path) -> Path:
 
 
 def test_a_full_disk_refuses_work_and_spoils_none(
-    small_disk: Path, redis_url: str, models: Models
+    small_disk: Path, redis_url: str, models: ModelLoader
 ) -> None:
     """503 while the disk is full; what was accepted before is finished when there is room again."""
     url = f"sqlite:///{small_disk / 'drybeans.db'}"

@@ -16,9 +16,9 @@ from shared.db.engine import Database
 from shared.db.jobs.cancel import stop_job
 from shared.db.jobs.claim import Claimant, claim
 from shared.db.queries.jobs import read_job
-from shared.db.queries.results import read_whole_results
+from shared.db.queries.results import read_small_results
 from shared.db.schema import chunks
-from shared.db.sweeps.recovery import return_expired_leases
+from shared.db.sweeps.recovery import rescue_expired_leases
 from shared.domain.chunks import Encoding, Submission
 from shared.domain.csv_layout import CsvLayout
 from shared.domain.jobs import ChunkRef, Job, JobState, RetryPolicy
@@ -94,7 +94,7 @@ def test_a_batch_that_takes_longer_than_its_lease_keeps_its_claim(database: Data
     assert predictor.begun.wait(3600)
 
     time.sleep(1.5)
-    recovered = database.write(lambda c: return_expired_leases(c, POLICY, OUTBOX, 10))
+    recovered = database.write(lambda c: rescue_expired_leases(c, POLICY, OUTBOX, 10))
     predictor.go_on.set()
     batch.join()
 
@@ -210,11 +210,11 @@ def test_rows_that_are_given_up_are_named_by_their_lines(database: Database, *, 
     for _ in range(POLICY.max_attempts):
         if died:
             database.write(lambda c: claim(c, [ref], expired))
-            database.write(lambda c: return_expired_leases(c, POLICY, OUTBOX, 10))
+            database.write(lambda c: rescue_expired_leases(c, POLICY, OUTBOX, 10))
         else:
             run([ref])
 
-    (given_up,) = database.read(lambda c: read_whole_results(c, [ref.job]))[ref.job]
+    (given_up,) = database.read(lambda c: read_small_results(c, [ref.job]))[ref.job]
     assert given_up.failure is not None
     assert [given_up.line(0), given_up.line(1)] == [7, 10]
 

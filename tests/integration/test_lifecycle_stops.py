@@ -9,14 +9,14 @@ from sqlalchemy import event, select
 
 from shared.db.engine import Database
 from shared.db.jobs.cancel import stop_job
-from shared.db.jobs.complete import finish
+from shared.db.jobs.complete import complete
 from shared.db.jobs.upload import add_chunk, begin_upload, complete_upload
-from shared.db.queries.jobs import stored_job
+from shared.db.queries.jobs import get_stored_job
 from shared.db.schema import chunks
 from shared.db.sweeps.recovery import expire_jobs
 from shared.domain.chunks import Submission
 from shared.domain.errors import UploadStopped
-from shared.domain.jobs import ChunkState, JobId, JobState, Tally
+from shared.domain.jobs import ChunkState, JobCounters, JobId, JobState
 from tests.factories import OUTBOX, a_chunk, a_submission, answered, submit, take
 
 PATIENCE = timedelta(seconds=60)
@@ -64,7 +64,7 @@ def test_an_upload_that_dies_before_its_first_chunk_is_given_up(database: Databa
 
     assert database.write(lambda c: expire_jobs(c, 10)) == [upload.id]
 
-    assert database.read(lambda c: stored_job(c, upload.id)) is JobState.FAILED
+    assert database.read(lambda c: get_stored_job(c, upload.id)) is JobState.FAILED
 
 
 def test_an_upload_whose_job_was_canceled_adds_nothing(database: Database) -> None:
@@ -86,7 +86,7 @@ def test_an_upload_completed_again_after_a_lost_connection_is_complete(database:
     again = database.write(lambda c: complete_upload(c, upload, OUTBOX))
 
     assert (first, again) == ([], [])
-    assert database.read(lambda c: stored_job(c, upload.id)) is JobState.QUEUED
+    assert database.read(lambda c: get_stored_job(c, upload.id)) is JobState.QUEUED
 
 
 def test_an_upload_cannot_be_completed_after_its_job_was_canceled(database: Database) -> None:
@@ -104,17 +104,17 @@ def test_a_worker_cannot_finish_a_chunk_of_a_job_that_was_stopped(database: Data
     (claimed,) = take(database, ref)
     assert database.write(lambda c: stop_job(c, ref.job, JobState.CANCELED))
 
-    finished = database.write(lambda c: finish(c, [answered(claimed)], OUTBOX))
+    finished = database.write(lambda c: complete(c, [answered(claimed)], OUTBOX))
 
     assert finished.lost == (ref,)
     assert states(database, ref.job) == [ChunkState.CANCELED, ChunkState.CANCELED]
-    assert database.read(lambda c: stored_job(c, ref.job)) is JobState.CANCELED
+    assert database.read(lambda c: get_stored_job(c, ref.job)) is JobState.CANCELED
 
 
 @pytest.mark.parametrize("state", [JobState.CANCELED, JobState.EXPIRED, JobState.FAILED])
 def test_no_count_moves_a_finished_job(state: JobState) -> None:
     """Even if its last chunk were counted after its end."""
-    tally = Tally(
+    tally = JobCounters(
         state=state,
         rows_total=2,
         rows_succeeded=1,
@@ -123,4 +123,4 @@ def test_no_count_moves_a_finished_job(state: JobState) -> None:
         chunks_finished=1,
     )
 
-    assert tally.plus(succeeded=1, failed=0, chunks=1).state is state
+    assert tally.add(succeeded=1, failed=0, chunks=1).state is state

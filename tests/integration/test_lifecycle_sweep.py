@@ -11,19 +11,19 @@ import pytest
 from redis import Redis
 from sqlalchemy import Connection, select, update
 
-from shared.broker.client import FULL, MessageQueue
+from shared.broker.client import MAX_QUEUE_LENGTH, MessageQueue
 from shared.db.engine import Database
-from shared.db.jobs.complete import finish
+from shared.db.jobs.complete import complete
 from shared.db.queries.jobs import read_job
 from shared.db.schema import chunks, jobs
-from shared.db.sweeps.reconcile import Place, recount_some
-from shared.db.sweeps.recovery import make_all_due
+from shared.db.sweeps.reconcile import ScanPosition, reconcile_jobs
+from shared.db.sweeps.recovery import reschedule_all
 from shared.db.types import now
 from shared.domain.chunks import MessageLimits
 from shared.domain.errors import DatabaseDown
 from shared.domain.jobs import ChunkRef, ChunkState, JobId, JobState, Queue, RetryPolicy
 from tests.factories import OUTBOX, a_submission, answered, submit, take
-from worker.sweeper.runner import Sweep
+from worker.sweeper.runner import Sweeper
 
 LIMITS = MessageLimits(rows=20_000, chunks=500)
 POLICY = RetryPolicy(max_attempts=4)
@@ -37,11 +37,11 @@ def client(redis_url: str) -> Iterator["Redis"]:
 
 
 @pytest.fixture
-def sweep(database: Database, redis_url: str) -> Sweep:
+def sweep(database: Database, redis_url: str) -> Sweeper:
     """A sweep of an empty database, whose Redis is marked as known."""
-    queue = MessageQueue(redis_url, LIMITS, pause=0.0, full=2 * FULL)
-    queue.mark_memory()
-    return Sweep(database=database, queue=queue, limits=LIMITS, retry=POLICY, outbox=OUTBOX)
+    queue = MessageQueue(redis_url, LIMITS, pause=0.0, full=2 * MAX_QUEUE_LENGTH)
+    queue.mark_epoch()
+    return Sweeper(database=database, queue=queue, limits=LIMITS, retry=POLICY, outbox=OUTBOX)
 
 
 def make_due(database: Database, **changes: Any) -> None:
@@ -52,7 +52,7 @@ def make_due(database: Database, **changes: Any) -> None:
 
 
 def publishes(database: Database) -> list[int]:
-    """Tell how often each chunk has been published, in ascending order."""
+    """Return how often each chunk has been published, in ascending order."""
     return sorted(database.read(lambda c: c.scalars(select(chunks.c.publishes)).all()))
 
 
@@ -64,7 +64,7 @@ def length(client: "Redis", queue: Queue = Queue.INTERACTIVE) -> int:
 
 
 def test_chunks_that_find_no_room_in_redis_stay_due(
-    database: Database, sweep: Sweep, client: "Redis"
+    database: Database, sweep: Sweeper, client: "Redis"
 ) -> None:
     """After a large batch lost its worker only what was published waits longer for its next turn.
 
@@ -75,12 +75,14 @@ def test_chunks_that_find_no_room_in_redis_stay_due(
 
     assert sweep()
 
-    assert length(client) == FULL // 2
-    assert publishes(database) == [0] * (100 - FULL // 2) + [1] * (FULL // 2)
+    assert length(client) == MAX_QUEUE_LENGTH // 2
+    assert publishes(database) == [0] * (100 - MAX_QUEUE_LENGTH // 2) + [1] * (
+        MAX_QUEUE_LENGTH // 2
+    )
 
 
 def test_a_backlog_is_published_to_its_end_as_workers_make_room(
-    database: Database, sweep: Sweep, client: "Redis"
+    database: Database, sweep: Sweeper, client: "Redis"
 ) -> None:
     """Each chunk once, and never more messages than Redis is meant to hold."""
     submit(database, *(a_submission() for _ in range(100)))
@@ -89,7 +91,7 @@ def test_a_backlog_is_published_to_its_end_as_workers_make_room(
 
     while sweep():
         rounds += 1
-        assert length(client) <= FULL // 2
+        assert length(client) <= MAX_QUEUE_LENGTH // 2
         client.delete(Queue.INTERACTIVE.value)
 
     assert rounds == 4
@@ -97,20 +99,20 @@ def test_a_backlog_is_published_to_its_end_as_workers_make_room(
 
 
 def test_a_queue_that_new_work_keeps_full_still_takes_a_little_old_work(
-    database: Database, sweep: Sweep, client: "Redis"
+    database: Database, sweep: Sweeper, client: "Redis"
 ) -> None:
     """A chunk whose message was lost does not wait until the rush is over."""
     submit(database, *(a_submission() for _ in range(20)))
     make_due(database, attempt=1)
-    client.lpush(Queue.INTERACTIVE.value, *["message"] * FULL)
+    client.lpush(Queue.INTERACTIVE.value, *["message"] * MAX_QUEUE_LENGTH)
 
     assert not sweep()
-    assert 0 < length(client) - FULL < 8
+    assert 0 < length(client) - MAX_QUEUE_LENGTH < 8
     for _ in range(100):
         make_due(database, attempt=1)
         sweep()
 
-    assert length(client) == 2 * FULL
+    assert length(client) == 2 * MAX_QUEUE_LENGTH
 
 
 class GoneWhenAllIsMadeDue:
@@ -120,13 +122,13 @@ class GoneWhenAllIsMadeDue:
         self._database = database
 
     def write(self, work: Callable[[Connection], Any]) -> Any:
-        if work is make_all_due:
+        if work is reschedule_all:
             raise DatabaseDown
         return self._database.write(work)
 
 
 def test_a_flush_is_not_forgotten_when_the_sweeper_fails_half_way(
-    database: Database, sweep: Sweep, client: "Redis"
+    database: Database, sweep: Sweeper, client: "Redis"
 ) -> None:
     """Redis is marked as known only once all that it lost is due."""
     submit(database, a_submission())
@@ -134,16 +136,16 @@ def test_a_flush_is_not_forgotten_when_the_sweeper_fails_half_way(
     half: Any = GoneWhenAllIsMadeDue(database)
     with pytest.raises(DatabaseDown):
         replace(sweep, database=half)()
-    assert sweep.queue.lost_memory()
+    assert sweep.queue.was_emptied()
 
     sweep()
 
-    assert not sweep.queue.lost_memory()
+    assert not sweep.queue.was_emptied()
     assert length(client) == 1
 
 
 def test_one_step_that_fails_does_not_keep_the_others_from_their_work(
-    database: Database, sweep: Sweep, client: "Redis", caplog: pytest.LogCaptureFixture
+    database: Database, sweep: Sweeper, client: "Redis", caplog: pytest.LogCaptureFixture
 ) -> None:
     """A queue that is no list breaks the publishing; the job past its deadline still expires."""
     (ref,) = submit(database, a_submission(deadline=timedelta(seconds=-1)))
@@ -170,7 +172,7 @@ def an_old_job(database: Database, *, chunk_count: int) -> list[ChunkRef]:
 def answer(database: Database, *refs: ChunkRef) -> None:
     """Run and finish `refs`."""
     outcomes = [answered(claimed) for claimed in take(database, *refs)]
-    database.write(lambda c: finish(c, outcomes, OUTBOX))
+    database.write(lambda c: complete(c, outcomes, OUTBOX))
 
 
 def spoil(database: Database, job: JobId, **counters: int) -> None:
@@ -179,7 +181,7 @@ def spoil(database: Database, job: JobId, **counters: int) -> None:
 
 
 def test_a_job_that_does_not_know_of_its_last_chunk_is_recounted_and_ends(
-    database: Database, sweep: Sweep, caplog: pytest.LogCaptureFixture
+    database: Database, sweep: Sweeper, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its counters become the sums over its results, and its state follows from them."""
     first, second = an_old_job(database, chunk_count=2)
@@ -197,7 +199,7 @@ def test_a_job_that_does_not_know_of_its_last_chunk_is_recounted_and_ends(
 
 
 def test_a_running_job_whose_counters_agree_is_left_alone(
-    database: Database, sweep: Sweep, caplog: pytest.LogCaptureFixture
+    database: Database, sweep: Sweeper, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nothing is written and nothing is told."""
     first, _ = an_old_job(database, chunk_count=2)
@@ -221,13 +223,13 @@ def test_recounting_goes_round_all_old_jobs_a_few_at_a_time(database: Database) 
         spoil(database, first.job, chunks_finished=0)
         spoiled.append(first.job)
     mended: list[JobId] = []
-    place: Place | None = None
+    place: ScanPosition | None = None
 
     for _ in range(4):
-        look = partial(recount_some, after=place, outbox=OUTBOX, limit=2)
+        look = partial(reconcile_jobs, after=place, outbox=OUTBOX, limit=2)
         recounted = database.write(look)
-        assert len(recounted.mended) <= 2
-        mended += recounted.mended
+        assert len(recounted.repaired) <= 2
+        mended += recounted.repaired
         place = recounted.last
 
     assert sorted(mended) == sorted(spoiled)

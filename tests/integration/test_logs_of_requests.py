@@ -11,7 +11,7 @@ from tests.working import BEAN
 
 
 def lines(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, Any]]:
-    """Give the fields of all lines about `event`."""
+    """Return the fields of all lines about `event`."""
     return [vars(record) for record in caplog.records if record.message == event]
 
 

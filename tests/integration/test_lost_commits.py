@@ -22,7 +22,7 @@ from tests.factories import OUTBOX, a_submission
 from tests.servers.schema import create_database, drop_database, migrate
 from tests.service import Service
 from tests.working import BEAN
-from worker.models.loader import Models
+from worker.models.loader import ModelLoader
 
 MANY = 1000
 UNREACHABLE = ServerError(1040, "Too many connections", "08004")
@@ -72,7 +72,7 @@ def through(proxy: MySQLProxy, server_url: str) -> str:
 
 @pytest.fixture
 def service(
-    proxy: MySQLProxy, server_url: str, redis_url: str, models: Models
+    proxy: MySQLProxy, server_url: str, redis_url: str, models: ModelLoader
 ) -> Iterator[Service]:
     """The API and a worker whose connections to the database are harmed."""
     service = Service(
@@ -320,7 +320,7 @@ def test_an_accepted_job_stays_accepted_when_the_database_goes_away(
 
 
 def test_what_clients_are_told_is_true_while_connections_are_killed(
-    own_url: str, redis_url: str, models: Models
+    own_url: str, redis_url: str, models: ModelLoader
 ) -> None:
     """Accepted jobs are there, refused ones are not, and only the uncertain may be either."""
     service = Service(own_url, redis_url, models=models, database_answer_seconds=30.0)

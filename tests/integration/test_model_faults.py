@@ -21,13 +21,13 @@ from tests.fakes import FakeModels, FakePredictor, FakeQueue, a_loaded_model
 from tests.models import a_manifest, a_model, a_table, an_artifact
 from worker.batch.run import RunBatch
 from worker.models.artifacts import golden_of, publish
-from worker.models.loader import Models
+from worker.models.loader import ModelLoader
 
 POLICY = RetryPolicy(max_attempts=2, first_delay=timedelta(0))
 WAYS = pytest.mark.parametrize("publishes", [1, 2], ids=["unclaimed", "claimed"])
 
 
-def a_worker(database: Database, models: Models | FakeModels) -> RunBatch:
+def a_worker(database: Database, models: ModelLoader | FakeModels) -> RunBatch:
     """Return the batch run of a worker with these models."""
     parts: Any = {"models": models, "queue": FakeQueue()}
     token = iter(range(1000))
@@ -132,7 +132,7 @@ def test_a_worker_with_a_bad_artifact_leaves_its_chunks_to_a_healthy_one(
     spoil, sentence = FAULTS[fault]
     spoil(bad)
     ref = stored(database, a_toy_job(good), publishes)
-    damaged = a_worker(database, Models(tmp_path / "bad"))
+    damaged = a_worker(database, ModelLoader(tmp_path / "bad"))
 
     for _ in range(POLICY.max_attempts + 2):
         damaged([ref])
@@ -141,7 +141,7 @@ def test_a_worker_with_a_bad_artifact_leaves_its_chunks_to_a_healthy_one(
     assert (row.state, row.attempt) == (ChunkState.PENDING, 0)
     assert row.error_detail.startswith(sentence.format(size=size, less=size - 1))
     assert row.next_publish_at is not None
-    a_worker(database, Models(tmp_path / "good"))([ref])
+    a_worker(database, ModelLoader(tmp_path / "good"))([ref])
     job = job_of(database, ref.job)
     assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
 
@@ -157,7 +157,7 @@ def test_a_model_whose_code_raises_anything_is_the_workers_fault(
 
     ref = stored(database, a_toy_job(folder))
 
-    a_worker(database, Models(tmp_path, note=exit_now))([ref])
+    a_worker(database, ModelLoader(tmp_path, note=exit_now))([ref])
 
     row = chunk_row(database, ref)
     assert (row.state, row.attempt) == (ChunkState.PENDING, 0)
@@ -234,7 +234,7 @@ def test_a_job_gets_labels_of_the_artifact_that_it_was_accepted_for(
 ) -> None:
     """A worker that loaded the version before it was rewritten leaves later jobs to others."""
     folder = an_artifact(tmp_path)
-    old, new = Models(tmp_path), Models(tmp_path)
+    old, new = ModelLoader(tmp_path), ModelLoader(tmp_path)
     first = a_toy_job(folder)
     old(ModelPin(first.model_name, first.model_version, first.model_sha256))
     second = a_toy_job(republish(tmp_path))

@@ -10,7 +10,7 @@ import pytest
 from api.jobs.model_readiness import ModelReadiness
 from shared.broker.heartbeats import Heartbeat, HeartbeatStore, ProcessKind
 from shared.db.jobs.cancel import stop_job
-from shared.db.jobs.complete import finish
+from shared.db.jobs.complete import complete
 from shared.db.schema import jobs
 from shared.domain.errors import QueueDown
 from shared.domain.jobs import ChunkRef, JobFailure, JobId, JobState
@@ -103,8 +103,10 @@ def fail_next_job(service: Service, failure: JobFailure) -> None:
     """Be a worker that gives up the next job's only chunk."""
     ref = next_chunk(service)
     (claimed,) = take(service.database, ref)
-    given_up = replace(answered(claimed), labels=None, summary=None, failure=failure, sole=False)
-    service.database.write(lambda c: finish(c, [given_up], OUTBOX))
+    given_up = replace(
+        answered(claimed), labels=None, summary=None, failure=failure, is_only_chunk=False
+    )
+    service.database.write(lambda c: complete(c, [given_up], OUTBOX))
 
 
 def next_chunk(service: Service) -> ChunkRef:

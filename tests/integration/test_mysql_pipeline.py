@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from shared.db.engine import Database
-from shared.db.mysql_pipeline import RowsMissed, held, run_guarded
+from shared.db.mysql_pipeline import StaleRows, execute_expecting, pipelined
 from shared.db.schema import idempotency_keys, inputs, job_labels
 
 
@@ -31,7 +31,7 @@ def test_what_is_held_is_done_before_the_next_statement(database: Database) -> N
     """Which sees it, as it would if nothing had been held."""
 
     def work(connection: Connection) -> int:
-        with held(connection):
+        with pipelined(connection):
             connection.execute(insert(idempotency_keys), [a_key(1)])
             connection.execute(insert(idempotency_keys), [a_key(2), a_key(3)])
         return keys(connection)
@@ -43,7 +43,7 @@ def test_what_is_held_last_is_committed(database: Database) -> None:
     """It goes with the COMMIT."""
 
     def work(connection: Connection) -> None:
-        with held(connection):
+        with pipelined(connection):
             connection.execute(insert(idempotency_keys), [a_key(1)])
 
     database.write(work)
@@ -55,7 +55,7 @@ def test_a_held_statement_that_fails_undoes_all(database: Database) -> None:
     """It is raised by the COMMIT that it went with, as it would be by itself."""
 
     def work(connection: Connection) -> None:
-        with held(connection):
+        with pipelined(connection):
             connection.execute(insert(idempotency_keys), [a_key(1)])
             connection.execute(insert(idempotency_keys), [a_key(1)])
             connection.execute(insert(idempotency_keys), [a_key(2)])
@@ -72,7 +72,7 @@ def test_an_error_forgets_what_is_held(database: Database) -> None:
     """The next user of the connection does not send it."""
 
     def work(connection: Connection) -> None:
-        with held(connection):
+        with pipelined(connection):
             connection.execute(insert(idempotency_keys), [a_key(1)])
         raise ZeroDivisionError
 
@@ -90,7 +90,7 @@ def test_bytes_of_any_kind_and_number_arrive(database: Database, times: int) -> 
     row = {"job_id": "one", "seq": 0, "encoding": "float64", "body": body, "errors": None}
 
     def work(connection: Connection) -> None:
-        with held(connection):
+        with pipelined(connection):
             for seq in range(3):
                 connection.execute(insert(inputs), [row | {"seq": seq}])
 
@@ -105,8 +105,8 @@ def guarded(rows: int, *, hold: bool) -> Callable[[Connection], None]:
     rename = update(idempotency_keys).values(owner="new").where(idempotency_keys.c.owner == "")
 
     def work(connection: Connection) -> None:
-        with held(connection) if hold else nullcontext():
-            run_guarded(connection, rename, {}, rows=rows)
+        with pipelined(connection) if hold else nullcontext():
+            execute_expecting(connection, rename, {}, rows=rows)
             connection.execute(insert(idempotency_keys), [a_key(3)])
 
     return work
@@ -132,7 +132,7 @@ def test_a_guarded_statement_that_touches_other_rows_undoes_all(
     """Fewer or more; and the connection is fit for the next transaction."""
     database.write(lambda c: c.execute(insert(idempotency_keys), [a_key(1), a_key(2)]))
 
-    with pytest.raises(RowsMissed):
+    with pytest.raises(StaleRows):
         database.write(guarded(rows, hold=hold))
 
     assert database.write(keys) == 2
@@ -148,12 +148,12 @@ def test_several_guarded_statements_each_count_their_own_rows(database: Database
 
     def work(connection: Connection) -> None:
         connection.execute(insert(idempotency_keys), [a_key(1), a_key(2)])
-        with held(connection):
-            run_guarded(connection, keep, {}, rows=2)
+        with pipelined(connection):
+            execute_expecting(connection, keep, {}, rows=2)
             connection.execute(insert(idempotency_keys), [a_key(3)])
             none = keep.where(idempotency_keys.c.job_id == "none")
-            run_guarded(connection, none, {}, rows=0)
-            run_guarded(connection, keep, {}, rows=3)
+            execute_expecting(connection, none, {}, rows=0)
+            execute_expecting(connection, keep, {}, rows=3)
 
     database.write(work)
 

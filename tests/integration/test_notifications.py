@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.broker.client import MessageQueue
-from shared.broker.notifications import Hint, News
+from shared.broker.notifications import Notification, NotificationChannel
 from shared.domain.chunks import MessageLimits
 from shared.domain.jobs import JobId
 from tests.service import Service
@@ -21,11 +21,11 @@ LIMITS = MessageLimits(rows=10, chunks=10)
 
 def test_what_a_worker_tells_is_heard(redis_url: str) -> None:
     """The jobs of a batch, together, and whether they go on or have ended."""
-    heard: list[Hint] = []
+    heard: list[Notification] = []
     ready = threading.Event()
 
     def listen() -> None:
-        for hint in News(redis_url).listen():
+        for hint in NotificationChannel(redis_url).listen():
             ready.set()
             if hint.jobs:
                 heard.append(hint)
@@ -39,19 +39,19 @@ def test_what_a_worker_tells_is_heard(redis_url: str) -> None:
     one, two = JobId("one"), JobId("two")
 
     def told() -> bool:
-        queue.tell([one, two], ended=False)
-        queue.tell([two], ended=True)
+        queue.notify([one, two], ended=False)
+        queue.notify([two], ended=True)
         return not thread.is_alive()
 
     wait_for(told)
 
-    assert set(heard) == {Hint(jobs=(one, two)), Hint(jobs=(two,), ended=True)}
+    assert set(heard) == {Notification(jobs=(one, two)), Notification(jobs=(two,), ended=True)}
 
 
 def test_who_waits_is_woken_by_a_worker(start: Callable[..., Service]) -> None:
     """The service hears it once it has begun to listen."""
     service = start()
-    wait_for(lambda: service.services.waiter.told)
+    wait_for(lambda: service.services.job_watcher.pubsub_healthy)
     job = service.client.post("/jobs", json={"instances": [BEAN]}).get_json()["id"]
     worker = threading.Timer(0.3, lambda: service.finish(job))
     worker.start()
@@ -86,7 +86,7 @@ class FalseEnds:
         """Announce the end of the newest job; return whether that was done often enough."""
         jobs = self._service.client.get("/jobs").get_json()["jobs"]
         if jobs:
-            self._queue.tell([JobId(jobs[0]["id"])], ended=True)
+            self._queue.notify([JobId(jobs[0]["id"])], ended=True)
             self.announced += 1
         time.sleep(0.01)
         return self.announced > 20
@@ -105,7 +105,7 @@ def test_an_end_that_is_announced_and_not_true_ends_no_wait(
 ) -> None:
     """Anyone who reaches Redis can say so; the database decides, and the wait goes on."""
     service = start()
-    wait_for(lambda: service.services.waiter.told, 60)
+    wait_for(lambda: service.services.job_watcher.pubsub_healthy, 60)
     with ThreadPoolExecutor(1) as pool:
         waits = pool.submit(service.client.post, path, json=body, headers={"Prefer": "wait=30"})
         wait_for(FalseEnds(service, redis_url).announce, 60)
@@ -121,7 +121,7 @@ def test_events_go_on_after_an_end_that_was_not_true(
 ) -> None:
     """The last event of a job is its true end."""
     service = start()
-    wait_for(lambda: service.services.waiter.told, 60)
+    wait_for(lambda: service.services.job_watcher.pubsub_healthy, 60)
     job = service.client.post("/jobs", json={"instances": [BEAN]}).get_json()
     with ThreadPoolExecutor(1) as pool:
         follows = pool.submit(lambda: service.client.get(job["links"]["events"]).text)

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from api.app import create_app
-from api.jobs.model_catalog import LiveCatalog
+from api.jobs.model_catalog import ModelCatalog
 from shared.models.manifest import Histogram
 from tests.models import a_feature, an_artifact
 from tests.service import Service
-from worker.models.loader import Models
+from worker.models.loader import ModelLoader
 
 ODD: tuple[Any, ...] = (
     None, True, 3, -1.5, "", "many", [], [[]], [1, 2], {}, {"a": None}, 1e300,
@@ -46,9 +46,9 @@ def test_a_model_with_odd_metrics_is_shown(
     features = tuple(a_feature(name, histogram=far) for name in ("Area", "Length", "Width"))
     file = an_artifact(tmp_path, features=features) / "manifest.json"
     document = json.loads(file.read_text())
-    service = Service(database_url, redis_url, models=Models(tmp_path), default_model="toy")
+    service = Service(database_url, redis_url, models=ModelLoader(tmp_path), default_model="toy")
     moment = iter(range(10**6))
-    catalog = LiveCatalog(tmp_path, clock=lambda: float(next(moment)))
+    catalog = ModelCatalog(tmp_path, clock=lambda: float(next(moment)))
     services = replace(service.services, catalog=catalog)
     client = create_app(services).test_client()
     failed = []

@@ -14,7 +14,7 @@ from typing import Any, Final
 import psutil
 import pytest
 
-from shared.admin.checks.finding import Level
+from shared.admin.checks.finding import Severity
 from shared.admin.checks.processes import judge
 from shared.broker.heartbeats import Heartbeat, HeartbeatStore, ProcessKind
 from shared.observability.worker_status import WorkerStatus, read_status
@@ -24,7 +24,7 @@ from tests.slow_models import DEADLY, SECONDS, SlowModel
 from tests.waiting import wait_for
 from tests.working import BEAN
 from worker.models.artifacts import golden_of, publish
-from worker.models.loader import Models
+from worker.models.loader import ModelLoader
 
 _ROOT: Final = Path(__file__).parents[2]
 _PATIENCE: Final = 600.0
@@ -94,7 +94,9 @@ class Worker:
         report = self.report()
         assert report is not None
         found = judge([report])
-        return [one.what for one in found if one.level is not Level.OK and report.name in one.what]
+        return [
+            one.what for one in found if one.level is not Severity.OK and report.name in one.what
+        ]
 
     def running(self) -> int:
         """Return how many of its processes can take a batch, as it reports."""
@@ -126,7 +128,9 @@ def begin(
     with ExitStack() as running:
 
         def start(**changes: str) -> tuple[Service, Worker]:
-            service = Service(database_url, redis_url, models=Models(root), default_model="toy")
+            service = Service(
+                database_url, redis_url, models=ModelLoader(root), default_model="toy"
+            )
             running.callback(service.stop)
             worker = Worker(service, tmp_path, changes)
             running.callback(worker.stop)
@@ -214,7 +218,7 @@ def test_a_worker_whose_processes_all_die_says_so_and_burns_no_job(
     assert report is not None
     assert worker.findings() == [f"{report.name}: 0 of 2 processes can take work."]
     assert not worker.heartbeat.exists()
-    gauges = service.services.standing()
+    gauges = service.services.state_collector()
     (beats,) = [one for one in gauges if one.name == "drybeans_worker_last_beat_timestamp_seconds"]
     assert beats.samples == []
     found = service.job(job["id"])

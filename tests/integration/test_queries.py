@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, select, text, update
 
 from shared.db.engine import Database
-from shared.db.jobs.complete import finish
+from shared.db.jobs.complete import complete
 from shared.db.jobs.submit import insert_group
 from shared.db.schema import chunks, jobs, metadata
 from shared.db.types import now
@@ -171,7 +171,7 @@ def test_a_batch_finds_its_chunks_by_key_in_a_long_backlog(database: Database, c
         claimed = take(database, *refs[1000 : 1000 + count])
         outcomes = [answered(chunk) for chunk in claimed]
         for _ in range(2):
-            database.write(partial(finish, outcomes=outcomes, outbox=OUTBOX))
+            database.write(partial(complete, outcomes=outcomes, outbox=OUTBOX))
 
     used = database.write(partial(_indexes, statements=statements))
     assert len(claimed) == count

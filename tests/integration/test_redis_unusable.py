@@ -15,9 +15,9 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from shared.broker.celery_message import write_message
+from shared.broker.celery_message import encode_message
 from shared.broker.client import MessageQueue
-from shared.domain.chunks import NO_TRAIL
+from shared.domain.chunks import NO_TRACE
 from shared.domain.errors import QueueDown
 from shared.domain.jobs import ChunkRef, JobId, Queue
 from tests.servers import RedisServer
@@ -25,7 +25,7 @@ from tests.service import Service
 from tests.waiting import wait_for
 from tests.worker_process import WorkerProcess
 from tests.working import BEAN
-from worker.models.loader import Models
+from worker.models.loader import ModelLoader
 
 pytestmark = [
     pytest.mark.slow,
@@ -36,7 +36,7 @@ _READY: Final = " ready."
 
 
 @pytest.fixture
-def service(database_url: str, redis_server: RedisServer, models: Models) -> Iterator[Service]:
+def service(database_url: str, redis_server: RedisServer, models: ModelLoader) -> Iterator[Service]:
     """The API on a Redis of this test alone."""
     made = Service(database_url, redis_server.url, models=models, republish_seconds=1.0)
     yield made
@@ -180,7 +180,7 @@ def test_garbage_in_the_queues_ends_no_worker(
 
 def garbage() -> list[bytes]:
     """Return what does not belong into a queue: bytes, JSON, and messages of every wrong shape."""
-    good = write_message(Queue.BULK, [(ChunkRef(job=JobId("x"), seq=0), NO_TRAIL)])
+    good = encode_message(Queue.BULK, [(ChunkRef(job=JobId("x"), seq=0), NO_TRACE)])
     envelope: dict[str, Any] = orjson.loads(good)
 
     def changed(part: str, **values: Any) -> bytes:

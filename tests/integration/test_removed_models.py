@@ -20,7 +20,7 @@ from shared.models.registry import read_manifest as read_folder
 from tests.models import a_feature, a_manifest, a_model, a_table, an_artifact
 from tests.service import MODEL_ROOT, Service
 from worker.models.artifacts import golden_of, publish
-from worker.models.loader import Models
+from worker.models.loader import ModelLoader
 
 Start = Callable[..., Service]
 
@@ -36,7 +36,9 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def toy_service(start: Start, root: Path) -> Service:
     """The service with toy@1 as its only model, and chunks of about 50 lines."""
-    return start(models=Models(root), default_model="toy", chunk_bytes=2000, max_line_bytes=500)
+    return start(
+        models=ModelLoader(root), default_model="toy", chunk_bytes=2000, max_line_bytes=500
+    )
 
 
 def csv_job(service: Service) -> dict[str, Any]:
@@ -133,14 +135,14 @@ def test_a_process_that_starts_later_reads_them_too(
     before = read_all(toy_service, *jobs)
     remove(root)
 
-    later = start(models=Models(root), default_model="toy")
+    later = start(models=ModelLoader(root), default_model="toy")
 
     assert read_all(later, *jobs) == before
 
 
 def test_a_retry_is_read_as_before_too(start: Start, root: Path) -> None:
     """Also when the job that it repeats was accepted by a release that stored no manifests."""
-    old, new = (start(models=Models(root), default_model="toy") for _ in range(2))
+    old, new = (start(models=ModelLoader(root), default_model="toy") for _ in range(2))
     job = old.submit("Area,Length,Width\n" + "1,2,3\n" * 100)
     old.client.post(f"/jobs/{job}/cancel")
     old.database.write(lambda c: c.execute(delete(manifests)))

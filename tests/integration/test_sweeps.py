@@ -10,13 +10,13 @@ from sqlalchemy import Column, Connection, select, text
 from shared.db.engine import Database
 from shared.db.jobs.cancel import stop_job
 from shared.db.jobs.claim import give_back
-from shared.db.jobs.complete import finish
+from shared.db.jobs.complete import complete
 from shared.db.schema import chunks, inputs, jobs, results
 from shared.db.sweeps.prune import PurgeLimits, delete_expired, purge_chunks
 from shared.db.sweeps.recovery import (
+    dispatch_due,
     expire_jobs,
-    make_all_due,
-    take_due,
+    reschedule_all,
 )
 from shared.domain.chunks import Dispatch
 from shared.domain.jobs import (
@@ -30,7 +30,7 @@ from tests.factories import OUTBOX, a_submission, answered, chunk_states, job_of
 
 def due_dispatches(database: Database, queue: Queue = Queue.INTERACTIVE) -> Sequence[Dispatch]:
     """Take what is due."""
-    return database.write(lambda c: take_due(c, queue, 10, timedelta(seconds=5)))
+    return database.write(lambda c: dispatch_due(c, queue, 10, timedelta(seconds=5)))
 
 
 def due(database: Database, queue: Queue = Queue.INTERACTIVE) -> list[JobId]:
@@ -39,7 +39,7 @@ def due(database: Database, queue: Queue = Queue.INTERACTIVE) -> list[JobId]:
 
 
 def ids_in(connection: Connection, key: Column[str]) -> Sequence[str]:
-    """Give all values of a column."""
+    """Return all values of a column."""
     return connection.scalars(select(key)).all()
 
 
@@ -49,7 +49,7 @@ def test_what_nobody_claims_is_published_again_and_then_more_rarely(database: Da
     submit(database, job)
     assert due(database) == []
 
-    database.write(make_all_due)
+    database.write(reschedule_all)
     assert due(database, Queue.BULK) == []
     assert due(database) == [job.id]
     assert due(database) == []
@@ -65,15 +65,15 @@ def test_a_claim_given_back_waits_for_its_next_attempt(database: Database) -> No
     )
 
     assert due(database) == []
-    database.write(make_all_due)
-    assert [dispatch.alone for dispatch in due_dispatches(database)] == [True]
+    database.write(reschedule_all)
+    assert [dispatch.own_message for dispatch in due_dispatches(database)] == [True]
     assert take(database, claimed.ref)[0].attempt == 2
 
 
 def test_chunks_outside_the_window_are_never_due(database: Database) -> None:
     """Redis learns of a job's later chunks only as the earlier ones finish."""
     submit(database, a_submission(chunks=5))
-    database.write(make_all_due)
+    database.write(reschedule_all)
 
     assert len(due(database)) == OUTBOX.window
 
@@ -108,7 +108,7 @@ def test_a_job_is_erased_when_its_retention_is_over(database: Database) -> None:
     old, young, waiting = a_submission(retention=timedelta(0)), a_submission(), a_submission()
     refs = submit(database, old, young, waiting)
     outcomes = [answered(claimed) for claimed in take(database, *refs[:2])]
-    database.write(lambda c: finish(c, outcomes, OUTBOX))
+    database.write(lambda c: complete(c, outcomes, OUTBOX))
     database.write(
         lambda c: c.execute(
             text("UPDATE jobs SET expires_at = '2020-01-01' WHERE retention_seconds = 0")

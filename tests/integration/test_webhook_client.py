@@ -19,9 +19,9 @@ from standardwebhooks.webhooks import Webhook
 
 from shared.domain.jobs import JobId, JobState
 from shared.domain.webhook_targets import Address, read_networks
-from shared.domain.webhooks import Parcel, Reply, secret_of, show_secret
+from shared.domain.webhooks import DeliveryAttempt, DeliveryResponse, secret_of, show_secret
 from tests.receiver import Receiver, receiving
-from worker.webhooks.client import CONNECT_SECONDS, Send, look_up
+from worker.webhooks.client import CONNECT_TIMEOUT, WebhookClient, look_up
 
 MASTER = b"m" * 32
 LOOPBACK = read_networks("127.0.0.0/8")
@@ -29,9 +29,9 @@ HERE = ipaddress.ip_address("127.0.0.1")
 NAME = "hooks.example"
 
 
-def parcel_for(url: str) -> Parcel:
+def parcel_for(url: str) -> DeliveryAttempt:
     """Make a parcel that goes to `url`."""
-    return Parcel(
+    return DeliveryAttempt(
         job=JobId("01a20ba7-8ee8-730e-a694-be547a8145fc"),
         fence=1,
         attempt=1,
@@ -44,7 +44,9 @@ def parcel_for(url: str) -> Parcel:
     )
 
 
-def a_sender(*answers: Sequence[str], allowed: str = "127.0.0.0/8", seconds: float = 5.0) -> Send:
+def a_sender(
+    *answers: Sequence[str], allowed: str = "127.0.0.0/8", seconds: float = 5.0
+) -> WebhookClient:
     """Make a sender whose resolver gives each of `answers` once, in turn."""
     turns = iter(answers)
 
@@ -53,7 +55,9 @@ def a_sender(*answers: Sequence[str], allowed: str = "127.0.0.0/8", seconds: flo
             [ipaddress.ip_address(text) for text in next(turns)] if answers else look_up(host, port)
         )
 
-    return Send(masters=[MASTER], allowed=read_networks(allowed), resolve=resolve, seconds=seconds)
+    return WebhookClient(
+        masters=[MASTER], allowed=read_networks(allowed), resolve=resolve, seconds=seconds
+    )
 
 
 @pytest.fixture
@@ -122,7 +126,7 @@ def test_a_name_that_changes_its_answer_leads_nowhere_else(receiver: Receiver) -
         first = "192.0.2.1" if len(asked) == 1 else "127.0.0.1"
         return [ipaddress.ip_address(first)]
 
-    send = Send(
+    send = WebhookClient(
         masters=[MASTER], allowed=read_networks("192.0.2.0/24"), resolve=rebinding, seconds=0.3
     )
     reply = send(parcel_for(f"http://{NAME}:{receiver.port}/"))
@@ -185,7 +189,7 @@ def test_a_receiver_that_trickles_its_answer_is_left(first: bytes) -> None:
     with trickling(first=first, every=0.05) as port:
         reply = a_sender(seconds=0.5)(parcel_for(f"http://127.0.0.1:{port}/"))
 
-    assert reply == Reply(error="There was no complete response within 0.5 s.")
+    assert reply == DeliveryResponse(error="There was no complete response within 0.5 s.")
 
 
 def test_an_endless_body_is_not_read() -> None:
@@ -215,11 +219,11 @@ def test_a_receiver_may_take_longer_to_respond_than_to_connect(
     """The time-out of connecting ends with the connection: the message is delivered, once."""
     receiver.delay = seconds
     send = a_sender(seconds=120)
-    assert seconds == 2 or seconds > CONNECT_SECONDS
+    assert seconds == 2 or seconds > CONNECT_TIMEOUT
 
     reply = send(parcel_for(receiver.url))
 
-    assert reply == Reply(status=204)
+    assert reply == DeliveryResponse(status=204)
     assert len(receiver.got) == 1
 
 
@@ -229,7 +233,7 @@ def test_a_receiver_that_responds_too_late_is_told_apart(receiver: Receiver) -> 
 
     reply = a_sender(seconds=0.5)(parcel_for(receiver.url))
 
-    assert reply == Reply(error="There was no complete response within 0.5 s.")
+    assert reply == DeliveryResponse(error="There was no complete response within 0.5 s.")
 
 
 def test_what_speaks_another_language_is_told() -> None:
@@ -242,7 +246,7 @@ def test_what_speaks_another_language_is_told() -> None:
 
 
 def _certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Give contexts of a server that is called `name`, and of a client that trusts it."""
+    """Return contexts of a server that is called `name`, and of a client that trusts it."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     today = datetime.now(UTC)

@@ -10,10 +10,10 @@ from sqlalchemy import select, update
 
 from shared.db.engine import Database
 from shared.db.jobs.cancel import stop_job
-from shared.db.jobs.complete import finish
+from shared.db.jobs.complete import complete
 from shared.db.schema import deliveries, jobs
 from shared.db.sweeps.prune import delete_expired
-from shared.db.sweeps.recovery import expire_jobs, return_expired_leases
+from shared.db.sweeps.recovery import expire_jobs, rescue_expired_leases
 from shared.db.types import now
 from shared.db.webhooks import InFlight, claim_deliveries, read_due
 from shared.domain import chunks as values
@@ -34,7 +34,7 @@ def with_webhook(**options: Any) -> values.Submission:
 def finish_it(database: Database, job: values.Submission) -> None:
     """Run all of a job that was submitted."""
     outcomes = [answered(claimed) for claimed in take(database, *submit(database, job))]
-    database.write(lambda c: finish(c, outcomes, OUTBOX))
+    database.write(lambda c: complete(c, outcomes, OUTBOX))
 
 
 def cancel_it(database: Database, job: values.Submission) -> None:
@@ -55,7 +55,7 @@ def kill_it(database: Database, job: values.Submission) -> None:
     """Submit a job and let it kill every worker."""
     take(database, *submit(database, job), lease=-1.0)
     once = RetryPolicy(max_attempts=1)
-    database.write(lambda c: return_expired_leases(c, once, OUTBOX, 10))
+    database.write(lambda c: rescue_expired_leases(c, once, OUTBOX, 10))
 
 
 @pytest.mark.parametrize("end", [finish_it, cancel_it, expire_it, kill_it])
@@ -78,7 +78,7 @@ def test_an_end_that_is_not_committed_leaves_no_delivery(database: Database) -> 
     outcomes = [answered(claimed) for claimed in take(database, *submit(database, job))]
 
     def fail_late(connection: Any) -> None:
-        finish(connection, outcomes, OUTBOX)
+        complete(connection, outcomes, OUTBOX)
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -20,7 +20,7 @@ from tests.receiver import Receiver, receiving
 from tests.service import Service
 from tests.waiting import wait_for
 from tests.working import BEAN
-from worker.webhooks.dispatcher import Courier, new_courier
+from worker.webhooks.dispatcher import WebhookDispatcher, new_dispatcher
 
 SECRET = show_secret(b"s" * 32)
 
@@ -41,9 +41,9 @@ def service(start: Callable[..., Service]) -> Service:
 
 
 @pytest.fixture
-def courier(service: Service) -> Iterator[Courier]:
+def courier(service: Service) -> Iterator[WebhookDispatcher]:
     """A courier at work, as in the sweeper."""
-    made = new_courier(service.settings, SweepMetrics())
+    made = new_dispatcher(service.settings, SweepMetrics())
     stop = threading.Event()
     thread = threading.Thread(target=made.run, args=[stop])
     thread.start()
@@ -75,17 +75,17 @@ def hurry(service: Service) -> None:
 
 
 def failed_with(service: Service, job: str, status: int) -> bool:
-    """Say whether the last attempt was answered with `status`."""
+    """Return whether the last attempt was answered with `status`."""
     return bool(webhook_of(service, job)["last_status"] == status)
 
 
 def delivered(service: Service, job: str) -> bool:
-    """Say whether the receiver has taken it."""
+    """Return whether the receiver has taken it."""
     return bool(webhook_of(service, job)["state"] == "delivered")
 
 
-def counted(courier: Courier, outcome: str) -> float | None:
-    """Give how many attempts came to `outcome`."""
+def counted(courier: WebhookDispatcher, outcome: str) -> float | None:
+    """Return how many attempts came to `outcome`."""
     name = "drybeans_webhook_attempts_total"
     return courier.metrics.registry.get_sample_value(name, {"outcome": outcome})
 
@@ -136,7 +136,7 @@ def test_what_the_receiver_answers_decides(
 
 
 def test_a_receiver_that_asks_for_peace_gets_it(
-    service: Service, receiver: Receiver, courier: Courier
+    service: Service, receiver: Receiver, courier: WebhookDispatcher
 ) -> None:
     """`Retry-After` puts the next attempt off; what attempts came to is counted."""
     receiver.statuses, receiver.headers = [503], {"Retry-After": "3600"}

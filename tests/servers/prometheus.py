@@ -47,7 +47,7 @@ class PrometheusServer(Server):
             return False
 
     def ask(self, expression: str) -> list[tuple[dict[str, str], float]]:
-        """Give the labels and the number of each series that `expression` finds now."""
+        """Return the labels and the number of each series that `expression` finds now."""
         asked = {"query": expression}
         answer = httpx.get(f"{self.url}/api/v1/query", params=asked, timeout=600, trust_env=False)
         found: list[dict[str, Any]] = answer.raise_for_status().json()["data"]["result"]

@@ -23,7 +23,7 @@ KERNELS: Final[dict[str, dict[str, Any]]] = {
 def a_table(
     classes: int = 3, rows: int = 240, seed: int = 0, *, spread: float = 4.0
 ) -> tuple[Floats, NDArray[np.str_]]:
-    """Give rows of five features around 20 whose classes overlap, and their labels."""
+    """Return rows of five features around 20 whose classes overlap, and their labels."""
     table, numbers, _ = make_blobs(
         rows,
         n_features=5,
@@ -37,12 +37,12 @@ def a_table(
 
 
 def an_svc(classes: int = 3, **parameters: Any) -> SVC:
-    """Give a fitted SVC."""
+    """Return a fitted SVC."""
     return SVC(**parameters).fit(*a_table(classes))
 
 
 def a_stack(*bases: Any, final: Any = None, classes: int = 3, **parameters: Any) -> Any:
-    """Give a fitted regression on the margins of `bases`."""
+    """Return a fitted regression on the margins of `bases`."""
     stack = StackingClassifier(
         [(f"svc{number}", base) for number, base in enumerate(bases)],
         final_estimator=final or LogisticRegression(max_iter=20_000),
@@ -54,7 +54,7 @@ def a_stack(*bases: Any, final: Any = None, classes: int = 3, **parameters: Any)
 
 
 def some_rows(classes: int = 3, count: int = 2000) -> Floats:
-    """Give rows in and around those of `a_table`."""
+    """Return rows in and around those of `a_table`."""
     table, _ = a_table(classes)
     chance = np.random.default_rng(1)
     return np.asarray(
@@ -64,7 +64,7 @@ def some_rows(classes: int = 3, count: int = 2000) -> Floats:
 
 
 def border_rows(predict: Callable[[Floats], Any], rows: Floats) -> Floats:
-    """Give pairs of rows, one rounding apart, that `predict` puts into different classes.
+    """Return pairs of rows, one rounding apart, that `predict` puts into different classes.
 
     Where it contradicts itself there is no label to be equal to: a tie falls one way or the other
     with the place of its row among those of the call, as BLAS rounds by it.
@@ -83,7 +83,7 @@ def border_rows(predict: Callable[[Floats], Any], rows: Floats) -> Floats:
 
 
 def _settled(predict: Callable[[Floats], Any], rows: Floats) -> Floats:
-    """Give those of `rows` that get the same label alone, among some, and among all, anywhere."""
+    """Return those of `rows` that get the same label alone, among some, and among all, anywhere."""
     labels = np.asarray(predict(rows))
     same = np.array([predict(row[None])[0] for row in rows]) == labels
     chance = np.random.default_rng(2)
@@ -95,6 +95,6 @@ def _settled(predict: Callable[[Floats], Any], rows: Floats) -> Floats:
 
 
 def labels_of(predictor: Any, rows: Floats) -> NDArray[Any]:
-    """Give a predictor's answers as labels."""
+    """Return a predictor's answers as labels."""
     labels: NDArray[Any] = np.array(predictor.classes)[predictor.predict(rows)]
     return labels

@@ -14,13 +14,13 @@ import pytest
 from shared.admin.checks.clock import judge as judge_clock
 from shared.admin.checks.consumers import judge_chunks
 from shared.admin.checks.database import judge as judge_database
-from shared.admin.checks.finding import Finding, Level
+from shared.admin.checks.finding import CheckResult, Severity
 from shared.admin.checks.processes import judge as judge_processes
 from shared.admin.checks.redis import judge as judge_redis
-from shared.admin.command import count, duration, table, told
+from shared.admin.command import count, duration, format_error, table
 from shared.admin.jobs import explain
 from shared.broker.heartbeats import Heartbeat, ProcessKind
-from shared.db.queries.inspection import ChunkStanding
+from shared.db.queries.inspection import ChunkStatus
 from shared.db.server_info import Server
 from shared.domain.jobs import ChunkRef, ChunkState, JobId, Queue
 
@@ -34,9 +34,9 @@ MYSQL = Server(kind="mysql", version="8.4.6", variables=WELL, connections=20)
 REDIS = {"redis_version": "7.2.1", "maxmemory_policy": "noeviction", "used_memory": 2**20}
 
 
-def bad(findings: Any) -> list[Finding]:
-    """Give those that are not ok."""
-    return [finding for finding in findings if finding.level is not Level.OK]
+def bad(findings: Any) -> list[CheckResult]:
+    """Return those that are not ok."""
+    return [finding for finding in findings if finding.level is not Severity.OK]
 
 
 def test_a_server_that_is_set_up_well_is_well() -> None:
@@ -97,9 +97,9 @@ def test_a_redis_that_forgets_is_named(change: dict[str, Any], words: str) -> No
 
 
 @pytest.mark.parametrize(
-    "seconds, level", [(0.2, Level.OK), (-3.0, Level.WARNING), (40.0, Level.WRONG)]
+    "seconds, level", [(0.2, Severity.OK), (-3.0, Severity.WARNING), (40.0, Severity.WRONG)]
 )
-def test_clocks_that_differ_are_named(seconds: float, level: Level) -> None:
+def test_clocks_that_differ_are_named(seconds: float, level: Severity) -> None:
     """A little is a warning, much is wrong."""
     way = "ahead of" if seconds > 0 else "behind"
 
@@ -124,9 +124,9 @@ EVERYONE = [a_heartbeat(name) for name in ("api-1@a", "worker-2@b", "sweeper-3@c
 def test_processes_that_report_are_listed() -> None:
     """With what they do and how long ago that was, so that a reader can judge too."""
     assert [(f.level, f.what) for f in judge_processes(EVERYONE)] == [
-        (Level.OK, "API processes that report: api-1@a (2s ago)."),
-        (Level.OK, "Workers that report: worker-2@b (interactive,bulk, 2s ago)."),
-        (Level.OK, "Sweepers that report: sweeper-3@c (2s ago)."),
+        (Severity.OK, "API processes that report: api-1@a (2s ago)."),
+        (Severity.OK, "Workers that report: worker-2@b (interactive,bulk, 2s ago)."),
+        (Severity.OK, "Sweepers that report: sweeper-3@c (2s ago)."),
     ]
 
 
@@ -135,14 +135,14 @@ def test_the_only_process_of_its_kind_that_is_silent_is_wrong(silent: str) -> No
     """Killed, frozen or cut off: nobody does its work, whatever the others report."""
     reports = [a_heartbeat(h.name, 95.0 if h.name == silent else 2.0) for h in EVERYONE]
 
-    found = [finding for finding in judge_processes(reports) if finding.level is not Level.OK]
+    found = [finding for finding in judge_processes(reports) if finding.level is not Severity.OK]
 
     name = {"api": "API process"}.get(kind := silent.partition("-")[0], kind)
     plural = {"api": "API processes", "worker": "Workers", "sweeper": "Sweepers"}[kind]
     queues = "interactive,bulk, " if kind == "worker" else ""
     assert [(f.level, f.what) for f in found] == [
-        (Level.WRONG, f"No {name} reported in the last 30 s."),
-        (Level.WARNING, f"{plural} that died or hang: {silent} ({queues}1m 35s ago)."),
+        (Severity.WRONG, f"No {name} reported in the last 30 s."),
+        (Severity.WARNING, f"{plural} that died or hang: {silent} ({queues}1m 35s ago)."),
     ]
 
 
@@ -150,10 +150,10 @@ def test_one_silent_worker_of_two_is_a_warning() -> None:
     """The other one does the work meanwhile."""
     reports = [*EVERYONE, a_heartbeat("worker-9@d", 31.0)]
 
-    found = [finding for finding in judge_processes(reports) if finding.level is not Level.OK]
+    found = [finding for finding in judge_processes(reports) if finding.level is not Severity.OK]
 
     assert [(f.level, f.what) for f in found] == [
-        (Level.WARNING, "Workers that died or hang: worker-9@d (interactive,bulk, 31s ago).")
+        (Severity.WARNING, "Workers that died or hang: worker-9@d (interactive,bulk, 31s ago).")
     ]
 
 
@@ -161,14 +161,16 @@ def test_a_queue_that_no_worker_reads_is_wrong() -> None:
     """Jobs of that size wait for ever, though workers report."""
     reports = [EVERYONE[0], a_heartbeat("worker-2@b", queues="interactive"), EVERYONE[2]]
 
-    found = [finding for finding in judge_processes(reports) if finding.level is not Level.OK]
+    found = [finding for finding in judge_processes(reports) if finding.level is not Severity.OK]
 
-    assert [(f.level, f.what) for f in found] == [(Level.WRONG, "No worker reads the queue bulk.")]
+    assert [(f.level, f.what) for f in found] == [
+        (Severity.WRONG, "No worker reads the queue bulk.")
+    ]
 
 
-def a_standing(**changes: Any) -> ChunkStanding:
+def a_standing(**changes: Any) -> ChunkStatus:
     """Make a pending chunk that was published just now."""
-    chunk = ChunkStanding(
+    chunk = ChunkStatus(
         ref=ChunkRef(job=JobId("j"), seq=0), state=ChunkState.PENDING, queue=Queue.BULK, rows=1,
         attempt=0, publishes=4, claimed_by=None, lease_until=None,
         next_publish_at=NOW + timedelta(seconds=20), error=None,
@@ -182,23 +184,23 @@ LEASED = {"state": ChunkState.RUNNING, "attempt": 1, "next_publish_at": None}
 @pytest.mark.parametrize(
     "changes, level, words, how",
     [
-        pytest.param({}, Level.WRONG, "again to bulk", "published 4 times", id="not taken"),
+        pytest.param({}, Severity.WRONG, "again to bulk", "published 4 times", id="not taken"),
         pytest.param(
             {"next_publish_at": NOW - timedelta(minutes=5)},
-            Level.WRONG, "nobody publishes", "due for 5m 0s", id="not published",
+            Severity.WRONG, "nobody publishes", "due for 5m 0s", id="not published",
         ),
         pytest.param(
             LEASED | {"lease_until": NOW - timedelta(minutes=1)},
-            Level.WRONG, "nobody takes them back", "ran out 1m 0s ago", id="not taken back",
+            Severity.WRONG, "nobody takes them back", "ran out 1m 0s ago", id="not taken back",
         ),
         pytest.param(
             LEASED | {"lease_until": NOW + timedelta(seconds=9), "attempt": 3},
-            Level.WARNING, "tried again", "leased for 9s", id="tried again",
+            Severity.WARNING, "tried again", "leased for 9s", id="tried again",
         ),
     ],
 )  # fmt: skip
 def test_work_that_does_not_get_on_is_explained(
-    changes: dict[str, Any], level: Level, words: str, how: str
+    changes: dict[str, Any], level: Severity, words: str, how: str
 ) -> None:
     """By who is missing: the sweeper, the workers, or their luck."""
     chunk = a_standing(**changes)
@@ -214,8 +216,8 @@ def test_times_are_read_and_written_in_words() -> None:
     """A number alone is seconds."""
     assert duration("90") == duration("90s") == timedelta(seconds=90)
     assert duration("7d") == timedelta(days=7)
-    assert told(timedelta(seconds=90)) == "1m 30s"
-    assert told(timedelta(days=2, hours=3, minutes=4)) == "2d 3h"
+    assert format_error(timedelta(seconds=90)) == "1m 30s"
+    assert format_error(timedelta(days=2, hours=3, minutes=4)) == "2d 3h"
     for wrong in ("soon", "-1d", "", "1w", "1.5h"):
         with pytest.raises(argparse.ArgumentTypeError):
             duration(wrong)

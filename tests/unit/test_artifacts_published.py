@@ -12,7 +12,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from shared.domain.errors import ArtifactRefused
 from shared.models.manifest import Golden
-from shared.models.registry import Catalog
+from shared.models.registry import ModelRegistry
 from tests.models import a_feature, a_manifest, a_model, a_table, an_artifact
 from worker.models.artifacts import golden_of, load, publish, untrusted_types
 
@@ -63,7 +63,7 @@ def test_the_newest_publication_becomes_the_default(tmp_path: Path) -> None:
     an_artifact(tmp_path, version=1)
     an_artifact(tmp_path, version=2)
 
-    assert Catalog.read(tmp_path).default_version("toy") == 2
+    assert ModelRegistry.read(tmp_path).default_version("toy") == 2
 
 
 def test_a_publication_can_leave_the_default_alone(tmp_path: Path) -> None:
@@ -72,8 +72,8 @@ def test_a_publication_can_leave_the_default_alone(tmp_path: Path) -> None:
     golden = golden_of(a_model(), a_table()[0][:2])
     publish(tmp_path, a_manifest(version=2, golden=golden), a_model(), default=False)
 
-    assert Catalog.read(tmp_path).default_version("toy") == 1
-    assert Catalog.read(tmp_path).resolve("toy@2").version == 2
+    assert ModelRegistry.read(tmp_path).default_version("toy") == 1
+    assert ModelRegistry.read(tmp_path).resolve("toy@2").version == 2
 
 
 def test_what_would_not_load_is_not_published(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from api.background.batch_loader import Together
+from api.background.batch_loader import BatchLoader
 from shared.domain.errors import DatabaseDown
 from tests.waiting import wait_for
 
@@ -30,7 +30,7 @@ class Library:
 
 def test_a_lone_question_is_asked_at_once() -> None:
     """And one without an answer gives None."""
-    ask = Together(Library())
+    ask = BatchLoader(Library())
 
     assert (ask(21), ask(-1)) == (42, None)
 
@@ -39,7 +39,7 @@ def test_questions_that_arrive_during_a_query_are_asked_together() -> None:
     """Each gets its own answer, and the same question is asked once."""
     library = Library()
     library.gate.clear()
-    ask = Together(library)
+    ask = BatchLoader(library)
     with ThreadPoolExecutor(9) as pool:
         first = pool.submit(ask, 1)
         wait_for(lambda: bool(library.asked))
@@ -57,7 +57,7 @@ def test_an_error_is_raised_to_all_who_asked_and_not_to_the_next() -> None:
     """A database that is down and comes back leaves nobody waiting."""
     library = Library()
     library.error = DatabaseDown()
-    ask = Together(library)
+    ask = BatchLoader(library)
     with pytest.raises(DatabaseDown):
         ask(1)
 
@@ -67,6 +67,6 @@ def test_an_error_is_raised_to_all_who_asked_and_not_to_the_next() -> None:
 
 def test_many_threads_all_get_their_own_answers() -> None:
     """None is lost and none is mixed up, however they interleave."""
-    ask = Together(Library())
+    ask = BatchLoader(Library())
     with ThreadPoolExecutor(16) as pool:
         assert list(pool.map(ask, range(2000))) == [2 * key for key in range(2000)]

@@ -168,7 +168,7 @@ def test_the_async_client_does_the_same(tmp_path: Path) -> None:
 
 
 def verbs(kind: type) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """Give the public methods of a client."""
+    """Return the public methods of a client."""
     return ((n, m) for n, m in inspect.getmembers(kind, inspect.isfunction) if n[0] != "_")
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from api.app import create_app
 from api.bootstrap import build_services
-from api.openapi.generator import described, path_of
+from api.openapi.generator import describe_operation, path_of
 from shared.settings import Settings
 from tests.service import MODEL_ROOT
 
@@ -36,7 +36,7 @@ def test_every_promise_names_tests_that_exist() -> None:
 def test_every_operation_has_a_promise() -> None:
     """Whoever adds a route says what it promises, and shows it."""
     app = create_app(build_services(Settings(model_root=MODEL_ROOT)))
-    operations = {f"{method} {path_of(rule)}" for rule, method, _ in described(app)}
+    operations = {f"{method} {path_of(rule)}" for rule, method, _ in describe_operation(app)}
 
     promised = {operation for operation, _ in rows()} - {"every operation"}
 

@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 
 from api.jobs.csv_chunker import (
     BOM,
-    CutLimits,
+    ChunkLimits,
+    CsvSlice,
     FirstLine,
-    Piece,
-    cut_lines,
-    take_first_line,
+    read_first_line,
+    split_into_chunks,
 )
 from shared.domain.csv_layout import is_blank
 from shared.domain.errors import BodyTooLarge, RequestInvalid
 
 MIB = 1 << 20
-LIMITS = CutLimits(piece_bytes=20, line_bytes=100)
+LIMITS = ChunkLimits(piece_bytes=20, line_bytes=100)
 
 lines = st.lists(
     st.sampled_from([b"", b" ", b"\t \t", b"1,2", b"x", b'"a","b"', b" 3,4 ", b"5,6,7,8,9,10,11"]),
@@ -28,14 +28,14 @@ lines = st.lists(
 ends = st.sampled_from([b"\n", b"\r\n"])
 
 
-def pieces(data: bytes, limits: CutLimits = LIMITS, *, first_line: int = 2) -> list[Piece]:
+def pieces(data: bytes, limits: ChunkLimits = LIMITS, *, first_line: int = 2) -> list[CsvSlice]:
     """Cut `data`, which comes as one part."""
-    return list(cut_lines([data], limits, ",", first_line))
+    return list(split_into_chunks([data], limits, ",", first_line))
 
 
 def first(*parts: bytes, most: int = 100) -> FirstLine:
     """Take the first line off `parts`."""
-    return take_first_line(iter(parts), most)
+    return read_first_line(iter(parts), most)
 
 
 @st.composite
@@ -54,9 +54,9 @@ def test_pieces_are_the_whole_text_in_whole_lines_however_it_arrives(
 ) -> None:
     """Joined they give every byte; each ends at a line end and knows its lines and rows."""
     text, parts = stream
-    limits = CutLimits(piece_bytes=piece_bytes, line_bytes=100, piece_lines=piece_lines)
+    limits = ChunkLimits(piece_bytes=piece_bytes, line_bytes=100, piece_lines=piece_lines)
 
-    found = list(cut_lines(parts, limits, ",", 7))
+    found = list(split_into_chunks(parts, limits, ",", 7))
 
     whole = text if text.endswith(b"\n") or not text else text + b"\n"
     assert b"".join(piece.data for piece in found) == whole
@@ -80,10 +80,10 @@ def test_a_first_line_and_the_rest_are_the_whole_text(
     rest = iter(parts)
     if is_blank(text):
         with pytest.raises(RequestInvalid, match="empty"):
-            take_first_line(rest, 100)
+            read_first_line(rest, 100)
         return
 
-    found = take_first_line(rest, 100)
+    found = read_first_line(rest, 100)
 
     after = found.rest + b"".join(rest)
     whole = text if text.endswith(b"\n") else text + b"\n"
@@ -140,7 +140,7 @@ def test_a_last_line_without_an_end_gets_one() -> None:
 
 def test_blank_lines_are_lines_and_no_rows() -> None:
     """Empty ones, and those of spaces, tabs and a carriage return."""
-    (piece,) = pieces(b"\n1,2\r\n\r\n \t\n3,4\n\n", CutLimits(piece_bytes=100, line_bytes=100))
+    (piece,) = pieces(b"\n1,2\r\n\r\n \t\n3,4\n\n", ChunkLimits(piece_bytes=100, line_bytes=100))
 
     assert (piece.line_count, piece.row_count) == (6, 2)
 
@@ -149,7 +149,7 @@ def test_a_piece_ends_with_the_line_that_fills_it() -> None:
     """Pieces are of about equal size, and none is cut within a line."""
     rows = [b"%019d\n" % at for at in range(5)]
 
-    found = list(cut_lines(rows, CutLimits(piece_bytes=40, line_bytes=100), ",", 2))
+    found = list(split_into_chunks(rows, ChunkLimits(piece_bytes=40, line_bytes=100), ",", 2))
 
     assert [piece.data for piece in found] == [rows[0] + rows[1], rows[2] + rows[3], rows[4]]
     assert [piece.first_line for piece in found] == [2, 4, 6]
@@ -157,7 +157,9 @@ def test_a_piece_ends_with_the_line_that_fills_it() -> None:
 
 def test_very_short_lines_make_pieces_by_their_number() -> None:
     """A million rows of one wrong character each must not become one chunk of a million errors."""
-    found = list(cut_lines([b"x\n" * 100_000], CutLimits(piece_bytes=MIB, line_bytes=9), ",", 2))
+    found = list(
+        split_into_chunks([b"x\n" * 100_000], ChunkLimits(piece_bytes=MIB, line_bytes=9), ",", 2)
+    )
 
     rows = [piece.row_count for piece in found]
     assert (sum(rows), len(rows)) == (100_000, 4)
@@ -170,9 +172,9 @@ def test_a_long_line_among_very_short_ones_is_a_piece_of_its_own_at_worst(long_a
     """Halving by bytes comes to an end also where one line is most of them."""
     own = [b"x\n"] * 100
     own[long_at] = b"x" * 5000 + b"\n"
-    limits = CutLimits(piece_bytes=MIB, line_bytes=6000, piece_lines=7)
+    limits = ChunkLimits(piece_bytes=MIB, line_bytes=6000, piece_lines=7)
 
-    found = list(cut_lines([b"".join(own)], limits, ",", 1))
+    found = list(split_into_chunks([b"".join(own)], limits, ",", 1))
 
     assert b"".join(piece.data for piece in found) == b"".join(own)
     assert max(piece.line_count for piece in found) <= 7
@@ -184,9 +186,12 @@ def test_a_line_may_be_exactly_as_long_as_the_limit(size: int, before: bytes) ->
     """Counted without its line feed, and whatever the parts it arrives in."""
     longest, too_long = before + b"x" * 100 + b"\n1\n", before + b"x" * 101 + b"\n1\n"
 
-    assert b"".join(p.data for p in cut_lines(_parts(longest, size), LIMITS, ",", 2)) == longest
+    assert (
+        b"".join(p.data for p in split_into_chunks(_parts(longest, size), LIMITS, ",", 2))
+        == longest
+    )
     with pytest.raises(BodyTooLarge, match="longer than 100 bytes"):
-        list(cut_lines(_parts(too_long, size), LIMITS, ",", 2))
+        list(split_into_chunks(_parts(too_long, size), LIMITS, ",", 2))
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 101, 1000])
@@ -204,8 +209,8 @@ def _parts(data: bytes, size: int) -> list[bytes]:
 @pytest.mark.parametrize(
     "read",
     [
-        lambda stream: take_first_line(stream, 100),
-        lambda stream: list(cut_lines(stream, LIMITS, ",", 2)),
+        lambda stream: read_first_line(stream, 100),
+        lambda stream: list(split_into_chunks(stream, LIMITS, ",", 2)),
     ],
     ids=["first line", "other lines"],
 )
@@ -225,12 +230,12 @@ def test_a_line_that_never_ends_is_refused_before_it_fills_the_memory(
 def test_memory_is_bounded_by_one_piece(line: bytes) -> None:
     """Whatever the lines are, 20 MiB of them take no more than a few pieces of one MiB."""
     part = line * (MIB // 4 // len(line))
-    limits = CutLimits(piece_bytes=MIB, line_bytes=1000)
+    limits = ChunkLimits(piece_bytes=MIB, line_bytes=1000)
     tracemalloc.start()
     try:
         stream = iter([b"Area\n", *[part] * 80])
-        head = take_first_line(stream, 1000)
-        total = sum(piece.line_count for piece in cut_lines(stream, limits, ",", 2))
+        head = read_first_line(stream, 1000)
+        total = sum(piece.line_count for piece in split_into_chunks(stream, limits, ",", 2))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -244,7 +249,7 @@ def test_a_flood_of_blank_lines_before_the_first_costs_no_more_than_others() -> 
     tracemalloc.start()
     try:
         with pytest.raises(RequestInvalid, match="empty"):
-            take_first_line(iter([b"\n" * (MIB // 4)] * 50), 1000)
+            read_first_line(iter([b"\n" * (MIB // 4)] * 50), 1000)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -317,7 +322,7 @@ def test_a_first_line_in_another_encoding_is_refused(data: bytes, detail: str) -
 
 def test_rows_are_limited_and_blank_lines_are_not() -> None:
     """The limit is on all pieces together, and the refusal says what to do."""
-    limits = CutLimits(piece_bytes=20, line_bytes=100, max_rows=7)
+    limits = ChunkLimits(piece_bytes=20, line_bytes=100, max_rows=7)
 
     assert sum(p.row_count for p in pieces(b"1,2\n\n" * 7, limits)) == 7
     with pytest.raises(BodyTooLarge) as caught:

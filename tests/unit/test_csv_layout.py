@@ -151,7 +151,7 @@ def test_a_layout_comes_back_from_the_database_as_it_was() -> None:
     """It is stored as JSON with the job."""
     layout = header("Id;Area;Perimeter;AspectRation").layout
 
-    assert CsvLayout.of(orjson.loads(orjson.dumps(asdict(layout)))) == layout
+    assert CsvLayout.from_document(orjson.loads(orjson.dumps(asdict(layout)))) == layout
 
 
 def test_a_column_is_named_by_the_header_or_else_by_its_number() -> None:

@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.jobs.csv_chunker import CutLimits, Piece, cut_lines, refuse_broken_quotes
+from api.jobs.csv_chunker import ChunkLimits, CsvSlice, check_quotes, split_into_chunks
 from shared.domain.errors import RequestInvalid
 
-LIMITS = CutLimits(piece_bytes=20, line_bytes=100)
+LIMITS = ChunkLimits(piece_bytes=20, line_bytes=100)
 
 
-def pieces(data: bytes) -> list[Piece]:
+def pieces(data: bytes) -> list[CsvSlice]:
     """Cut `data`, which begins with line 2, into small pieces."""
-    return list(cut_lines([data], LIMITS, ",", 2))
+    return list(split_into_chunks([data], LIMITS, ",", 2))
 
 
 @pytest.mark.parametrize(
@@ -52,9 +52,9 @@ def test_quotes_that_end_on_their_line_are_left_alone(text: bytes) -> None:
 
 def test_the_delimiter_says_where_a_quoted_field_can_begin() -> None:
     """In a CSV with semicolons, a quote after a comma is text."""
-    refuse_broken_quotes(b'1,"a;2\n', ";", 1)
+    check_quotes(b'1,"a;2\n', ";", 1)
     with pytest.raises(RequestInvalid, match="Line 1 "):
-        refuse_broken_quotes(b'1;"a,2\n', ";", 1)
+        check_quotes(b'1;"a,2\n', ";", 1)
 
 
 @given(
@@ -70,9 +70,9 @@ def test_quotes_are_judged_as_the_csv_module_judges_them(
 
     if broken:
         with pytest.raises(RequestInvalid, match=rf"^Line {broken[0] + 1} "):
-            refuse_broken_quotes(data, delimiter, 1)
+            check_quotes(data, delimiter, 1)
     else:
-        refuse_broken_quotes(data, delimiter, 1)
+        check_quotes(data, delimiter, 1)
 
 
 def _open_at_end(line: str, delimiter: str) -> bool:

@@ -36,7 +36,7 @@ def clean_lines(count: int = MANY) -> list[str]:
 
 
 def same(one: Rows, two: Rows) -> bool:
-    """Say whether two readings are equal to the last bit."""
+    """Return whether two readings are equal to the last bit."""
     return (
         one.values.shape == two.values.shape
         and np.array_equal(one.values.view(np.uint64), two.values.view(np.uint64))
@@ -82,7 +82,7 @@ def body_of(file: CsvFile) -> tuple[CsvLayout, bytes, int]:
 
 
 def spelling(field: str | None) -> str | None:
-    """Give the feature's own name for a column's."""
+    """Return the feature's own name for a column's."""
     if field is None or field.startswith("column"):
         return field
     return FEATURES[COLUMNS[field.lower()]]

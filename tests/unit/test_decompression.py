@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.http.decompression import FREE_FRAMES, PIECE, RATIO_FREE_BYTES, BodyLimits, decoded
+from api.http.decompression import FREE_FRAMES, RATIO_FREE_BYTES, READ_BYTES, BodyLimits, decompress
 from shared.domain.errors import BodyMalformed, BodyTooLarge, BodyTypeUnsupported
 from shared.zstd import CompressionParameter, ZstdCompressor, compress
 
@@ -24,7 +24,7 @@ both = pytest.mark.parametrize("encoding", ["gzip", "zstd"])
 class Trickle:
     """A body that arrives in pieces of `sizes` bytes, over and over."""
 
-    def __init__(self, data: bytes, sizes: Iterable[int] = (PIECE,)) -> None:
+    def __init__(self, data: bytes, sizes: Iterable[int] = (READ_BYTES,)) -> None:
         self._data = data
         self._sizes = list(sizes)
         self._at = 0
@@ -42,10 +42,10 @@ def limits(most: int = MUCH, ratio: int = MUCH) -> BodyLimits:
 
 
 def decode(
-    data: bytes, encoding: str, *, most: int = MUCH, ratio: int = MUCH, size: int = PIECE
+    data: bytes, encoding: str, *, most: int = MUCH, ratio: int = MUCH, size: int = READ_BYTES
 ) -> bytes:
     """Decode all of `data`, read `size` bytes at a time."""
-    return b"".join(decoded(Trickle(data, [size]), encoding, limits(most, ratio)))
+    return b"".join(decompress(Trickle(data, [size]), encoding, limits(most, ratio)))
 
 
 @pytest.mark.parametrize("encoding", ["", "identity", " Identity "])
@@ -55,7 +55,7 @@ def test_a_body_without_an_encoding_passes_through(encoding: str) -> None:
 
 
 @both
-@pytest.mark.parametrize("size", [1, 1000, PIECE])
+@pytest.mark.parametrize("size", [1, 1000, READ_BYTES])
 def test_a_compressed_body_is_undone(encoding: str, size: int) -> None:
     """However few bytes arrive at a time; the encoding's name in any case."""
     assert decode(ENCODERS[encoding](TEXT), encoding.upper(), size=size) == TEXT
@@ -72,7 +72,7 @@ def test_several_compressed_parts_are_one_body(
     """`cat a.gz b.gz` is a gzip file, and so with Zstandard; an empty part adds nothing."""
     body = b"".join(map(ENCODERS[encoding], parts))
 
-    assert b"".join(decoded(Trickle(body, sizes), encoding, limits())) == b"".join(parts)
+    assert b"".join(decompress(Trickle(body, sizes), encoding, limits())) == b"".join(parts)
 
 
 @both
@@ -83,12 +83,12 @@ def test_many_parts_in_one_piece_are_all_undone(encoding: str) -> None:
 
 @both
 def test_a_body_that_expands_much_comes_in_small_pieces(encoding: str) -> None:
-    """No piece is larger than `PIECE`, and none of it is lost at the end."""
-    data = bytes(3 * PIECE + 5) + random.Random(1).randbytes(1000)
+    """No piece is larger than `PROGRESS_BYTES`, and none of it is lost at the end."""
+    data = bytes(3 * READ_BYTES + 5) + random.Random(1).randbytes(1000)
 
-    pieces = list(decoded(Trickle(ENCODERS[encoding](data)), encoding, limits()))
+    pieces = list(decompress(Trickle(ENCODERS[encoding](data)), encoding, limits()))
 
-    assert max(map(len, pieces)) <= PIECE
+    assert max(map(len, pieces)) <= READ_BYTES
     assert b"".join(pieces) == data
 
 
@@ -152,7 +152,7 @@ def test_a_bomb_is_stopped_at_the_limit_with_memory_flat(encoding: str) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(BodyTooLarge):
-            for _ in decoded(Trickle(bomb), encoding, limits(64 * MIB)):
+            for _ in decompress(Trickle(bomb), encoding, limits(64 * MIB)):
                 pass
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -185,7 +185,7 @@ def test_a_body_may_not_expand_beyond_its_ratio(encoding: str) -> None:
     body = ENCODERS[encoding](many)
     ratio = len(many) // len(body) + 1
 
-    assert sum(map(len, decoded(Trickle(body), encoding, limits(ratio=ratio)))) == len(many)
+    assert sum(map(len, decompress(Trickle(body), encoding, limits(ratio=ratio)))) == len(many)
     with pytest.raises(BodyTooLarge) as caught:
         decode(body, encoding, ratio=100)
     assert caught.value.detail == (
@@ -212,7 +212,7 @@ EMPTY = {
 
 
 @pytest.mark.parametrize("kind", EMPTY)
-@pytest.mark.parametrize("size", [1000, PIECE])
+@pytest.mark.parametrize("size", [1000, READ_BYTES])
 def test_parts_without_data_add_nothing(kind: str, size: int) -> None:
     """Between those with data, before them and after them."""
     encoding, nothing = EMPTY[kind]
@@ -229,7 +229,7 @@ def test_a_flood_of_parts_without_data_is_refused_early(kind: str) -> None:
     body = Trickle(nothing * 200_000)
 
     with pytest.raises(BodyMalformed) as caught:
-        list(decoded(body, encoding, limits()))
+        list(decompress(body, encoding, limits()))
 
     assert caught.value.detail == (
         "The compressed body has more than 10000 parts of next to nothing; compress the file in "

@@ -12,7 +12,7 @@ _IMAGES: Final = ("api", "worker")
 
 
 def instructions(image: str) -> list[tuple[str, str]]:
-    """Give a Dockerfile's instructions, each on one line, without comments."""
+    """Return a Dockerfile's instructions, each on one line, without comments."""
     text = (_ROOT / f"Dockerfile.{image}").read_text()
     text = re.sub(r"^#.*\n", "", text, flags=re.MULTILINE)
     lines = [line.strip() for line in text.replace("\\\n", " ").splitlines() if line.strip()]
@@ -20,7 +20,7 @@ def instructions(image: str) -> list[tuple[str, str]]:
 
 
 def last(image: str, word: str) -> str:
-    """Give the last instruction of a kind, which is the one that counts."""
+    """Return the last instruction of a kind, which is the one that counts."""
     return next(rest for found, rest in reversed(instructions(image)) if found == word)
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.jobs.exporters import csv_table, errors_table, ndjson, safe
+from api.jobs.exporters import csv_table, errors_table, escape_formula, ndjson
 from api.jobs.result_rows import ResultShape
 from shared.db.queries.results import StoredResult
 from shared.domain.csv_layout import read_header
@@ -115,7 +115,7 @@ def test_a_table_with_input_repeats_the_features_after_the_rest() -> None:
 @pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])
 def test_text_that_a_spreadsheet_would_run_is_made_harmless(begin: str) -> None:
     """An apostrophe before it makes it text; there are six ways for a formula to begin."""
-    assert safe(f"{begin}cmd|' /C calc'!A0") == f"'{begin}cmd|' /C calc'!A0"
+    assert escape_formula(f"{begin}cmd|' /C calc'!A0") == f"'{begin}cmd|' /C calc'!A0"
 
 
 @pytest.mark.parametrize(
@@ -123,13 +123,13 @@ def test_text_that_a_spreadsheet_would_run_is_made_harmless(begin: str) -> None:
 )
 def test_numbers_and_other_text_are_left_as_they_are(cell: str | float | None) -> None:
     """A negative number is no formula."""
-    assert safe(cell) == cell
+    assert escape_formula(cell) == cell
 
 
 @pytest.mark.parametrize("cell", ["-1+1", "+1|x", "-cmd", "=1", "+", "-", "--1", "-1e5x", "-1 "])
 def test_what_only_begins_like_a_number_is_made_harmless(cell: str) -> None:
     """`-1+cmd|…` is a formula too."""
-    assert safe(cell) == f"'{cell}"
+    assert escape_formula(cell) == f"'{cell}"
 
 
 def test_formulas_in_ids_and_inputs_are_harmless_in_a_table() -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.chunks import Dispatch, MessageLimits, fitting, pack_messages
+from shared.domain.chunks import Dispatch, MessageLimits, pack_messages, take_fitting
 from shared.domain.jobs import ChunkRef, JobId, Queue
 
 LIMITS = MessageLimits(rows=10, chunks=3)
@@ -13,7 +13,10 @@ def dispatches(shapes: list[tuple[int, bool]]) -> list[Dispatch]:
     """Make one dispatch of each (rows, alone)."""
     return [
         Dispatch(
-            ref=ChunkRef(job=JobId("j"), seq=seq), queue=Queue.BULK, row_count=rows, alone=alone
+            ref=ChunkRef(job=JobId("j"), seq=seq),
+            queue=Queue.BULK,
+            row_count=rows,
+            own_message=alone,
         )
         for seq, (rows, alone) in enumerate(shapes)
     ]
@@ -29,7 +32,7 @@ def test_what_fits_is_the_longest_beginning_that_packs_into_so_many_messages(
     """Packing it gives no more messages; with the next one it would give more."""
     due = dispatches(shape)
 
-    fit = fitting(due, LIMITS, messages)
+    fit = take_fitting(due, LIMITS, messages)
 
     assert fit == due[: len(fit)]
     assert len(list(pack_messages(fit, LIMITS))) <= messages

@@ -33,7 +33,7 @@ _GIVEN: Final = {
 
 
 def commands(program: str) -> list[str]:
-    """Give each call of `program` in the guide, those inside of other commands too."""
+    """Return each call of `program` in the guide, those inside of other commands too."""
     starts = rf"(?:^|\$\(|\| ){program} "
     return [block[found.end() :] for block in _BLOCKS for found in re.finditer(starts, block)]
 

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from api.background.group_commit import Intake, IntakeLimits
+from api.background.group_commit import GroupCommitLimits, GroupCommitWriter
 from shared.domain.chunks import Dispatch, Submission
 from shared.domain.errors import CommitUncertain, DatabaseDown, IntakeFull
 from tests.factories import a_submission
 
-ROOMY = IntakeLimits(jobs=100, bytes=10**6, group=50, seconds=3600.0)
+ROOMY = GroupCommitLimits(jobs=100, bytes=10**6, group=50, seconds=3600.0)
 
 
 class Store:
@@ -32,16 +32,16 @@ class Store:
         if any(self.refuse(submission) for submission in group):
             raise self.error
         self.groups.append(list(group))
-        return [d for submission in group for d in submission.dispatches(1)]
+        return [d for submission in group for d in submission.initial_dispatches(1)]
 
 
 @contextmanager
 def an_intake(
-    store: Store, limits: IntakeLimits = ROOMY
-) -> Iterator[tuple[Intake, list[Dispatch]]]:
+    store: Store, limits: GroupCommitLimits = ROOMY
+) -> Iterator[tuple[GroupCommitWriter, list[Dispatch]]]:
     """Run an intake on `store`, with what it publishes."""
     published: list[Dispatch] = []
-    intake = Intake(store, published.extend, limits)
+    intake = GroupCommitWriter(store, published.extend, limits)
     intake.start()
     yield intake, published
     store.gate.set()
@@ -66,7 +66,7 @@ def test_submissions_that_arrive_during_a_commit_are_stored_together() -> None:
         first = pool.submit(intake.submit, jobs[0])
         assert store.entered.acquire(timeout=3600)
         rest = [pool.submit(intake.submit, job) for job in jobs[1:]]
-        wait_for(lambda: intake.waiting == 10)
+        wait_for(lambda: intake.pending == 10)
         store.gate.set()
         for future in (first, *rest):
             future.result(timeout=3600)
@@ -78,10 +78,10 @@ def test_a_group_is_never_larger_than_its_limit() -> None:
     """A transaction stays short however many wait."""
     store = Store()
     store.gate.clear()
-    limits = IntakeLimits(jobs=100, bytes=10**6, group=4, seconds=3600.0)
+    limits = GroupCommitLimits(jobs=100, bytes=10**6, group=4, seconds=3600.0)
     with an_intake(store, limits) as (intake, _), ThreadPoolExecutor(10) as pool:
         futures = [pool.submit(intake.submit, a_submission()) for _ in range(10)]
-        wait_for(lambda: intake.waiting >= 6)
+        wait_for(lambda: intake.pending >= 6)
         store.gate.set()
         for future in futures:
             future.result(timeout=3600)
@@ -93,12 +93,12 @@ def test_a_group_is_never_larger_than_its_limit() -> None:
 @pytest.mark.parametrize(
     "limits",
     [
-        IntakeLimits(jobs=1, bytes=10**6, group=50, seconds=3600.0),
-        IntakeLimits(jobs=100, bytes=20, group=50, seconds=3600.0),
+        GroupCommitLimits(jobs=1, bytes=10**6, group=50, seconds=3600.0),
+        GroupCommitLimits(jobs=100, bytes=20, group=50, seconds=3600.0),
     ],
     ids=["count", "bytes"],
 )
-def test_a_full_intake_refuses_at_once(limits: IntakeLimits) -> None:
+def test_a_full_intake_refuses_at_once(limits: GroupCommitLimits) -> None:
     """The bound holds for the number of waiting jobs and for their bytes."""
     store = Store()
     store.gate.clear()
@@ -106,7 +106,7 @@ def test_a_full_intake_refuses_at_once(limits: IntakeLimits) -> None:
         taken = pool.submit(intake.submit, a_submission())
         assert store.entered.acquire(timeout=3600)
         waiting = pool.submit(intake.submit, a_submission())
-        wait_for(lambda: intake.waiting == 1)
+        wait_for(lambda: intake.pending == 1)
 
         with pytest.raises(IntakeFull):
             intake.submit(a_submission())
@@ -126,7 +126,7 @@ def test_one_refused_submission_does_not_take_its_group_with_it() -> None:
         plug = pool.submit(intake.submit, a_submission())
         assert store.entered.acquire(timeout=3600)
         futures = [pool.submit(intake.submit, job) for job in (good, bad)]
-        wait_for(lambda: intake.waiting == 2)
+        wait_for(lambda: intake.pending == 2)
         store.gate.set()
         plug.result(timeout=3600)
         futures[0].result(timeout=3600)
@@ -153,7 +153,7 @@ def test_a_submission_not_yet_taken_is_withdrawn_when_its_time_is_over() -> None
     """A client that was told 503 for certain never finds its job accepted later."""
     store = Store()
     store.gate.clear()
-    limits = IntakeLimits(jobs=100, bytes=10**6, group=50, seconds=0.05)
+    limits = GroupCommitLimits(jobs=100, bytes=10**6, group=50, seconds=0.05)
     with an_intake(store, limits) as (intake, _), ThreadPoolExecutor(1) as pool:
         plug = pool.submit(intake.submit, a_submission())
         assert store.entered.acquire(timeout=3600)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.observability.heartbeat_file import Alive
+from shared.observability.heartbeat_file import HeartbeatFile
 from worker import alive
 from worker.models import verify as prove
 
@@ -18,7 +18,7 @@ _MODELS = Path(__file__).parents[2] / "model_artifacts"
 def test_a_worker_that_beat_lately_is_well(tmp_path: Path) -> None:
     """And Redis is not asked."""
     file = tmp_path / "alive"
-    Alive(file).beat()
+    HeartbeatFile(file).beat()
 
     assert alive.main([str(file), "180"]) is None
 

@@ -12,22 +12,22 @@ from tests.unit.inference_samples import KERNELS, a_stack, a_table, an_svc, some
 from worker.inference import compile_predictor
 from worker.inference.cascade import Cascade, Stage
 from worker.inference.compile import keeps_bounds
-from worker.inference.decisions import Highest, Positive, Squashed, Votes
+from worker.inference.decisions import Argmax, Positive, TanhMargins, Votes
 from worker.inference.estimators.svc import read_margins
 from worker.inference.estimators.transforms import PowerStep, read_step
-from worker.inference.kernels.dot import dot_machine
-from worker.inference.kernels.rbf import radial_machine
+from worker.inference.kernels.dot import dot_evaluator
+from worker.inference.kernels.rbf import rbf_evaluator
 
 
 def stages_of(model: Any) -> tuple[Stage, ...]:
-    """Give the stages of a compiled model."""
+    """Return the stages of a compiled model."""
     predictor = compile_predictor(model)
     assert isinstance(predictor, Cascade)
     return predictor.stages
 
 
 def margins_of(svc: Any, rows: Any) -> Any:
-    """Give libsvm's decision values; scikit-learn changes their sign for two classes."""
+    """Return libsvm's decision values; scikit-learn changes their sign for two classes."""
     margins = svc.decision_function(rows)
     return -margins[:, None] if margins.ndim == 1 else margins
 
@@ -91,7 +91,7 @@ def test_powers_of_float32_are_within_four_units_of_the_last_place(power: Any) -
 def test_both_powers_give_the_same_values_within_their_bounds(precision: Any) -> None:
     """Which one is taken depends on the processor; the values and bounds do not."""
     expansion, _ = read_margins(an_svc(7))
-    machines = [radial_machine(expansion, precision, power) for power in (np.exp, np.exp2)]
+    machines = [rbf_evaluator(expansion, precision, power) for power in (np.exp, np.exp2)]
     (one, first), (other, second) = [m.evaluate(some_rows(7)) for m in machines if m]
 
     assert (np.abs(one - other) <= 0.2 * np.minimum(first, second)).all()
@@ -101,7 +101,7 @@ def test_a_far_support_vector_leaves_no_bound_in_float32() -> None:
     """Its kernel value could be wrong by any factor, for every row."""
     expansion, _ = read_margins(an_svc(gamma=0.3))
     expansion.groups[0].points[0] = 1e4
-    machine = radial_machine(expansion, np.float32)
+    machine = rbf_evaluator(expansion, np.float32)
     with np.errstate(all="ignore"):
         _, errors = machine.evaluate(some_rows()) if machine else ((), ())
 
@@ -110,7 +110,7 @@ def test_a_far_support_vector_leaves_no_bound_in_float32() -> None:
 
 def test_no_power_near_the_end_of_float64_has_a_bound() -> None:
     """Whether such a value is infinite may differ between scikit-learn and us."""
-    machine = dot_machine(read_margins(an_svc(kernel="poly", degree=3))[0])
+    machine = dot_evaluator(read_margins(an_svc(kernel="poly", degree=3))[0])
     with np.errstate(all="ignore"):
         _, errors = machine.evaluate(np.full((1, 5), 1e90))
 
@@ -126,7 +126,7 @@ def test_bounds_cover_what_scikit_learn_rounds(precision: Any) -> None:
     (_, few), (_, many) = [
         machine.evaluate(some_rows())
         for expansion in (plain, large)
-        if (machine := radial_machine(expansion, precision))
+        if (machine := rbf_evaluator(expansion, precision))
     ]
 
     assert (many > 2.0 * few).all()
@@ -135,7 +135,7 @@ def test_bounds_cover_what_scikit_learn_rounds(precision: Any) -> None:
 def test_arithmetic_that_breaks_its_bounds_is_not_trusted() -> None:
     """A machine whose powers are wrong does not pass its trial."""
     expansion, _ = read_margins(an_svc())
-    good, exact = (radial_machine(expansion, p, np.exp2) for p in (np.float32, np.float64))
+    good, exact = (rbf_evaluator(expansion, p, np.exp2) for p in (np.float32, np.float64))
     assert good
     assert exact
 
@@ -168,7 +168,7 @@ def test_votes_are_sure_only_when_no_doubtful_pair_can_change_the_winner() -> No
 
 
 def completions(outcome: Any) -> Any:
-    """Give all ways in which the doubtful pairs can end."""
+    """Return all ways in which the doubtful pairs can end."""
     return product(*[[1.0, -1.0] if value == 0.5 else [value] for value in outcome])
 
 
@@ -187,7 +187,7 @@ def test_the_highest_score_is_sure_when_its_lead_exceeds_both_errors(
     lead: float, wrong: float, *, certain: bool
 ) -> None:
     """The lead over the second must be more than the errors of the two."""
-    labels, sure = Highest().decide(np.array([[1.0, 1.0 + lead, -5.0]]), np.full((1, 3), wrong))
+    labels, sure = Argmax().decide(np.array([[1.0, 1.0 + lead, -5.0]]), np.full((1, 3), wrong))
 
     assert sure.tolist() == [certain]
     assert not certain or labels.tolist() == [1]
@@ -195,7 +195,7 @@ def test_the_highest_score_is_sure_when_its_lead_exceeds_both_errors(
 
 def test_tanh_of_a_doubtful_margin_is_bounded_by_its_steepest_slope() -> None:
     """The score of two thirds of tanh of 0.5, with a margin that may be wrong by 0.4."""
-    decision = Squashed(tangents=np.array([[2.0 / 3.0]]), scores=Positive())
+    decision = TanhMargins(tangents=np.array([[2.0 / 3.0]]), scores=Positive())
     middle = np.tanh(0.5)
     lowest = 2.0 / 3.0 * (middle - 0.4 * (1.0 - (middle - 0.4) ** 2))
     assert lowest < 2.0 / 3.0 * np.tanh(0.1)
@@ -207,7 +207,7 @@ def test_tanh_of_a_doubtful_margin_is_bounded_by_its_steepest_slope() -> None:
 def test_no_decision_is_sure_of_numbers_that_are_not() -> None:
     """NaN in values or bounds always asks for a closer look."""
     nan = np.full((1, 3), np.nan)
-    for decision, outputs in ((Votes.among(3), 3), (Highest(), 3), (Positive(), 1)):
+    for decision, outputs in ((Votes.among(3), 3), (Argmax(), 3), (Positive(), 1)):
         for values, errors in ((nan, np.zeros((1, 3))), (np.ones((1, 3)), nan)):
             _, sure = decision.decide(values[:, :outputs], errors[:, :outputs])
             assert not sure.any()

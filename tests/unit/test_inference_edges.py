@@ -23,7 +23,7 @@ ODD = np.array([0.0, -0.0, 5e-324, -1e-310, 1e-160, 1e19, -1e38, 4e38, 1e150, -1
 
 
 def an_odd_kernel(left: Any, right: Any) -> Any:
-    """Give a kernel that only scikit-learn can compute."""
+    """Return a kernel that only scikit-learn can compute."""
     return left @ right.T
 
 
@@ -31,12 +31,12 @@ class AnotherSVC(SVC):  # type: ignore[misc] # scikit-learn ships no types
     """May decide in a way of its own."""
 
     def predict(self, rows: Any) -> Any:
-        """Give the class that SVC would not."""
+        """Return the class that SVC would not."""
         return self.classes_[(super().predict(rows) == self.classes_[0]).astype(int)]
 
 
 def odd_rows(features: int = 5) -> Any:
-    """Give ordinary rows in which one number, or all, are odd."""
+    """Return ordinary rows in which one number, or all, are odd."""
     ordinary = some_rows(count=len(ODD) * features)
     mixed = ordinary.copy()
     mixed[np.arange(len(mixed)), np.arange(len(mixed)) % features] = np.repeat(ODD, features)

@@ -9,39 +9,45 @@ from numpy.typing import NDArray
 from tests.unit.inference_samples import a_stack, a_table, border_rows, labels_of, some_rows
 from tests.unit.test_inference_stacks import an_ovo, squashed
 from worker.inference import compile_predictor
-from worker.inference.approximation.pairwise_bounds import Rivals, pulls, rivals
-from worker.inference.decisions import Highest, Squashed
-from worker.inference.estimators.svc import Lift
+from worker.inference.approximation.pairwise_bounds import (
+    PairwiseDecision,
+    pairwise_decision,
+    sensitivity,
+)
+from worker.inference.decisions import Argmax, TanhMargins
+from worker.inference.estimators.svc import LinearHead
 
 Floats = NDArray[np.float64]
 MARGINS, CLASSES = 6, 4
 
 
-def a_contest(length: float) -> tuple[Rivals, Floats, Floats]:
-    """Give scores of four classes from six margins, the residuals' root, and the leads' pulls."""
+def a_contest(length: float) -> tuple[PairwiseDecision, Floats, Floats]:
+    """Return scores of four classes from six margins, the residuals' root, and the leads' pulls."""
     chance = np.random.default_rng(3)
     root = length * chance.standard_normal((MARGINS, MARGINS)) / MARGINS**0.5
-    decision = Squashed(tangents=chance.normal(size=(MARGINS, CLASSES)), scores=Highest())
-    lift = Lift(
+    decision = TanhMargins(tangents=chance.normal(size=(MARGINS, CLASSES)), scores=Argmax())
+    lift = LinearHead(
         weights=chance.normal(size=(MARGINS, CLASSES)),
         bias=chance.normal(size=CLASSES),
         slack=np.full(CLASSES, 1e-12),
         depth=8,
     )
-    return rivals(decision, lift, root @ root.T, 1.0), root, pulls(decision, lift)
+    return pairwise_decision(decision, lift, root @ root.T, 1.0), root, sensitivity(decision, lift)
 
 
 def some_margins(count: int = 4000) -> Floats:
-    """Give margins as an SVC has them."""
+    """Return margins as an SVC has them."""
     return np.random.default_rng(4).normal(scale=1.5, size=(count, MARGINS))
 
 
-def scores(contest: Rivals, margins: Floats) -> Floats:
-    """Give the scores as the formula says."""
+def scores(contest: PairwiseDecision, margins: Floats) -> Floats:
+    """Return the scores as the formula says."""
     return margins @ contest.weights + np.tanh(margins) @ contest.tangents + contest.bias
 
 
-def worst(contest: Rivals, margins: Floats, root: Floats, rounded: float, rival: int) -> Floats:
+def worst(
+    contest: PairwiseDecision, margins: Floats, root: Floats, rounded: float, rival: int
+) -> Floats:
     """Move each row's margins as far as is allowed towards the class `rival`."""
     label = scores(contest, margins).argmax(axis=1)
     slopes = 1.0 - np.square(np.tanh(margins))
@@ -91,7 +97,7 @@ def test_rivals_are_not_sure_of_numbers_that_are_not() -> None:
 
 
 def a_large_stack() -> Any:
-    """Give a stack of the default model's form whose margins are worth approximating."""
+    """Return a stack of the default model's form whose margins are worth approximating."""
     stack = a_stack(an_ovo(gamma=0.0005), final=squashed(), classes=5)
     return stack.fit(*a_table(5, 1500, spread=8.0))
 

@@ -15,14 +15,14 @@ from sklearn.svm import SVC
 from tests.unit.inference_samples import a_stack, a_table, an_svc, border_rows, labels_of, some_rows
 from tests.unit.test_inference_stacks import FINALS
 from worker.inference import compile_predictor
-from worker.inference.approximation.reduced_set import reduced
+from worker.inference.approximation.reduced_set import reduce_expansion
 from worker.inference.cascade import Cascade
 from worker.inference.estimators.svc import read_margins
 
 
 @cache
 def large_svc(classes: int = 7, gamma: float = 0.05, penalty: float = 1.0) -> Any:
-    """Give an SVC with so many support vectors that approximating it pays."""
+    """Return an SVC with so many support vectors that approximating it pays."""
     svc = SVC(C=penalty, gamma=gamma)
     return make_pipeline(StandardScaler(), svc).fit(*a_table(classes, 1500, spread=8.0))
 
@@ -75,7 +75,7 @@ def test_the_bound_is_the_length_of_what_is_left() -> None:
     """In the feature space, with scikit-learn's own kernel."""
     svc = large_svc(4)[-1]
     whole, _ = read_margins(svc)
-    approximation = reduced(whole)
+    approximation = reduce_expansion(whole)
     assert approximation
     part, distance = approximation.expansion, approximation.distance
     kernel = [
@@ -92,7 +92,7 @@ def test_the_bound_covers_what_scikit_learn_rounds() -> None:
     """Large terms that cancel in our coefficients are rounded in scikit-learn."""
     whole, _ = read_margins(large_svc(4)[-1])
     groups = [replace(group, sizes=1e15 * group.sizes) for group in whole.groups]
-    few, many = reduced(whole), reduced(replace(whole, groups=tuple(groups)))
+    few, many = reduce_expansion(whole), reduce_expansion(replace(whole, groups=tuple(groups)))
 
     assert few
     assert many
@@ -132,7 +132,7 @@ def test_points_that_are_all_alike_are_approximated_by_one() -> None:
     for group in expansion.groups:
         group.points[:] = 1.0
     many = expansion.weighted(np.ones((1, 1)), 0)
-    approximation = reduced(many, fewest=1)
+    approximation = reduce_expansion(many, fewest=1)
 
     assert approximation is not None
     assert len(approximation.expansion.points) == 1
@@ -144,7 +144,7 @@ def test_other_kernels_are_not_approximated(kernel: str) -> None:
     """The bound needs kernel values of a row with itself that are 1."""
     expansion, _ = read_margins(an_svc(kernel=kernel, gamma=0.01))
 
-    assert reduced(expansion, fewest=1) is None
+    assert reduce_expansion(expansion, fewest=1) is None
 
 
 def test_a_kernel_too_narrow_to_approximate_is_computed_in_full() -> None:

@@ -20,7 +20,7 @@ REGRESSION = LogisticRegression(max_iter=20_000)
 
 
 def squashed(*between: Any, function: Any = np.tanh) -> Any:
-    """Give a regression on margins and their tanh."""
+    """Return a regression on margins and their tanh."""
     union = FeatureUnion([("as is", "passthrough"), ("squashed", FunctionTransformer(function))])
     return make_pipeline(union, *between, REGRESSION)
 
@@ -34,12 +34,12 @@ FINALS = {
 
 
 def picked(*columns: int) -> ColumnTransformer:
-    """Give a transformer that keeps some columns."""
+    """Return a transformer that keeps some columns."""
     return ColumnTransformer([("used", "passthrough", list(columns))])
 
 
 def an_ovo(**parameters: Any) -> SVC:
-    """Give an SVC that yields a margin for each pair of classes."""
+    """Return an SVC that yields a margin for each pair of classes."""
     return SVC(decision_function_shape="ovo", **parameters)
 
 

@@ -13,14 +13,14 @@ from shared.domain.jobs import (
     UNFINISHED,
     ChunkRef,
     ChunkState,
+    JobCounters,
     JobId,
     JobState,
     Queue,
     RetryPolicy,
-    Tally,
-    chunk_sources,
-    outcome,
-    sources,
+    chunk_states_before,
+    final_state,
+    states_before,
 )
 
 ALLOWED = {
@@ -40,7 +40,7 @@ def test_a_job_makes_only_the_moves_of_the_table(source: JobState, target: JobSt
     allowed = target in ALLOWED.get(source, "").split()
 
     assert (target in MOVES[source]) == allowed
-    assert (source in sources(target)) == allowed
+    assert (source in states_before(target)) == allowed
 
 
 @pytest.mark.parametrize("source, target", list(itertools.product(ChunkState, repeat=2)))
@@ -49,7 +49,7 @@ def test_a_chunk_makes_only_the_moves_of_the_table(source: ChunkState, target: C
     allowed = target in CHUNKS_ALLOWED.get(source, "").split()
 
     assert (target in CHUNK_MOVES[source]) == allowed
-    assert (source in chunk_sources(target)) == allowed
+    assert (source in chunk_states_before(target)) == allowed
 
 
 def test_terminal_states_never_change() -> None:
@@ -66,12 +66,12 @@ def test_terminal_states_never_change() -> None:
 )
 def test_rows_decide_how_a_job_ends(succeeded: int, failed: int, state: JobState) -> None:
     """All rows, some rows or no row with a label."""
-    assert outcome(succeeded, failed) is state
+    assert final_state(succeeded, failed) is state
 
 
-def a_tally(state: JobState = JobState.RUNNING, chunks: int = 2) -> Tally:
+def a_tally(state: JobState = JobState.RUNNING, chunks: int = 2) -> JobCounters:
     """Make the counters of a job of which nothing has finished."""
-    return Tally(
+    return JobCounters(
         state=state,
         rows_total=10,
         rows_succeeded=0,
@@ -83,15 +83,15 @@ def a_tally(state: JobState = JobState.RUNNING, chunks: int = 2) -> Tally:
 
 def test_a_job_ends_with_its_last_chunk_and_not_before() -> None:
     """Counters add up; the state changes once."""
-    halfway = a_tally().plus(succeeded=5, failed=0, chunks=1)
+    halfway = a_tally().add(succeeded=5, failed=0, chunks=1)
     assert halfway.state is JobState.RUNNING
 
-    assert halfway.plus(succeeded=4, failed=1, chunks=1).state is JobState.PARTIAL
+    assert halfway.add(succeeded=4, failed=1, chunks=1).state is JobState.PARTIAL
 
 
 def test_a_job_whose_upload_goes_on_never_ends() -> None:
     """All chunks so far are finished, but more may come."""
-    tally = a_tally(JobState.RECEIVING, chunks=1).plus(succeeded=5, failed=0, chunks=1)
+    tally = a_tally(JobState.RECEIVING, chunks=1).add(succeeded=5, failed=0, chunks=1)
 
     assert tally.state is JobState.RECEIVING
 
@@ -107,11 +107,11 @@ def test_the_wait_between_attempts_doubles() -> None:
 def dispatch(seq: int, *, rows: int = 1, alone: bool = False, queue: str = "bulk") -> Dispatch:
     """Make a chunk on its way to Redis."""
     ref = ChunkRef(job=JobId("j"), seq=seq)
-    return Dispatch(ref=ref, queue=Queue(queue), row_count=rows, alone=alone)
+    return Dispatch(ref=ref, queue=Queue(queue), row_count=rows, own_message=alone)
 
 
 def packed(*dispatches: Dispatch, rows: int = 100, chunks: int = 3) -> list[tuple[str, list[int]]]:
-    """Give each message as its queue and the chunks in it."""
+    """Return each message as its queue and the chunks in it."""
     limits = MessageLimits(rows=rows, chunks=chunks)
     messages = pack_messages(dispatches, limits)
     return [(queue.value, [ref.seq for ref in refs]) for queue, refs in messages]

@@ -84,7 +84,7 @@ def test_an_exception_comes_with_its_traceback(style: Literal["text", "json"]) -
 
 @pytest.fixture
 def _own_logging() -> Iterator[None]:
-    """Give back the handlers and levels that the tests had."""
+    """Return the handlers and levels that the tests had."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from api.background.long_polling import Waiter
+from api.background.long_polling import JobWatcher
 from shared.db.queries.listing import Version
 from shared.domain.errors import DatabaseDown
 from shared.domain.jobs import JobId
@@ -33,9 +33,9 @@ class FakeDatabase:
         }
 
 
-def a_waiter(database: FakeDatabase) -> Waiter:
+def a_waiter(database: FakeDatabase) -> JobWatcher:
     """Start a waiter."""
-    waiter = Waiter(database)
+    waiter = JobWatcher(database)
     waiter.start()
     return waiter
 
@@ -133,12 +133,12 @@ def test_a_job_that_is_told_of_is_looked_at_before_its_turn() -> None:
     """Where workers tell of changes, the waiter looks rarely at all else."""
     database = FakeDatabase()
     waiter = a_waiter(database)
-    waiter.told = True
+    waiter.pubsub_healthy = True
     with ThreadPoolExecutor(1) as pool:
         wait = pool.submit(waiter.wait, ONE, 3600)
         wait_for(lambda: bool(database.looks))
         database.finished.add(ONE)
-        waiter.hear([ONE, TWO])
+        waiter.notify_changed([ONE, TWO])
 
         assert wait.result(timeout=3600) is True
     assert all(TWO not in look for look in database.looks)
@@ -148,11 +148,11 @@ def test_an_end_that_is_told_needs_no_look() -> None:
     """Whoever waits reads the job next; a look before that would be a query for nothing."""
     database = FakeDatabase()
     waiter = a_waiter(database)
-    waiter.told = True
+    waiter.pubsub_healthy = True
     with ThreadPoolExecutor(1) as pool:
         wait = pool.submit(waiter.wait, ONE, 3600)
         wait_for(wait.running)
-        waiter.hear_ends([TWO, ONE])
+        waiter.notify_finished([TWO, ONE])
 
         assert wait.result(timeout=3600) is True
     assert len(database.looks) <= 1
@@ -162,9 +162,9 @@ def test_an_end_that_is_told_too_soon_is_remembered() -> None:
     """A worker may be done before its job's client has begun to wait."""
     database = FakeDatabase()
     waiter = a_waiter(database)
-    waiter.told = True
+    waiter.pubsub_healthy = True
 
-    waiter.hear_ends([ONE])
+    waiter.notify_finished([ONE])
 
     assert waiter.wait(ONE, 0.0) is True
     assert list(waiter.changes(ONE, 5)) == [True]
@@ -175,9 +175,9 @@ def test_only_so_many_ends_are_remembered() -> None:
     """What is forgotten is found by a look."""
     database = FakeDatabase()
     waiter = a_waiter(database)
-    waiter.hear_ends([ONE])
+    waiter.notify_finished([ONE])
 
-    waiter.hear_ends([JobId(str(n)) for n in range(5_000)])
+    waiter.notify_finished([JobId(str(n)) for n in range(5_000)])
 
     assert waiter.wait(ONE, 0.01) is False
 

@@ -12,21 +12,21 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.background.state_collector import Standing
+from api.background.state_collector import StateCollector
 from shared.broker.heartbeats import Heartbeat, ProcessKind
 from shared.db.webhooks import Due
 from shared.domain.errors import DatabaseDown, QueueDown
 from shared.domain.jobs import Queue
-from shared.models.registry import Catalog
+from shared.models.registry import ModelRegistry
 from shared.observability.metrics import (
     ALL,
     ApiMetrics,
-    LooksAtScrape,
     Metric,
+    ScrapeCollector,
     SweepMetrics,
     WorkerMetrics,
 )
-from shared.observability.multiprocess import Slots, counted_by_all, exposition
+from shared.observability.multiprocess import ProcessSlots, aggregate_metrics, exposition
 from tests.service import MODEL_ROOT
 
 EVERY = sorted({metric for part in ALL.values() for metric in part}, key=lambda m: m.name)
@@ -61,23 +61,23 @@ def test_two_of_a_kind_do_not_meet(kind: type[ApiMetrics | WorkerMetrics | Sweep
 
 _COUNT = """
 import sys
-from shared.observability.multiprocess import Slots, exposition, counted_by_all
+from shared.observability.multiprocess import ProcessSlots, exposition, aggregate_metrics
 from shared.observability.metrics import ApiMetrics
-slots = Slots.__new__(Slots)
+slots = ProcessSlots.__new__(ProcessSlots)
 from pathlib import Path
 slots.folder = Path(sys.argv[1])
 slots.take(int(sys.argv[2]))
 metrics = ApiMetrics()
 metrics.publish_failures.inc(int(sys.argv[3]))
 metrics.in_progress.inc()
-print(exposition(counted_by_all(metrics.registry)).decode())
+print(exposition(aggregate_metrics(metrics.registry)).decode())
 """
 
 
 @pytest.fixture
-def slots() -> Iterator[Slots]:
+def slots() -> Iterator[ProcessSlots]:
     """A folder in which processes count together."""
-    made = Slots()
+    made = ProcessSlots()
     yield made
     made.close()
 
@@ -92,7 +92,7 @@ def counted(text: str) -> dict[str, float]:
     }
 
 
-def in_process(slots: Slots, slot: int, failures: int) -> dict[str, float]:
+def in_process(slots: ProcessSlots, slot: int, failures: int) -> dict[str, float]:
     """Count in `slot` in a process of its own, and give what it sees of all."""
     words = [str(slots.folder), str(slot), str(failures)]
     done = subprocess.run(
@@ -101,7 +101,7 @@ def in_process(slots: Slots, slot: int, failures: int) -> dict[str, float]:
     return counted(done.stdout)
 
 
-def test_a_slot_goes_on_where_its_last_process_was(slots: Slots) -> None:
+def test_a_slot_goes_on_where_its_last_process_was(slots: ProcessSlots) -> None:
     """Counters never fall and files do not pile up, however many processes come and go."""
     in_process(slots, 0, 2)
     in_process(slots, 1, 3)
@@ -114,7 +114,7 @@ def test_a_slot_goes_on_where_its_last_process_was(slots: Slots) -> None:
     assert len(list(slots.folder.iterdir())) == files
 
 
-def test_a_process_that_ended_has_nothing_in_progress(slots: Slots) -> None:
+def test_a_process_that_ended_has_nothing_in_progress(slots: ProcessSlots) -> None:
     """What it counted stays; what held only while it lived goes."""
     in_process(slots, 0, 2)
     in_process(slots, 1, 3)
@@ -132,7 +132,7 @@ def test_a_process_that_is_alone_counts_in_its_memory() -> None:
     metrics = ApiMetrics()
     metrics.publish_failures.inc()
 
-    assert counted_by_all(metrics.registry) is metrics.registry
+    assert aggregate_metrics(metrics.registry) is metrics.registry
     assert counted(exposition(metrics.registry).decode())["drybeans_publish_failures_total"] == 1
 
 
@@ -163,10 +163,10 @@ class FakeWorld:
         if self.redis_down:
             raise QueueDown
 
-    def standing(self) -> Standing:
+    def standing(self) -> StateCollector:
         prefix = f"{int((time.time() - 90) * 1000) >> 8:010x}"
         aged = f"{prefix[:8]}-{prefix[8:]}"
-        return Standing(
+        return StateCollector(
             ping_database=self.ping_database,
             ping_redis=self.ping_redis,
             backlog=lambda: {Queue.INTERACTIVE: {}, Queue.BULK: {aged: 70}},
@@ -175,13 +175,13 @@ class FakeWorld:
             messages=lambda _: 4,
             heartbeats=heartbeats,
             now=lambda: datetime.now(UTC),
-            catalog=lambda: Catalog.read(MODEL_ROOT),
+            catalog=lambda: ModelRegistry.read(MODEL_ROOT),
         )
 
 
-def told(standing: Standing) -> dict[str, float]:
-    """Give each sample with its labels in one word."""
-    text = exposition(LooksAtScrape(standing)).decode()
+def told(standing: StateCollector) -> dict[str, float]:
+    """Return each sample with its labels in one word."""
+    text = exposition(ScrapeCollector(standing)).decode()
     order = ("queue", "state", "worker", "queues")
     return {
         " ".join(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api.jobs.model_catalog import LiveCatalog
+from api.jobs.model_catalog import ModelCatalog
 from shared.domain.errors import ManifestInvalid, ModelUnknown
 from tests.models import an_artifact
 
@@ -19,11 +19,11 @@ class Clock:
         return self.now
 
 
-def a_catalog(root: Path) -> tuple[LiveCatalog, Clock]:
+def a_catalog(root: Path) -> tuple[ModelCatalog, Clock]:
     """Read a catalog that holds toy@1."""
     an_artifact(root)
     clock = Clock()
-    return LiveCatalog(root, clock), clock
+    return ModelCatalog(root, clock), clock
 
 
 def test_a_version_that_is_published_is_found_a_second_later(tmp_path: Path) -> None:
@@ -73,4 +73,4 @@ def test_a_service_does_not_start_on_a_broken_catalog(tmp_path: Path) -> None:
     (an_artifact(tmp_path) / "manifest.json").write_text("{")
 
     with pytest.raises(ManifestInvalid):
-        LiveCatalog(tmp_path)
+        ModelCatalog(tmp_path)

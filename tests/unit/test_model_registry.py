@@ -7,7 +7,7 @@ import pytest
 
 from shared.domain.errors import ManifestInvalid, ModelUnknown
 from shared.models.manifest import Manifest, manifest_document
-from shared.models.registry import Catalog
+from shared.models.registry import ModelRegistry
 from tests.models import a_manifest
 
 
@@ -18,11 +18,11 @@ def _write(root: Path, *manifests: Manifest) -> None:
         (folder / "manifest.json").write_text(json.dumps(manifest_document(manifest)))
 
 
-def _versions(root: Path, *versions: int, **aliases: int) -> Catalog:
+def _versions(root: Path, *versions: int, **aliases: int) -> ModelRegistry:
     _write(root, *(a_manifest(version=version) for version in versions))
     if aliases:
         (root / "toy" / "aliases.json").write_text(json.dumps(aliases))
-    return Catalog.read(root)
+    return ModelRegistry.read(root)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_an_unknown_model_is_answered_with_those_there_are(tmp_path: Path, name:
 
 def test_an_empty_folder_is_a_catalog_of_nothing(tmp_path: Path) -> None:
     """No models are no error until one is asked for."""
-    catalog = Catalog.read(tmp_path / "missing")
+    catalog = ModelRegistry.read(tmp_path / "missing")
 
     assert catalog.all() == ()
     with pytest.raises(ModelUnknown, match="no model at all"):
@@ -91,7 +91,7 @@ def test_a_broken_manifest_is_refused_by_its_path(tmp_path: Path, content: str) 
     path.write_text(content)
 
     with pytest.raises(ManifestInvalid, match=r"toy/2/manifest\.json"):
-        Catalog.read(tmp_path)
+        ModelRegistry.read(tmp_path)
 
 
 def test_a_manifest_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_manifest_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None
     path.write_text('{"metrics":' + "[" * 1_000_000)
 
     with pytest.raises(ManifestInvalid) as refused:
-        Catalog.read(tmp_path)
+        ModelRegistry.read(tmp_path)
 
     assert refused.value.detail == f"{path}: it is nested too deeply."
 
@@ -113,7 +113,7 @@ def test_a_manifest_that_is_not_json_is_named_once(tmp_path: Path) -> None:
     path.write_text("{")
 
     with pytest.raises(ManifestInvalid) as refused:
-        Catalog.read(tmp_path)
+        ModelRegistry.read(tmp_path)
 
     assert refused.value.detail.startswith(f"{path}: it is not JSON (")
 
@@ -123,7 +123,7 @@ def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
     (tmp_path / "toy" / "1").mkdir(parents=True)
 
     with pytest.raises(ManifestInvalid, match=r"toy/1/manifest\.json.* cannot be read"):
-        Catalog.read(tmp_path)
+        ModelRegistry.read(tmp_path)
 
 
 def test_a_manifest_in_the_wrong_folder_is_refused(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_manifest_in_the_wrong_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "toy" / "1").rename(tmp_path / "toy" / "2")
 
     with pytest.raises(ManifestInvalid, match="describes toy@1"):
-        Catalog.read(tmp_path)
+        ModelRegistry.read(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["[]", '{"default": "2"}', '{"default": true}', "{"])
@@ -142,7 +142,7 @@ def test_broken_aliases_are_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "toy" / "aliases.json").write_text(content)
 
     with pytest.raises(ManifestInvalid, match=r"aliases\.json"):
-        Catalog.read(tmp_path)
+        ModelRegistry.read(tmp_path)
 
 
 def test_an_alias_of_a_missing_version_is_refused(tmp_path: Path) -> None:

@@ -21,21 +21,21 @@ _ADDED: Final = {"instance", "job", "namespace", "pod", "le"}
 
 
 def panels() -> Iterator[dict[str, Any]]:
-    """Give the dashboard's panels that ask for something."""
+    """Return the dashboard's panels that ask for something."""
     for panel in json.loads((_PLACE / "dashboard.json").read_text())["panels"]:
         if panel["type"] != "row":
             yield panel
 
 
 def alerts() -> list[dict[str, Any]]:
-    """Give the alerts."""
+    """Return the alerts."""
     (group,) = yaml.safe_load((_PLACE / "alerts.yml").read_text())["groups"]
     rules: list[dict[str, Any]] = group["rules"]
     return rules
 
 
 def questions() -> Iterator[Any]:
-    """Give every expression with where it stands."""
+    """Return every expression with where it stands."""
     for panel in panels():
         for target in panel["targets"]:
             yield pytest.param(target["expr"], id=f"panel {panel['title']}")
@@ -44,7 +44,7 @@ def questions() -> Iterator[Any]:
 
 
 def asked(expression: str) -> Iterator[tuple[str, set[str]]]:
-    """Give each metric of an expression with the labels that it is chosen by."""
+    """Return each metric of an expression with the labels that it is chosen by."""
     for name, chosen in re.findall(r"\b(drybeans_[a-z_]+)(\{[^}]*\})?", expression):
         base = re.sub(r"_(bucket|sum|count)$", "", name)
         yield base if base in _LABELS else name, set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", chosen))

@@ -12,7 +12,7 @@ from openapi_spec_validator import validate
 
 from api.app import create_app
 from api.bootstrap import build_services
-from api.openapi.generator import described, path_of
+from api.openapi.generator import describe_operation, path_of
 from api.schemas.job_options import CsvOptions, JsonJob
 from shared.settings import Settings
 from tests.service import MODEL_ROOT
@@ -52,16 +52,16 @@ def test_every_rule_is_documented_or_a_page(app: Flask, document: dict[str, Any]
         for rule in app.url_map.iter_rules()
         if not _PAGES.fullmatch(rule.endpoint)
     }
-    documented = {rule.rule for rule, _, _ in described(app)}
+    documented = {rule.rule for rule, _, _ in describe_operation(app)}
 
     assert set(rules) - documented == set()
     assert set(document["paths"]) == set(rules.values())
-    for rule, method, _ in described(app):
+    for rule, method, _ in describe_operation(app):
         assert method.lower() in document["paths"][path_of(rule)]
 
 
 def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Give every operation by its method and path."""
+    """Return every operation by its method and path."""
     return {
         f"{method.upper()} {path}": operation
         for path, methods in document["paths"].items()

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shared.domain.chunks import Claimed, Encoding
+from shared.domain.chunks import ClaimedChunk, Encoding
 from shared.domain.csv_layout import CsvLayout
 from shared.domain.jobs import ChunkRef, JobId, ModelPin
 from shared.domain.rows import RowError, pack
@@ -25,10 +25,10 @@ LAYOUT = CsvLayout(
 )
 
 
-def a_claim(*rows: object, outputs: tuple[str, ...] = ("label",), seq: int = 0) -> Claimed:
+def a_claim(*rows: object, outputs: tuple[str, ...] = ("label",), seq: int = 0) -> ClaimedChunk:
     """Claim a chunk of rows that came as JSON."""
     packed = pack(rows, WIDE.columns, [feature.name for feature in WIDE.features])
-    return Claimed(
+    return ClaimedChunk(
         ref=ChunkRef(job=JobId("j"), seq=seq),
         fence=3,
         attempt=1,
@@ -44,7 +44,7 @@ def a_claim(*rows: object, outputs: tuple[str, ...] = ("label",), seq: int = 0) 
     )
 
 
-def a_csv_claim(text: bytes, rows: int) -> Claimed:
+def a_csv_claim(text: bytes, rows: int) -> ClaimedChunk:
     """Claim a chunk of a CSV whose first line is line 7."""
     return replace(
         a_claim(),

@@ -17,7 +17,7 @@ from api.http.problems import STATUS, headers_of, problem, register_errors
 from shared.domain.errors import (
     DatabaseDown,
     DryBeansError,
-    Fault,
+    FieldError,
     IntakeFull,
     JobNotFound,
     JobUnfinished,
@@ -78,7 +78,7 @@ def test_no_two_errors_share_a_code() -> None:
     assert len(set(codes)) == len(codes)
 
 
-def written(*faults: Fault, path: str = "/jobs") -> Response:
+def written(*faults: FieldError, path: str = "/jobs") -> Response:
     """Write a problem about a request to `path`."""
     with Flask(__name__).test_request_context(path):
         return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "request_invalid", "No.", faults)
@@ -86,7 +86,7 @@ def written(*faults: Fault, path: str = "/jobs") -> Response:
 
 def test_a_problem_is_a_document_of_rfc_9457() -> None:
     """Title and status are HTTP's, code and detail ours, errors point into the request."""
-    fault = Fault(pointer="/instances/0", code="empty", detail="The row is empty.")
+    fault = FieldError(pointer="/instances/0", code="empty", detail="The row is empty.")
 
     response = written(fault)
 
@@ -103,7 +103,7 @@ def test_a_problem_is_a_document_of_rfc_9457() -> None:
 
 def test_a_problem_lists_a_hundred_faults_and_says_that_there_are_more() -> None:
     """An answer never grows with the number of mistakes."""
-    faults = [Fault(pointer=f"/{n}", code="x", detail="x") for n in range(101)]
+    faults = [FieldError(pointer=f"/{n}", code="x", detail="x") for n in range(101)]
 
     whole, cut = written(*faults[:100]).get_json(), written(*faults).get_json()
 

@@ -30,8 +30,8 @@ def test_what_is_offered_is_published_in_order() -> None:
     queue, dispatches = FakeQueue(), [a_dispatch(seq) for seq in range(5)]
     publisher = a_publisher(queue.publish)
 
-    publisher.offer(dispatches[:2])
-    publisher.offer(dispatches[2:])
+    publisher.enqueue(dispatches[:2])
+    publisher.enqueue(dispatches[2:])
 
     wait_for(lambda: len(queue.published) == 5)
     assert queue.published == dispatches
@@ -47,7 +47,7 @@ def test_an_offer_does_not_wait_and_what_gathers_goes_out_together() -> None:
 
     publisher = a_publisher(slow)
     for seq in range(100):
-        publisher.offer([a_dispatch(seq)])
+        publisher.enqueue([a_dispatch(seq)])
     assert queue.published == []
     gate.set()
 
@@ -60,11 +60,11 @@ def test_what_redis_does_not_take_is_left_to_the_sweep(caplog: pytest.LogCapture
     queue = FakeQueue()
     queue.down = True
     publisher = a_publisher(queue.publish)
-    publisher.offer([a_dispatch(0), a_dispatch(1)])
+    publisher.enqueue([a_dispatch(0), a_dispatch(1)])
     wait_for(lambda: queue.calls == 1)
 
     queue.down = False
-    publisher.offer([a_dispatch(2)])
+    publisher.enqueue([a_dispatch(2)])
 
     wait_for(lambda: bool(queue.published))
     assert [dispatch.ref.seq for dispatch in queue.published] == [2]
@@ -84,9 +84,9 @@ def test_a_bug_in_publishing_does_not_end_the_publisher(caplog: pytest.LogCaptur
         return queue.publish(dispatches)
 
     publisher = a_publisher(broken_once)
-    publisher.offer([a_dispatch(0)])
+    publisher.enqueue([a_dispatch(0)])
     assert first.wait(3600)
-    publisher.offer([a_dispatch(1)])
+    publisher.enqueue([a_dispatch(1)])
 
     wait_for(lambda: bool(queue.published))
     assert "ZeroDivisionError" in caplog.text
@@ -102,9 +102,9 @@ def test_what_waits_while_redis_is_down_is_bounded() -> None:
         return queue.publish(dispatches)
 
     publisher = a_publisher(slow)
-    publisher.offer([a_dispatch(-1)])
+    publisher.enqueue([a_dispatch(-1)])
     assert entered.wait(3600)
-    publisher.offer([a_dispatch(seq) for seq in range(30_000)])
+    publisher.enqueue([a_dispatch(seq) for seq in range(30_000)])
     gate.set()
 
     wait_for(lambda: len(queue.published) > 1)
@@ -116,7 +116,7 @@ def test_what_was_offered_before_the_end_is_still_published() -> None:
     queue = FakeQueue()
     publisher = a_publisher(queue.publish)
 
-    publisher.offer([a_dispatch()])
+    publisher.enqueue([a_dispatch()])
     publisher.close()
 
     assert queue.published == [a_dispatch()]

@@ -6,7 +6,7 @@ from contextlib import closing
 import gevent
 import pytest
 
-from api.jobs.read_ahead import one_ahead
+from api.jobs.read_ahead import prefetch_one
 
 
 def counted(made: list[int], last: int = 3) -> Iterator[int]:
@@ -21,7 +21,7 @@ def test_one_item_is_made_while_the_last_one_is_used() -> None:
     """One and no more: memory holds what is used, and what comes next."""
     made: list[int] = []
     seen = []
-    for number in one_ahead(counted(made)):
+    for number in prefetch_one(counted(made)):
         gevent.sleep(0.05)
         seen.append((number, made[-1]))
 
@@ -35,7 +35,7 @@ def test_what_making_an_item_raises_comes_in_its_place() -> None:
         yield 1
         raise ValueError("two is bad")
 
-    ahead = one_ahead(broken())
+    ahead = prefetch_one(broken())
 
     assert next(ahead) == 1
     with pytest.raises(ValueError, match="two is bad"):
@@ -45,7 +45,7 @@ def test_what_making_an_item_raises_comes_in_its_place() -> None:
 def test_nothing_more_is_made_for_who_stops_early() -> None:
     """An upload that cannot be stored is read no further."""
     made: list[int] = []
-    with closing(one_ahead(counted(made))) as ahead:
+    with closing(prefetch_one(counted(made))) as ahead:
         assert next(ahead) == 1
     gevent.sleep(0.05)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.jobs.submit_rows import SubmitJob, SubmitLimits
+from api.jobs.submit_rows import SubmitLimits, SubmitRows
 from api.schemas.job_options import ReadOptions
 from shared.domain.chunks import Submission
 from shared.domain.errors import BodyTooLarge, IntakeFull, ModelUnknown, RequestInvalid
@@ -32,7 +32,7 @@ class FakeCatalog:
 
 
 class Submitter:
-    """A `SubmitJob` whose intake remembers what it accepted."""
+    """A `SubmitRows` whose intake remembers what it accepted."""
 
     def __init__(self, limits: SubmitLimits = LIMITS) -> None:
         self.accepted: list[Submission] = []
@@ -40,7 +40,7 @@ class Submitter:
         read_options = ReadOptions(
             resolve=FakeCatalog(), default_model="toy", longest=timedelta(days=7)
         )
-        self._submit = SubmitJob(
+        self._submit = SubmitRows(
             read_options=read_options,
             accept=self.accepted.append,
             limits=limits,
@@ -246,7 +246,7 @@ def test_what_the_intake_refuses_is_not_answered_as_accepted() -> None:
 
     options = ReadOptions(resolve=FakeCatalog(), default_model="toy", longest=timedelta(days=7))
     stored: list[Manifest] = []
-    submit = SubmitJob(options, full, LIMITS, lambda: NOW, lambda: JobId("x"), stored.append)
+    submit = SubmitRows(options, full, LIMITS, lambda: NOW, lambda: JobId("x"), stored.append)
 
     with pytest.raises(IntakeFull):
         submit({"instances": [ROW]})

@@ -13,12 +13,12 @@ from shared.models.summaries import MIN_DRIFT_ROWS
 from tests.fakes import FakePredictor, a_loaded_model
 from tests.models import Floats, a_feature, a_manifest
 from worker.batch.summary import Observed, count_bins
-from worker.models.loader import Model
+from worker.models.loader import LoadedModel
 
 HISTOGRAM = Histogram(edges=(-2.0, -1.0, 0.0, 3.0, 5.0), counts=(1, 1, 1, 1))
 
 
-def a_model() -> Model:
+def a_model() -> LoadedModel:
     """Make a model of three features, from -9 to 9 in training, of which one never changed."""
     features = (a_feature("Area"), a_feature("Length"), a_feature("Width", histogram=None))
     model = a_loaded_model(FakePredictor())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.domain.errors import DatabaseDown
-from shared.observability.heartbeat_file import Alive
+from shared.observability.heartbeat_file import HeartbeatFile
 from worker.sweeper.runner import Pace, run
 
 QUICK = Pace(calm=0.001, busy=0.001)
@@ -39,7 +39,7 @@ def test_passes_follow_one_another_until_told_to_stop() -> None:
     """With the pause between them."""
     sweep = FakeSweep("calm", "calm", "calm")
 
-    run(sweep, sweep.stop, QUICK, Alive(None).beat)
+    run(sweep, sweep.stop, QUICK, HeartbeatFile(None).beat)
 
     assert len(sweep.times) == 3
 
@@ -48,7 +48,7 @@ def test_a_failed_pass_is_told_and_the_next_one_comes(caplog: pytest.LogCaptureF
     """Neither a database that is down nor a bug ends the sweeper."""
     sweep = FakeSweep(DatabaseDown(), ZeroDivisionError(), "calm")
 
-    run(sweep, sweep.stop, QUICK, Alive(None).beat)
+    run(sweep, sweep.stop, QUICK, HeartbeatFile(None).beat)
 
     assert len(sweep.times) == 3
     assert [(r.message, r.levelno) for r in caplog.records] == [
@@ -61,7 +61,7 @@ def test_a_backlog_is_published_without_the_long_pause() -> None:
     """A pass that found much to publish is followed soon; one that failed is not."""
     sweep = FakeSweep("more", "calm", "calm")
 
-    run(sweep, sweep.stop, Pace(calm=0.3, busy=0.001), Alive(None).beat)
+    run(sweep, sweep.stop, Pace(calm=0.3, busy=0.001), HeartbeatFile(None).beat)
 
     soon, late = sweep.times[1] - sweep.times[0], sweep.times[2] - sweep.times[1]
     assert soon < 0.2 < late
@@ -72,7 +72,7 @@ def test_each_pass_shows_that_the_sweeper_is_alive(tmp_path: Path) -> None:
     beat = tmp_path / "beat"
     sweep = FakeSweep(DatabaseDown())
 
-    run(sweep, sweep.stop, QUICK, Alive(beat).beat)
+    run(sweep, sweep.stop, QUICK, HeartbeatFile(beat).beat)
 
     assert beat.exists()
 
@@ -82,6 +82,6 @@ def test_a_sweeper_told_to_stop_does_not_sit_out_its_pause() -> None:
     sweep = FakeSweep("calm")
     sweep.stop.set()
 
-    run(sweep, sweep.stop, Pace(calm=3600), Alive(None).beat)
+    run(sweep, sweep.stop, Pace(calm=3600), HeartbeatFile(None).beat)
 
     assert sweep.times == []

@@ -16,9 +16,9 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from api.background.instrumentation import traced_accept, traced_publish
-from api.http.middleware import watch_requests
-from shared.domain.chunks import Dispatch, Trail
+from api.background.instrumentation import trace_commits, trace_publications
+from api.http.middleware import instrument_requests
+from shared.domain.chunks import Dispatch, TraceContext
 from shared.domain.errors import QueueDown
 from shared.domain.jobs import ChunkRef, JobId, Queue
 from shared.observability.metrics import ApiMetrics
@@ -26,7 +26,7 @@ from shared.observability.otlp import Telemetry, open_telemetry
 from shared.observability.tracing import NoTraces, is_sampled, read_traceparent
 from tests.factories import a_submission
 from tests.fakes import FakeQueue
-from worker.batch.instrumentation import BatchWatch
+from worker.batch.instrumentation import BatchInstrumentation
 
 ROOT = Path(__file__).parents[2]
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -58,12 +58,12 @@ def kept() -> Kept:
 
 
 def place(span: ReadableSpan) -> tuple[str, str]:
-    """Give the ids of a span's trace and of itself."""
+    """Return the ids of a span's trace and of itself."""
     return f"{span.context.trace_id:032x}", f"{span.context.span_id:016x}"
 
 
 def parent(span: ReadableSpan) -> str:
-    """Give the id of the span above."""
+    """Return the id of the span above."""
     return f"{span.parent.span_id:016x}" if span.parent else ""
 
 
@@ -93,7 +93,7 @@ def test_whoever_keeps_no_traces_passes_the_clients_on() -> None:
     span = NoTraces().begin("x", "server", KEPT)
 
     assert span.traceparent == KEPT
-    assert Trail(traceparent=KEPT).trace_id == TRACE
+    assert TraceContext(traceparent=KEPT).trace_id == TRACE
     assert (is_sampled(KEPT), is_sampled(LEFT), is_sampled("")) == (True, False, False)
 
 
@@ -131,7 +131,7 @@ def an_app(kept: Kept) -> Flask:
     app.add_url_rule("/jobs/<job_id>", "job", lambda job_id: {"id": job_id})
     app.add_url_rule("/healthz", "healthz", dict)
     app.add_url_rule("/broken", "broken", lambda: ({}, 503))
-    watch_requests(app, ApiMetrics(), kept.traces)
+    instrument_requests(app, ApiMetrics(), kept.traces)
     return app
 
 
@@ -178,14 +178,14 @@ def test_what_the_client_does_not_keep_is_not_kept(kept: Kept) -> None:
 
 def test_commit_and_publish_are_below_the_request(kept: Kept) -> None:
     """One of each, however many chunks go out."""
-    job, trail = a_submission(), Trail(traceparent=KEPT)
+    job, trail = a_submission(), TraceContext(traceparent=KEPT)
     chunks = [
-        Dispatch(ref=ChunkRef(job=job.id, seq=seq), queue=Queue.BULK, row_count=1, trail=trail)
+        Dispatch(ref=ChunkRef(job=job.id, seq=seq), queue=Queue.BULK, row_count=1, trace=trail)
         for seq in range(3)
     ]
 
-    traced_accept(lambda _: None, kept.traces)(replace(job, trail=trail))
-    traced_publish(FakeQueue().publish, kept.traces)(chunks)
+    trace_commits(lambda _: None, kept.traces)(replace(job, trace=trail))
+    trace_publications(FakeQueue().publish, kept.traces)(chunks)
 
     for name, kind in (("commit", "INTERNAL"), ("publish", "PRODUCER")):
         span = kept.only(name)
@@ -197,13 +197,13 @@ def test_a_redis_that_is_down_shows_in_the_trace(kept: Kept) -> None:
     """And is told to whoever publishes, as without traces."""
     queue = FakeQueue()
     queue.down = True
-    trail = Trail(traceparent=KEPT)
+    trail = TraceContext(traceparent=KEPT)
     chunk = Dispatch(
-        ref=ChunkRef(job=JobId("j"), seq=0), queue=Queue.BULK, row_count=1, trail=trail
+        ref=ChunkRef(job=JobId("j"), seq=0), queue=Queue.BULK, row_count=1, trace=trail
     )
 
     with pytest.raises(QueueDown):
-        traced_publish(queue.publish, kept.traces)([chunk])
+        trace_publications(queue.publish, kept.traces)([chunk])
 
     assert (kept.only("publish").attributes or {})["error.type"] == "queue_down"
 
@@ -211,9 +211,10 @@ def test_a_redis_that_is_down_shows_in_the_trace(kept: Kept) -> None:
 def run(kept: Kept, *traceparents: str) -> None:
     """Run a batch of one job for each place in a trace."""
     trails = {
-        JobId(f"job-{number}"): Trail(traceparent=text) for number, text in enumerate(traceparents)
+        JobId(f"job-{number}"): TraceContext(traceparent=text)
+        for number, text in enumerate(traceparents)
     }
-    with BatchWatch(traces=kept.traces).batch(trails) as seen, seen.step("claim"):
+    with BatchInstrumentation(traces=kept.traces).batch(trails) as seen, seen.step("claim"):
         pass
 
 
@@ -254,7 +255,9 @@ def test_a_batch_that_breaks_ends_its_spans(kept: Kept) -> None:
     """With the name of what broke it."""
     with (
         pytest.raises(ZeroDivisionError),
-        BatchWatch(traces=kept.traces).batch({JobId("j"): Trail(traceparent=KEPT)}) as seen,
+        BatchInstrumentation(traces=kept.traces).batch(
+            {JobId("j"): TraceContext(traceparent=KEPT)}
+        ) as seen,
         seen.step("predict"),
     ):
         raise ZeroDivisionError

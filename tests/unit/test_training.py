@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shared.models.registry import Catalog
+from shared.models.registry import ModelRegistry
 from tests.models import a_table
 from worker.models.artifacts import load
 from worker.training.__main__ import main
@@ -126,7 +126,7 @@ def test_the_command_writes_both_artifacts(
     first = load(out / "drybeans" / "2")
     assert main([*line, "--seed", "0"]) == 0
 
-    catalog = Catalog.read(out)
+    catalog = ModelRegistry.read(out)
     assert [one.version for one in catalog.all()] == [1, 2, 3, 4]
     assert catalog.default_version("drybeans") == 4
     again = load(out / "drybeans" / "4")
@@ -148,7 +148,7 @@ def test_a_model_is_trained_again_until_it_is_published(tmp_path: Path) -> None:
     for seed in ("1", "2"):
         assert main([*line, "--seed", seed]) == 0
 
-    catalog = Catalog.read(out)
+    catalog = ModelRegistry.read(out)
     assert [one.version for one in catalog.all()] == [1, 2, 3]
     assert catalog.default_version("drybeans") == 2
     assert catalog.resolve("drybeans@3").training["seed"] == 2

@@ -19,7 +19,7 @@ from sklearn.svm import SVC
 
 from shared.domain.errors import ArtifactRefused
 from shared.models.manifest import Manifest
-from shared.models.registry import Catalog
+from shared.models.registry import ModelRegistry
 from tests.models import a_table
 from worker.models.artifacts import load
 from worker.training.publish import Submission, load_model, main, publish_model
@@ -44,7 +44,7 @@ def _manifest(folder: Path) -> Manifest:
 
 
 def module_model() -> RandomForestClassifier:
-    """Give a model as a function in a user's module would."""
+    """Return a model as a function in a user's module would."""
     return _forest()
 
 
@@ -130,7 +130,7 @@ def test_versions_count_up(tmp_path: Path) -> None:
     for _ in range(3):
         publish_model(tmp_path, _forest(), frame, Submission(name="fruit"))
 
-    catalog = Catalog.read(tmp_path)
+    catalog = ModelRegistry.read(tmp_path)
     assert [manifest.id for manifest in catalog.all()] == ["fruit@1", "fruit@2", "fruit@3"]
     assert catalog.resolve("fruit").version == 3
 
@@ -216,7 +216,7 @@ def test_the_command_publishes(
     assert "Published fruit@1" in capsys.readouterr().out
     assert main([*line, "--out", str(out), "--keep-default"]) == 0
 
-    catalog = Catalog.read(out)
+    catalog = ModelRegistry.read(out)
     assert catalog.resolve("fruit").description == "Kinds of fruit."
     assert load(catalog.folder(catalog.resolve("fruit@2"))).manifest.version == 2
 

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
-from shared.models.registry import Catalog
+from shared.models.registry import ModelRegistry
 from worker.models.artifacts import Artifact, load
 from worker.training.beans import COLUMNS, LABEL, SOURCE
 from worker.training.plans import PLANS
@@ -34,7 +34,7 @@ def artifact(request: pytest.FixtureRequest) -> Artifact:
 @pytest.fixture(scope="module")
 def default() -> Artifact:
     """The default model."""
-    catalog = Catalog.read(ROOT)
+    catalog = ModelRegistry.read(ROOT)
     return load(catalog.folder(catalog.resolve("drybeans")))
 
 
@@ -56,7 +56,7 @@ def test_the_walkthroughs_bean_is_a_dermason(artifact: Artifact) -> None:
 
 def test_version_1_has_the_walkthroughs_accuracy() -> None:
     """The number that the walkthrough prints."""
-    manifest = Catalog.read(ROOT).resolve("drybeans@1")
+    manifest = ModelRegistry.read(ROOT).resolve("drybeans@1")
 
     assert round(manifest.metrics["held_out"]["accuracy"], 3) == 0.923
 

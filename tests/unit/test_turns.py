@@ -12,7 +12,7 @@ _PROGRAM: Final = """
 from gevent import monkey, sleep, spawn
 monkey.patch_all()
 from datetime import timedelta
-from api.jobs.csv_chunker import CutLimits, cut_lines
+from api.jobs.csv_chunker import ChunkLimits, split_into_chunks
 from api.schemas.job_options import ReadOptions
 from api.jobs.validate_only import ValidateCsv, ValidateRows
 from tests.models import a_manifest
@@ -20,7 +20,7 @@ from tests.models import a_manifest
 options = ReadOptions(
     resolve=lambda name: a_manifest(), default_model="toy", longest=timedelta(days=1)
 )
-cut = CutLimits(piece_bytes=1 << 22, line_bytes=1000)
+cut = ChunkLimits(piece_bytes=1 << 22, line_bytes=1000)
 work = {{
     "json": lambda: ValidateRows(read_options=options, instances=50_000)(
         {{"instances": [[1.0]] * 50_000}}
@@ -29,7 +29,7 @@ work = {{
         {{}}, iter([b"Area,Length,Width\\n" + b"x\\n" * 50_000])
     )["rows"],
     "upload": lambda: sum(
-        piece.row_count for piece in cut_lines([b"x\\n" * (1 << 20)] * 4, cut, ",", 1)
+        piece.row_count for piece in split_into_chunks([b"x\\n" * (1 << 20)] * 4, cut, ",", 1)
     ) // 83,
 }}["{kind}"]
 greenlet = spawn(work)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder
 
 from api.http.decompression import BodyLimits
-from api.http.upload_body import options_of, read_body
+from api.http.upload_body import parse_options, read_body
 from shared.domain.errors import (
     BodyMalformed,
     BodyTooLarge,
@@ -289,7 +289,7 @@ def test_text_fields_become_the_options_that_json_would_hold() -> None:
         "on_error": ["continue", "abort"],
     }
 
-    assert options_of(fields) == {
+    assert parse_options(fields) == {
         "model": "drybeans@1",
         "outputs": ["label", "probabilities"],
         "retention_seconds": 3600,
@@ -297,7 +297,7 @@ def test_text_fields_become_the_options_that_json_would_hold() -> None:
         "on_error": "abort",
         "labels": {"batch": "7", "": "empty"},
     }
-    assert options_of({"outputs": ["label", "probabilities"]})["outputs"] == [
+    assert parse_options({"outputs": ["label", "probabilities"]})["outputs"] == [
         "label",
         "probabilities",
     ]
@@ -306,12 +306,12 @@ def test_text_fields_become_the_options_that_json_would_hold() -> None:
 @pytest.mark.parametrize("text", ["", "-1", "1.0", "١", "1e3", " 1"])  # noqa: RUF001 - a digit
 def test_what_is_no_whole_number_stays_text_and_is_refused_later(text: str) -> None:
     """So that the refusal can say which option is wrong."""
-    assert options_of({"max_errors": [text]}) == {"max_errors": text}
+    assert parse_options({"max_errors": [text]}) == {"max_errors": text}
 
 
 def test_a_number_of_a_million_digits_is_not_even_computed() -> None:
     """It is over every limit already."""
-    number = options_of({"max_errors": ["9" * 1_000_000]})["max_errors"]
+    number = parse_options({"max_errors": ["9" * 1_000_000]})["max_errors"]
 
     assert isinstance(number, int)
     assert number > 10**17

@@ -8,9 +8,9 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from shared.domain.webhooks import (
     DELAYS,
+    DeliveryResponse,
     DeliveryState,
-    Reply,
-    judge,
+    decide_retry,
     read_retry_after,
     read_secrets,
     secret_of,
@@ -26,24 +26,30 @@ MIDDLE = 0.5
 @pytest.mark.parametrize(
     "reply, attempt, state",
     [
-        (Reply(status=200), 1, DeliveryState.DELIVERED),
-        (Reply(status=204), 1, DeliveryState.DELIVERED),
-        (Reply(status=299), len(DELAYS) + 1, DeliveryState.DELIVERED),
-        (Reply(status=410), 1, DeliveryState.GONE),
-        (Reply(error="no address", refused=True), 1, DeliveryState.FAILED),
-        *((Reply(status=s), 1, DeliveryState.PENDING) for s in (199, 301, 302, 307, 400, 401)),
-        *((Reply(status=s), 1, DeliveryState.PENDING) for s in (404, 409, 429, 500, 503)),
-        (Reply(error="timed out"), 1, DeliveryState.PENDING),
-        (Reply(status=500), len(DELAYS), DeliveryState.PENDING),
-        (Reply(status=500), len(DELAYS) + 1, DeliveryState.FAILED),
-        (Reply(error="timed out"), len(DELAYS) + 1, DeliveryState.FAILED),
+        (DeliveryResponse(status=200), 1, DeliveryState.DELIVERED),
+        (DeliveryResponse(status=204), 1, DeliveryState.DELIVERED),
+        (DeliveryResponse(status=299), len(DELAYS) + 1, DeliveryState.DELIVERED),
+        (DeliveryResponse(status=410), 1, DeliveryState.GONE),
+        (DeliveryResponse(error="no address", refused=True), 1, DeliveryState.FAILED),
+        *(
+            (DeliveryResponse(status=s), 1, DeliveryState.PENDING)
+            for s in (199, 301, 302, 307, 400, 401)
+        ),
+        *(
+            (DeliveryResponse(status=s), 1, DeliveryState.PENDING)
+            for s in (404, 409, 429, 500, 503)
+        ),
+        (DeliveryResponse(error="timed out"), 1, DeliveryState.PENDING),
+        (DeliveryResponse(status=500), len(DELAYS), DeliveryState.PENDING),
+        (DeliveryResponse(status=500), len(DELAYS) + 1, DeliveryState.FAILED),
+        (DeliveryResponse(error="timed out"), len(DELAYS) + 1, DeliveryState.FAILED),
     ],
 )
 def test_what_an_attempt_came_to_decides_how_it_goes_on(
-    reply: Reply, attempt: int, state: DeliveryState
+    reply: DeliveryResponse, attempt: int, state: DeliveryState
 ) -> None:
     """2xx is done, 410 stops, a refused address stops, and all else is tried again for hours."""
-    verdict = judge(reply, attempt, MIDDLE)
+    verdict = decide_retry(reply, attempt, MIDDLE)
 
     assert verdict.state is state
     assert (verdict.after is not None) is (state is DeliveryState.PENDING)
@@ -51,8 +57,14 @@ def test_what_an_attempt_came_to_decides_how_it_goes_on(
 
 def test_attempts_spread_over_hours_and_never_at_once() -> None:
     """Each wait is longer than the one before, and chance moves it by half of itself."""
-    waits = [judge(Reply(status=500), n, MIDDLE).after for n in range(1, len(DELAYS) + 1)]
-    low, high = judge(Reply(status=500), 3, 0.0).after, judge(Reply(status=500), 3, 1.0).after
+    waits = [
+        decide_retry(DeliveryResponse(status=500), n, MIDDLE).after
+        for n in range(1, len(DELAYS) + 1)
+    ]
+    low, high = (
+        decide_retry(DeliveryResponse(status=500), 3, 0.0).after,
+        decide_retry(DeliveryResponse(status=500), 3, 1.0).after,
+    )
 
     assert waits == list(DELAYS) == sorted(DELAYS)
     assert timedelta(hours=24) < sum(DELAYS, timedelta()) < timedelta(hours=72)
@@ -72,10 +84,10 @@ def test_a_receiver_may_ask_for_a_longer_wait(
     asked: timedelta, low: timedelta, high: timedelta
 ) -> None:
     """Never for a shorter one, and for a day at most."""
-    reply = Reply(status=503, asked=asked)
+    reply = DeliveryResponse(status=503, asked=asked)
 
-    assert judge(reply, 2, 0.0).after == low
-    assert judge(reply, 2, 1.0).after == high
+    assert decide_retry(reply, 2, 0.0).after == low
+    assert decide_retry(reply, 2, 1.0).after == high
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def _idly_quoted(delimiter: str) -> re.Pattern[bytes]:
 
 
 def _same_width(data: bytes, layout: CsvLayout, row_count: int) -> bool:
-    """Tell whether `data` has `row_count` lines of as many fields as the header."""
+    """Return whether `data` has `row_count` lines of as many fields as the header."""
     # pandas fills short lines and drops the end of long ones without a word.
     characters = np.frombuffer(data, dtype=np.uint8)
     ends = np.flatnonzero(characters == ord("\n"))

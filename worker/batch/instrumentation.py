@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, Literal
 
-from shared.db.jobs.complete import Finished
-from shared.domain.chunks import NO_TRAIL, ChunkResult, Claimed
+from shared.db.jobs.complete import Completion
+from shared.domain.chunks import NO_TRACE, ChunkResult, ClaimedChunk
 from shared.domain.jobs import JobId
 from shared.models.manifest import Feature
 from shared.models.summaries import drift, merge_summaries
 from shared.observability.metrics import WorkerMetrics
 from shared.observability.tracing import NoTraces, Traces, below, ending
-from worker.batch.trace_context import BatchSpans, Trails
+from worker.batch.trace_context import BatchSpans, TraceContexts
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +25,12 @@ _NAMED: Final = 50
 _MOST_ATTEMPTS: Final = 10
 
 
-class SeenBatch:
+class BatchObservation:
     """One batch, as far as it has come."""
 
     def __init__(
         self,
-        trails: Trails,
+        trails: TraceContexts,
         metrics: WorkerMetrics,
         features_of: Callable[[str], Sequence[Feature]],
         traces: Traces,
@@ -42,7 +42,7 @@ class SeenBatch:
         self._trails = trails
         self._metrics = metrics
         self._begun = time.monotonic()
-        self._taken: Sequence[Claimed] = ()
+        self._taken: Sequence[ClaimedChunk] = ()
 
     @contextmanager
     def step(self, name: Step) -> Iterator[None]:
@@ -56,13 +56,13 @@ class SeenBatch:
         rows = sum(chunk.row_count for chunk in self._taken)
         self._spans.end({"drybeans.chunks": len(self._taken), "drybeans.rows": rows}, failure)
 
-    def taken(self, chunks: Sequence[Claimed]) -> None:
+    def taken(self, chunks: Sequence[ClaimedChunk]) -> None:
         """Take note of what was claimed, or is finished without a claim."""
         self._taken = chunks
         for attempt, number in Counter(chunk.attempt for chunk in chunks).items():
             self._metrics.claims.labels(str(min(attempt, _MOST_ATTEMPTS))).inc(number)
 
-    def finished(self, outcomes: Sequence[ChunkResult], finished: Finished | None) -> None:
+    def finished(self, outcomes: Sequence[ChunkResult], finished: Completion | None) -> None:
         """Take note of what was written of `outcomes`, if there were any."""
         if finished:
             self._count(outcomes, finished)
@@ -81,7 +81,7 @@ class SeenBatch:
         for at in range(0, len(self._taken), _NAMED):
             self._name(self._taken[at : at + _NAMED])
 
-    def _count(self, outcomes: Sequence[ChunkResult], finished: Finished) -> None:
+    def _count(self, outcomes: Sequence[ChunkResult], finished: Completion) -> None:
         metrics = self._metrics
         lost = set(finished.lost)
         written = [outcome for outcome in outcomes if outcome.ref not in lost]
@@ -109,17 +109,17 @@ class SeenBatch:
             for feature, index in found.items():
                 self._metrics.drift.labels(model, feature).set(index)
 
-    def _name(self, chunks: Sequence[Claimed]) -> None:
-        """Say which chunks were run and for which requests: a search for either finds them."""
+    def _name(self, chunks: Sequence[ClaimedChunk]) -> None:
+        """Return which chunks were run and for which requests: a search for either finds them."""
         refs = [chunk.ref for chunk in chunks]
-        requests = {self._trails.get(ref.job, NO_TRAIL).request_id for ref in refs} - {""}
-        traces = {self._trails.get(ref.job, NO_TRAIL).trace_id for ref in refs} - {""}
+        requests = {self._trails.get(ref.job, NO_TRACE).request_id for ref in refs} - {""}
+        traces = {self._trails.get(ref.job, NO_TRACE).trace_id for ref in refs} - {""}
         shown = [f"{ref.job}/{ref.seq}" for ref in refs]
         told = {"chunks": shown, "requests": sorted(requests)}
         log.info("chunks_run", extra=told | ({"traces": sorted(traces)} if traces else {}))
 
     def _origin(self, job: JobId) -> dict[str, object]:
-        trail = self._trails.get(job, NO_TRAIL)
+        trail = self._trails.get(job, NO_TRACE)
         named = {"request_id": trail.request_id, "trace_id": trail.trace_id}
         return {name: value for name, value in named.items() if value}
 
@@ -128,7 +128,7 @@ def _no_features(_model: str) -> Sequence[Feature]:
     return ()
 
 
-class BatchWatch:
+class BatchInstrumentation:
     """Watches the batches of one process."""
 
     def __init__(
@@ -143,9 +143,9 @@ class BatchWatch:
         self._features_of = features_of
 
     @contextmanager
-    def batch(self, trails: Trails) -> Iterator[SeenBatch]:
+    def batch(self, trails: TraceContexts) -> Iterator[BatchObservation]:
         """Watch one batch, whose jobs came by `trails`."""
-        seen = SeenBatch(trails, self.metrics, self._features_of, self.traces)
+        seen = BatchObservation(trails, self.metrics, self._features_of, self.traces)
         with ending(seen.end):
             yield seen
 

@@ -11,7 +11,7 @@ from shared.domain.errors import DatabaseDown
 log = logging.getLogger(__name__)
 
 
-class Leases:
+class LeaseKeeper:
     """Calls what renews the lease of each batch that runs, every `seconds`.
 
     A thread of its own for each batch would cost a small batch as much as its prediction.
@@ -24,7 +24,7 @@ class Leases:
         self._thread: threading.Thread | None = None
 
     @contextmanager
-    def held(self, seconds: float, renew: Callable[[], object]) -> Iterator[None]:
+    def keep_alive(self, seconds: float, renew: Callable[[], object]) -> Iterator[None]:
         """Call `renew` within every `seconds` for as long as the context lasts."""
         batch = object()
         with self._lock:

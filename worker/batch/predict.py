@@ -7,13 +7,13 @@ from typing import Final, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.domain.chunks import ChunkResult, Claimed, Encoding
+from shared.domain.chunks import ChunkResult, ClaimedChunk, Encoding
 from shared.domain.rows import RowError
 from shared.zstd import decompress
 from worker.batch.csv_rows import Rows, read_lines
 from worker.batch.summary import Observed
 from worker.inference import Predictor, RowsRefused
-from worker.models.loader import Model
+from worker.models.loader import LoadedModel
 
 Floats = NDArray[np.float64]
 
@@ -21,7 +21,7 @@ _REFUSED: Final = "The model cannot compute with these numbers; at least one is 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Answers:
+class _Predictions:
     """What a model says of n rows; those not usable have no label and NaN probabilities.
 
     `refused` are the ones among them that could be read, and that the model cannot take.
@@ -33,7 +33,7 @@ class _Answers:
     observed: Observed
 
 
-def predict_chunks(model: Model, chunks: Sequence[Claimed]) -> list[ChunkResult]:
+def predict_chunks(model: LoadedModel, chunks: Sequence[ClaimedChunk]) -> list[ChunkResult]:
     """Predict all rows of `chunks`, which are for `model`, in one call for each kind of output.
 
     A row with an error keeps it and gets no label; the others are not affected.
@@ -49,7 +49,7 @@ def predict_chunks(model: Model, chunks: Sequence[Claimed]) -> list[ChunkResult]
     ]
 
 
-def read_rows(chunk: Claimed, width: int) -> Rows:
+def read_rows(chunk: ClaimedChunk, width: int) -> Rows:
     """Read the rows of `chunk`, whatever their encoding."""
     match chunk.encoding:
         case Encoding.FLOAT64:
@@ -64,7 +64,7 @@ def read_rows(chunk: Claimed, width: int) -> Rows:
             assert_never(never)
 
 
-def _answer(model: Model, rows: Floats, *, wants: bool) -> _Answers:
+def _answer(model: LoadedModel, rows: Floats, *, wants: bool) -> _Predictions:
     finite = np.asarray(np.isfinite(rows).all(axis=1), dtype=np.bool_)
     good, found = _label(model.predictor, rows, finite)
     labels = np.full(len(rows), None, dtype=object)
@@ -74,7 +74,7 @@ def _answer(model: Model, rows: Floats, *, wants: bool) -> _Answers:
         probabilities = np.full((len(rows), len(model.classes)), np.nan, dtype="<f4")
         if len(found):
             probabilities[good] = model.predictor.predict_proba(_only(rows, good))
-    return _Answers(
+    return _Predictions(
         refused=finite & ~good,
         labels=labels.tolist(),
         probabilities=probabilities,
@@ -85,7 +85,7 @@ def _answer(model: Model, rows: Floats, *, wants: bool) -> _Answers:
 def _label(
     predictor: Predictor, rows: Floats, usable: NDArray[np.bool_]
 ) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
-    """Give which of the `usable` rows the predictor takes, and the class of each of those."""
+    """Return which of the `usable` rows the predictor takes, and the class of each of those."""
     chosen = _only(rows, usable)
     if not len(chosen):
         return usable, np.empty(0, dtype=np.intp)
@@ -101,7 +101,9 @@ def _only(rows: Floats, chosen: NDArray[np.bool_]) -> Floats:
     return rows if chosen.all() else rows[chosen]
 
 
-def _cut(model: Model, chunk: Claimed, rows: Rows, answers: _Answers, part: slice) -> ChunkResult:
+def _cut(
+    model: LoadedModel, chunk: ClaimedChunk, rows: Rows, answers: _Predictions, part: slice
+) -> ChunkResult:
     labels = answers.labels[part]
     probabilities = answers.probabilities
     return ChunkResult(
@@ -117,17 +119,17 @@ def _cut(model: Model, chunk: Claimed, rows: Rows, answers: _Answers, part: slic
         ids=rows.ids,
         lines=rows.lines,
         summary=answers.observed.summary(part, labels, has_others=_has_others(chunk)),
-        sole=chunk.sole,
+        is_only_chunk=chunk.is_only_chunk,
     )
 
 
-def _has_others(chunk: Claimed) -> bool:
+def _has_others(chunk: ClaimedChunk) -> bool:
     """Return whether the job of `chunk` has other chunks, as far as that is known here."""
-    return chunk.ref.seq > 0 or (chunk.layout is not None and not chunk.sole)
+    return chunk.ref.seq > 0 or (chunk.layout is not None and not chunk.is_only_chunk)
 
 
-def _errors(chunk: Claimed, rows: Rows, refused: NDArray[np.bool_]) -> tuple[RowError, ...]:
-    """Give the rows' own errors and those of the rows that the model refused, in order."""
+def _errors(chunk: ClaimedChunk, rows: Rows, refused: NDArray[np.bool_]) -> tuple[RowError, ...]:
+    """Return the rows' own errors and those of the rows that the model refused, in order."""
     if not refused.any():
         return rows.errors
     found = [
@@ -137,7 +139,7 @@ def _errors(chunk: Claimed, rows: Rows, refused: NDArray[np.bool_]) -> tuple[Row
     return tuple(sorted([*rows.errors, *found], key=lambda error: error.row))
 
 
-def _line(chunk: Claimed, rows: Rows, at: int) -> int | None:
+def _line(chunk: ClaimedChunk, rows: Rows, at: int) -> int | None:
     if rows.lines is not None:
         return rows.lines[at]
     return chunk.first_line + at if chunk.first_line else None

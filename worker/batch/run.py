@@ -15,10 +15,10 @@ from shared.broker.client import MessageQueue
 from shared.chunk_lines import lines_of_rows
 from shared.db.engine import Connection, Database
 from shared.db.jobs.claim import Claimant, claim, extend, give_back
-from shared.db.jobs.complete import Finished, finish
-from shared.db.jobs.complete_optimistic import finish_untried, read_untried
-from shared.db.mysql_pipeline import RowsMissed
-from shared.domain.chunks import NO_TRAIL, ChunkResult, Claimed, Dispatch, Outbox
+from shared.db.jobs.complete import Completion, complete
+from shared.db.jobs.complete_optimistic import complete_optimistic, read_unclaimed
+from shared.db.mysql_pipeline import StaleRows
+from shared.domain.chunks import NO_TRACE, ChunkResult, ClaimedChunk, Dispatch, DispatchPolicy
 from shared.domain.errors import (
     DatabaseBusy,
     DatabaseDown,
@@ -27,11 +27,11 @@ from shared.domain.errors import (
     QueueDown,
 )
 from shared.domain.jobs import ChunkRef, JobFailure, ModelPin, RetryPolicy
-from worker.batch.instrumentation import BatchWatch, SeenBatch
-from worker.batch.lease_keeper import Leases
+from worker.batch.instrumentation import BatchInstrumentation, BatchObservation
+from worker.batch.lease_keeper import LeaseKeeper
 from worker.batch.predict import predict_chunks
-from worker.batch.trace_context import Trails
-from worker.models.loader import Models
+from worker.batch.trace_context import TraceContexts
+from worker.models.loader import ModelLoader
 
 log = logging.getLogger(__name__)
 
@@ -54,24 +54,28 @@ class RunBatch:
     """
 
     database: Database
-    models: Models
+    models: ModelLoader
     queue: MessageQueue
     new_token: Callable[[], str]
     lease: timedelta
     retry: RetryPolicy
-    outbox: Outbox
-    watch: BatchWatch = field(default_factory=BatchWatch)
-    leases: Leases = field(default_factory=Leases)
+    outbox: DispatchPolicy
+    watch: BatchInstrumentation = field(default_factory=BatchInstrumentation)
+    leases: LeaseKeeper = field(default_factory=LeaseKeeper)
     patience: timedelta = timedelta(seconds=60)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, refs: Sequence[ChunkRef], trails: Trails = MappingProxyType({})) -> None:
+    def __call__(
+        self, refs: Sequence[ChunkRef], trails: TraceContexts = MappingProxyType({})
+    ) -> None:
         """Finish those of `refs` that nobody else has claimed; `trails` say whence they came."""
         with self.lock, self.watch.batch(trails) as seen:
-            if not self._run_unclaimed(refs, seen, trails):
+            if not self._run_optimistic(refs, seen, trails):
                 self._run_claimed(refs, seen, trails)
 
-    def _run_unclaimed(self, refs: Sequence[ChunkRef], seen: SeenBatch, trails: Trails) -> bool:
+    def _run_optimistic(
+        self, refs: Sequence[ChunkRef], seen: BatchObservation, trails: TraceContexts
+    ) -> bool:
         """Run small jobs that nobody has tried without a claim, and say whether that succeeded.
 
         If not, nothing has changed. What went wrong will go wrong again under a claim, where
@@ -79,7 +83,7 @@ class RunBatch:
         """
         began = time.monotonic()
         with seen.step("read"):
-            found = self.database.read(lambda connection: read_untried(connection, refs))
+            found = self.database.read(lambda connection: read_unclaimed(connection, refs))
         if not found or len(found) < len(refs):
             return False
         try:
@@ -94,15 +98,17 @@ class RunBatch:
         try:
             with seen.step("finish"):
                 finished = self._finish(
-                    lambda c: finish_untried(c, outcomes, time.monotonic() - began), trails
+                    lambda c: complete_optimistic(c, outcomes, time.monotonic() - began), trails
                 )
-        except RowsMissed:
+        except StaleRows:
             return False
         seen.taken(found)
         seen.finished(outcomes, finished)
         return True
 
-    def _run_claimed(self, refs: Sequence[ChunkRef], seen: SeenBatch, trails: Trails) -> None:
+    def _run_claimed(
+        self, refs: Sequence[ChunkRef], seen: BatchObservation, trails: TraceContexts
+    ) -> None:
         claimant = Claimant(token=self.new_token(), lease=self.lease)
         with seen.step("claim"):
             # A claim that was committed unheard is found again; abandoned it would be an attempt.
@@ -118,7 +124,7 @@ class RunBatch:
         seen.taken(claimed)
         if not claimed:
             return
-        with self._held(claimed, claimant):
+        with self._keep_leases(claimed, claimant):
             with seen.step("predict"):
                 outcomes = self._outcomes(claimed)
             with seen.step("finish"):
@@ -126,11 +132,14 @@ class RunBatch:
         seen.finished(outcomes, finished)
 
     def _finish_claimed(
-        self, claimed: Sequence[Claimed], outcomes: Sequence[ChunkResult], trails: Trails
-    ) -> Finished:
+        self,
+        claimed: Sequence[ClaimedChunk],
+        outcomes: Sequence[ChunkResult],
+        trails: TraceContexts,
+    ) -> Completion:
         """Write `outcomes`; give their chunks back, uncounted, if there is no room for results."""
         try:
-            return self._finish(lambda c: finish(c, outcomes, self.outbox), trails)
+            return self._finish(lambda c: complete(c, outcomes, self.outbox), trails)
         except (DatabaseBusy, DatabaseUnwritable) as error:
             done = {outcome.ref for outcome in outcomes}
             unwritten = [chunk for chunk in claimed if chunk.ref in done]
@@ -140,11 +149,11 @@ class RunBatch:
     def _load_unclaimed(
         self,
         absent: Collection[ModelPin],
-        claimed: Sequence[Claimed],
-        seen: SeenBatch,
-        trails: Trails,
+        claimed: Sequence[ClaimedChunk],
+        seen: BatchObservation,
+        trails: TraceContexts,
     ) -> None:
-        """Give back the chunks, load their models, and claim them again.
+        """Return the chunks, load their models, and claim them again.
 
         Loading may take longer than anything else and may kill the process (a model that does not
         fit into memory): neither is the fault of a chunk, so none is claimed meanwhile.
@@ -156,23 +165,23 @@ class RunBatch:
         if all(self.models.settled(pin) for pin in absent):
             self._run_claimed([chunk.ref for chunk in claimed], seen, trails)
 
-    def _outcomes(self, claimed: Sequence[Claimed]) -> list[ChunkResult]:
+    def _outcomes(self, claimed: Sequence[ClaimedChunk]) -> list[ChunkResult]:
         outcomes: list[ChunkResult] = []
         for chunks in _by_model(claimed):
             try:
                 outcomes += self._predict(chunks)
             except ModelUnavailable as error:
-                outcomes += self._leave_to_others(chunks, error)
+                outcomes += self._release_for_other_workers(chunks, error)
             except Exception:
                 log.exception("batch_failed", extra={"chunks": len(chunks)})
                 # One bad chunk must not take the others with it: find it by trying each alone.
-                outcomes += [result for chunk in chunks if (result := self._try_alone(chunk))]
+                outcomes += [result for chunk in chunks if (result := self._retry_alone(chunk))]
         return outcomes
 
-    def _leave_to_others(
-        self, chunks: Sequence[Claimed], error: ModelUnavailable
+    def _release_for_other_workers(
+        self, chunks: Sequence[ClaimedChunk], error: ModelUnavailable
     ) -> Iterator[ChunkResult]:
-        """Give back chunks whose model this worker cannot load, while others may load it."""
+        """Return chunks whose model this worker cannot load, while others may load it."""
         reason = error.detail
         log.warning("model_unavailable", extra={"chunks": len(chunks), "reason": reason})
         for chunk in chunks:
@@ -184,7 +193,7 @@ class RunBatch:
                 self._give_back([chunk], reason, pause, counted=False)
 
     def _give_back(
-        self, chunks: Sequence[Claimed], reason: str, after: timedelta, *, counted: bool = True
+        self, chunks: Sequence[ClaimedChunk], reason: str, after: timedelta, *, counted: bool = True
     ) -> None:
         def work(connection: Connection) -> None:
             for chunk in chunks:
@@ -192,10 +201,10 @@ class RunBatch:
 
         self._write(work, self.lease)
 
-    def _predict(self, chunks: Sequence[Claimed]) -> list[ChunkResult]:
+    def _predict(self, chunks: Sequence[ClaimedChunk]) -> list[ChunkResult]:
         return predict_chunks(self.models(chunks[0].model), chunks)
 
-    def _try_alone(self, chunk: Claimed) -> ChunkResult | None:
+    def _retry_alone(self, chunk: ClaimedChunk) -> ChunkResult | None:
         try:
             return self._predict([chunk])[0]
         except Exception as error:
@@ -207,12 +216,14 @@ class RunBatch:
             self._give_back([chunk], reason, self.retry.delay(chunk.attempt))
             return None
 
-    def _finish(self, work: Callable[[Connection], Finished], trails: Trails) -> Finished:
+    def _finish(
+        self, work: Callable[[Connection], Completion], trails: TraceContexts
+    ) -> Completion:
         # The answers are right and the fence keeps them safe: worth waiting for.
         finished = self._write(work, self.patience)
         if finished.released:
             self._publish(finished.released, trails)
-        self._tell(finished)
+        self._notify(finished)
         return finished
 
     def _write(self, work: Callable[[Connection], T], patience: timedelta) -> T:
@@ -227,35 +238,37 @@ class RunBatch:
                 log.warning("database_waited_for", extra={"reason": error.detail})
                 time.sleep(1)
 
-    def _publish(self, released: Sequence[Dispatch], trails: Trails) -> None:
+    def _publish(self, released: Sequence[Dispatch], trails: TraceContexts) -> None:
         try:
-            self.queue.publish(replace(d, trail=trails.get(d.ref.job, NO_TRAIL)) for d in released)
+            self.queue.publish(replace(d, trace=trails.get(d.ref.job, NO_TRACE)) for d in released)
         except QueueDown as error:
             self.watch.queue_down()
             log.warning("publish_failed", extra={"reason": error.detail})
 
-    def _tell(self, finished: Finished) -> None:
+    def _notify(self, finished: Completion) -> None:
         going_on = {ref.job for ref in finished.written} - finished.jobs.keys()
         try:
             if finished.jobs:
-                self.queue.tell(finished.jobs, ended=True)
+                self.queue.notify(finished.jobs, ended=True)
             if going_on:
-                self.queue.tell(going_on, ended=False)
+                self.queue.notify(going_on, ended=False)
         except QueueDown as error:
             # Whoever waits finds it a little later.
             log.debug("telling_failed", extra={"reason": error.detail})
 
-    def _held(self, claimed: Sequence[Claimed], claimant: Claimant) -> AbstractContextManager[None]:
+    def _keep_leases(
+        self, claimed: Sequence[ClaimedChunk], claimant: Claimant
+    ) -> AbstractContextManager[None]:
         """Renew the lease for as long as the batch runs."""
 
         def renew() -> None:
             self.database.write(lambda connection: extend(connection, claimed, claimant))
 
-        return self.leases.held(self.lease.total_seconds() / 3, renew)
+        return self.leases.keep_alive(self.lease.total_seconds() / 3, renew)
 
 
-def _by_model(claimed: Sequence[Claimed]) -> Iterator[list[Claimed]]:
-    def key(chunk: Claimed) -> tuple[str, int, str, tuple[str, ...]]:
+def _by_model(claimed: Sequence[ClaimedChunk]) -> Iterator[list[ClaimedChunk]]:
+    def key(chunk: ClaimedChunk) -> tuple[str, int, str, tuple[str, ...]]:
         model = chunk.model
         return model.name, model.version, model.sha256, chunk.outputs
 
@@ -263,11 +276,11 @@ def _by_model(claimed: Sequence[Claimed]) -> Iterator[list[Claimed]]:
         yield list(chunks)
 
 
-def _fields(chunk: Claimed) -> dict[str, object]:
+def _fields(chunk: ClaimedChunk) -> dict[str, object]:
     return {"job": chunk.ref.job, "chunk": chunk.ref.seq}
 
 
-def _given_up(chunk: Claimed, failure: JobFailure) -> ChunkResult:
+def _given_up(chunk: ClaimedChunk, failure: JobFailure) -> ChunkResult:
     return ChunkResult(
         ref=chunk.ref,
         fence=chunk.fence,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from shared.models.manifest import Feature, Histogram
 from shared.models.summaries import MIN_DRIFT_ROWS
-from worker.models.loader import Model
+from worker.models.loader import LoadedModel
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -31,7 +31,7 @@ class Observed:
     outside: Flags
 
     @classmethod
-    def beside(cls, model: Model, rows: Floats, usable: Flags) -> Self:
+    def beside(cls, model: LoadedModel, rows: Floats, usable: Flags) -> Self:
         """Look at `rows`, n × features, of which those marked `usable` count."""
         outside = ((rows < model.lows) | (rows > model.highs)) & usable[:, None]
         return cls(features=model.manifest.features, rows=rows, usable=usable, outside=outside)

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Final
 
-from shared.domain.chunks import Trail
+from shared.domain.chunks import TraceContext
 from shared.domain.jobs import JobId
 from shared.observability.tracing import Facts, Span, Traces, is_sampled
 
-Trails = Mapping[JobId, Trail]
+TraceContexts = Mapping[JobId, TraceContext]
 
 # As many as OpenTelemetry keeps of one span.
 _MOST_LINKS: Final = 128
@@ -20,7 +20,7 @@ class BatchSpans:
     it, and it links to them. A trace of the batch's own would be kept or not by chance.
     """
 
-    def __init__(self, traces: Traces, trails: Trails) -> None:
+    def __init__(self, traces: Traces, trails: TraceContexts) -> None:
         """Begin, for the jobs whose `trails` came with the message."""
         jobs = {trail.traceparent: job for job, trail in trails.items() if trail.traceparent}
         kept = [parent for parent in jobs if is_sampled(parent)]

@@ -7,8 +7,8 @@ from typing import Final, TypeVar
 import numpy as np
 
 from worker.inference.decisions import Decision
-from worker.inference.estimators.svc import Lift, Steps
-from worker.inference.kernels.expansion import Machine
+from worker.inference.estimators.svc import LinearHead, Steps
+from worker.inference.kernels.expansion import Evaluator
 from worker.inference.predictor import Flags, Floats, Indices, RowsRefused, StockPredictor
 
 Answer = TypeVar("Answer", Indices, Floats)
@@ -28,23 +28,23 @@ class Stage:
     `decision` makes labels of its outputs.
     """
 
-    machines: tuple[tuple[Steps, Machine], ...]
+    evaluators: tuple[tuple[Steps, Evaluator], ...]
     bias: Floats
     slack: Floats
     decision: Decision
-    lift: Lift | None = None
+    head: LinearHead | None = None
 
     def evaluate(self, rows: Floats) -> tuple[Floats, Floats]:
-        """Give values, (n, outputs), and error bounds, (n, outputs or 1), lifted."""
+        """Return values, (n, outputs), and error bounds, (n, outputs or 1), lifted."""
         values, errors = self.bias, self.slack
-        for steps, machine in self.machines:
+        for steps, machine in self.evaluators:
             more, wrong = machine.evaluate(transform(steps, rows))
             values, errors = values + more, errors + wrong
-        return self.lift(values, errors) if self.lift else (values, errors)
+        return self.head(values, errors) if self.head else (values, errors)
 
     def accepts(self, rows: Floats) -> Flags:
-        """Tell which rows stay finite up to the machines; scikit-learn refuses the others."""
-        flags = [np.isfinite(transform(steps, rows)).all(axis=1) for steps, _ in self.machines]
+        """Return which rows stay finite up to the machines; scikit-learn refuses the others."""
+        flags = [np.isfinite(transform(steps, rows)).all(axis=1) for steps, _ in self.evaluators]
         return np.asarray(np.logical_and.reduce(flags))
 
 
@@ -67,7 +67,7 @@ class Cascade:
 
     stock: StockPredictor
     stages: tuple[Stage, ...]
-    caution: float
+    bound_scale: float
     width: int
 
     @property
@@ -81,7 +81,7 @@ class Cascade:
         return self.stock.supports_probabilities
 
     def predict(self, rows: Floats) -> Indices:
-        """Give each row's label, shape (n,), as an index into `classes`."""
+        """Return each row's label, shape (n,), as an index into `classes`."""
         self._check_width(rows)
         labels = np.empty(len(rows), np.intp)
         unsure = self._settle(rows, labels)[-1]
@@ -93,7 +93,7 @@ class Cascade:
         return tuple(map(len, self._settle(rows, np.empty(len(rows), np.intp))))
 
     def predict_proba(self, rows: Floats) -> Floats:
-        """Give each row's probability of each class, shape (n, classes), within 1e-6."""
+        """Return each row's probability of each class, shape (n, classes), within 1e-6."""
         if not self.stages[-1].decision.gives_probabilities:
             return self.stock.predict_proba(rows)
         self._check_width(rows)
@@ -105,7 +105,7 @@ class Cascade:
                 part = slice(start, start + _BLOCK)
                 values, errors = stage.evaluate(rows[part])
                 answer[part] = stage.decision.probabilities(values)
-                unsure[part] = ~(self.caution * errors.max(axis=1) < _CLOSE)
+                unsure[part] = ~(self.bound_scale * errors.max(axis=1) < _CLOSE)
         self._ask(self.stock.predict_proba, rows, np.flatnonzero(unsure), answer)
         return answer
 
@@ -135,7 +135,7 @@ class Cascade:
                 break
             part = chosen[start : start + _BLOCK]
             values, errors = stage.evaluate(rows[part])
-            labels[part], sure = stage.decision.decide(values, self.caution * errors)
+            labels[part], sure = stage.decision.decide(values, self.bound_scale * errors)
             unsure.append(part[~sure])
             left += len(unsure[-1])
         return np.concatenate(unsure)

@@ -26,7 +26,7 @@ class Decision(Protocol):
         """
 
     def probabilities(self, values: Floats) -> Floats:
-        """Give probabilities, (n, classes)."""
+        """Return probabilities, (n, classes)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,7 +77,7 @@ class Votes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Highest:
+class Argmax:
     """The class with the highest score, as scikit-learn's linear classifiers decide."""
 
     @property
@@ -94,7 +94,7 @@ class Highest:
         return labels, values[rows, labels] - errors[rows, labels] > most.max(axis=1)
 
     def probabilities(self, values: Floats) -> Floats:
-        """Give the softmax of the scores, (n, classes)."""
+        """Return the softmax of the scores, (n, classes)."""
         odds = np.exp(values - values.max(axis=1, keepdims=True))
         return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
@@ -114,20 +114,20 @@ class Positive:
         return (score > 0.0).astype(np.intp), np.abs(score) > errors[:, 0]
 
     def probabilities(self, values: Floats) -> Floats:
-        """Give the logistic function of the score, (n, 2)."""
+        """Return the logistic function of the score, (n, 2)."""
         second = expit(values[:, 0])
         return np.column_stack([1.0 - second, second])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Squashed:
+class TanhMargins:
     """Decides by scores that add weighted tanh of margins to something already summed.
 
     The outputs are scores, then margins; `tangents` (margins, scores) weighs their tanh.
     """
 
     tangents: Floats
-    scores: Highest | Positive
+    scores: Argmax | Positive
 
     @property
     def gives_probabilities(self) -> bool:
@@ -150,7 +150,7 @@ class Squashed:
         )
 
     def probabilities(self, values: Floats) -> Floats:
-        """Give the scores' probabilities, (n, classes)."""
+        """Return the scores' probabilities, (n, classes)."""
         count = self.tangents.shape[1]
         return self.scores.probabilities(
             values[:, :count] + np.tanh(values[:, count:]) @ self.tangents

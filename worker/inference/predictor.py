@@ -46,10 +46,10 @@ class Predictor(Protocol):
         """Whether `predict_proba` answers."""
 
     def predict(self, rows: Floats) -> Indices:
-        """Give each row's label, shape (n,), as an index into `classes`."""
+        """Return each row's label, shape (n,), as an index into `classes`."""
 
     def predict_proba(self, rows: Floats) -> Floats:
-        """Give each row's probability of each class, shape (n, classes)."""
+        """Return each row's probability of each class, shape (n, classes)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class StockPredictor:
         return hasattr(self.estimator, "predict_proba")
 
     def predict(self, rows: Floats) -> Indices:
-        """Give each row's label, shape (n,), as an index into `classes`."""
+        """Return each row's label, shape (n,), as an index into `classes`."""
         if not len(rows):
             return np.empty(0, np.intp)
         labels = self._answer(self.estimator.predict, rows)
@@ -78,7 +78,7 @@ class StockPredictor:
         return order[np.searchsorted(classes, labels, sorter=order)].astype(np.intp, copy=False)
 
     def predict_proba(self, rows: Floats) -> Floats:
-        """Give each row's probability of each class, shape (n, classes)."""
+        """Return each row's probability of each class, shape (n, classes)."""
         if not len(rows):
             return np.empty((0, len(self.classes)))
         answer = self._answer(self.estimator.predict_proba, rows)
@@ -96,7 +96,7 @@ class StockPredictor:
                 raise RowsRefused(refused) from refusal
 
     def _named(self, rows: Floats) -> Any:  # noqa: ANN401 - an array, or a table of named columns
-        """Give an estimator that was fitted on named columns those names."""
+        """Return an estimator that was fitted on named columns those names."""
         names = getattr(self.estimator, "feature_names_in_", None)
         return rows if names is None else pd.DataFrame(rows, columns=names, copy=False)
 

@@ -278,7 +278,7 @@ def _libraries_of(content: bytes) -> dict[str, str]:
 
 @functools.cache
 def _distributions() -> Mapping[str, list[str]]:
-    """Tell which installed distributions bring each package; it reads them all, so only once."""
+    """Return which installed distributions bring each package; it reads them all, so only once."""
     return importlib.metadata.packages_distributions()
 
 

@@ -5,9 +5,9 @@ from typing import Final
 
 from shared.domain.errors import DryBeansError
 from shared.domain.jobs import ModelPin
-from shared.models.registry import Catalog, check_model, read_manifest, version_folders
+from shared.models.registry import ModelRegistry, check_model, read_manifest, version_folders
 from worker.models.artifacts import check_libraries
-from worker.models.loader import Loading, Models, Stamp, stamp
+from worker.models.loader import Loading, ModelLoader, Stamp, stamp
 
 _UNREADABLE: Final = "its folder cannot be read"
 
@@ -19,7 +19,7 @@ class ModelInventory:
     it was verified is refused too, and tried again from time to time.
     """
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: ModelLoader) -> None:
         """Look into the folder of `models`."""
         self._models = models
         self._verified: dict[Path, tuple[Stamp, ModelPin | str]] = {}
@@ -27,7 +27,7 @@ class ModelInventory:
     def warm(self, default_model: str) -> Loading | None:
         """Start loading what jobs get that name no model; return None when there is no such."""
         try:
-            manifest = Catalog.read(self._models.root).resolve(default_model)
+            manifest = ModelRegistry.read(self._models.root).resolve(default_model)
         except (DryBeansError, OSError):
             # The folder's state shows in the inventory; other models may still be loaded.
             return None

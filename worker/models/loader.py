@@ -28,7 +28,7 @@ Stamp = tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Model:
+class LoadedModel:
     """A loaded model. `lows` and `highs` are the training ranges, one value for each feature."""
 
     manifest: Manifest
@@ -47,14 +47,14 @@ class Loading:
 
     stamp: Stamp
     reason: str = ""
-    model: Model | None = None
+    model: LoadedModel | None = None
     done: threading.Event = field(default_factory=threading.Event)
     ended: float = 0.0
     asked: float = 0.0
 
 
 @dataclass(slots=True)
-class Models:
+class ModelLoader:
     """Returns models by their pins, loading each at its first use.
 
     A thread of its own loads, so that a caller waits `patience` seconds at most, however slow the
@@ -68,7 +68,7 @@ class Models:
     _loads: dict[ModelPin, Loading] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, pin: ModelPin) -> Model:
+    def __call__(self, pin: ModelPin) -> LoadedModel:
         """Return the model that `pin` names.
 
         Raises `ModelUnavailable`, with the reason, when this process cannot load it: there is no
@@ -135,7 +135,7 @@ class Models:
             loading.ended = time.monotonic()
             loading.done.set()
 
-    def _read(self, pin: ModelPin) -> Model:
+    def _read(self, pin: ModelPin) -> LoadedModel:
         folder = self._folder(pin)
         if not folder.is_dir():
             raise ModelUnavailable(f"This worker has no {pin.id}.")
@@ -144,7 +144,7 @@ class Models:
         manifest = artifact.manifest
         # The folder may have been replaced between the two readings.
         _check_pin(manifest, pin)
-        model = Model(
+        model = LoadedModel(
             manifest=manifest,
             predictor=compile_predictor(artifact.estimator),
             classes=np.array(manifest.classes, dtype=object),

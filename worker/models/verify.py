@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from shared.domain.errors import DryBeansError
-from shared.models.registry import Catalog
+from shared.models.registry import ModelRegistry
 from worker.models.artifacts import load
 
 
@@ -13,7 +13,7 @@ def main(arguments: list[str]) -> str | None:
     if len(arguments) != 1:
         return "usage: python -m worker.models.verify FOLDER"
     try:
-        catalog = Catalog.read(Path(arguments[0]))
+        catalog = ModelRegistry.read(Path(arguments[0]))
         proven = [load(catalog.folder(manifest)).manifest.id for manifest in catalog.all()]
     except DryBeansError as error:
         return f"prove: {error.detail}"

@@ -13,19 +13,19 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from shared.broker.client import FULL, MessageQueue
+from shared.broker.client import MAX_QUEUE_LENGTH, MessageQueue
 from shared.broker.heartbeats import HeartbeatStore, ProcessHeartbeat, ProcessKind
 from shared.db.engine import Database, open_database
-from shared.db.idempotency import forget_old_keys
+from shared.db.idempotency import delete_old_keys
 from shared.db.sweeps.prune import PurgeLimits, delete_expired, purge_chunks
-from shared.db.sweeps.reconcile import Place, recount_some
+from shared.db.sweeps.reconcile import ScanPosition, reconcile_jobs
 from shared.db.sweeps.recovery import (
+    dispatch_due,
     expire_jobs,
-    make_all_due,
-    return_expired_leases,
-    take_due,
+    reschedule_all,
+    rescue_expired_leases,
 )
-from shared.domain.chunks import Dispatch, MessageLimits, Outbox, fitting
+from shared.domain.chunks import Dispatch, DispatchPolicy, MessageLimits, take_fitting
 from shared.domain.errors import (
     DatabaseBusy,
     DatabaseDown,
@@ -34,12 +34,12 @@ from shared.domain.errors import (
     QueueDown,
 )
 from shared.domain.jobs import Queue, RetryPolicy
-from shared.observability.heartbeat_file import Alive
+from shared.observability.heartbeat_file import HeartbeatFile
 from shared.observability.logs import start_logging
 from shared.observability.metrics import SweepMetrics
 from shared.observability.multiprocess import serve
 from shared.settings import Settings, read_settings
-from worker.webhooks.dispatcher import start_courier
+from worker.webhooks.dispatcher import start_dispatcher
 
 log = logging.getLogger(__name__)
 
@@ -60,20 +60,20 @@ _PURGE_STEPS: Final = 10
 class Round:
     """Where a sweeper is on its rounds through the running jobs."""
 
-    after: Place | None = None
+    after: ScanPosition | None = None
     outage_until: float | None = None
     """Until when leases that ran out while the database was away are left alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sweep:
+class Sweeper:
     """One pass over everything that may have been forgotten."""
 
     database: Database
     queue: MessageQueue
     limits: MessageLimits
     retry: RetryPolicy
-    outbox: Outbox
+    outbox: DispatchPolicy
     lease: timedelta = timedelta(seconds=15)
     purge_limits: PurgeLimits = field(default_factory=PurgeLimits)
     round: Round = field(default_factory=Round)
@@ -126,7 +126,7 @@ class Sweep:
         if time.monotonic() < (self.round.outage_until or 0):
             return False
         recovered = self.database.write(
-            lambda c: return_expired_leases(c, self.retry, self.outbox, _BATCH, counted=counted)
+            lambda c: rescue_expired_leases(c, self.retry, self.outbox, _BATCH, counted=counted)
         )
         self.round.outage_until = None
         if recovered.returned:
@@ -148,11 +148,11 @@ class Sweep:
     def _recount(self) -> bool:
         """Look at the counters of a few more of the jobs that have long been running."""
         recounted = self.database.write(
-            lambda connection: recount_some(connection, self.round.after, self.outbox, _RECOUNTED)
+            lambda connection: reconcile_jobs(connection, self.round.after, self.outbox, _RECOUNTED)
         )
         self.round.after = recounted.last
-        self._count("jobs_recounted", len(recounted.mended))
-        for job in recounted.mended:
+        self._count("jobs_recounted", len(recounted.repaired))
+        for job in recounted.repaired:
             # Never seen: counters move with the results. It tells of a bug, or of a hand in SQL.
             log.error("job_recounted", extra={"job": job})
         self._publish(recounted.released)
@@ -163,7 +163,7 @@ class Sweep:
         if deleted:
             self._count("jobs_erased", deleted)
             log.info("jobs_erased", extra={"jobs": deleted})
-        self.database.write(lambda connection: forget_old_keys(connection, _KEY_AGE, _BATCH))
+        self.database.write(lambda connection: delete_old_keys(connection, _KEY_AGE, _BATCH))
         return False
 
     def _purge(self) -> bool:
@@ -182,12 +182,12 @@ class Sweep:
     def _republish(self) -> bool:
         # What is taken to be published and is not would be due again only later.
         self.queue.check()
-        if self.queue.lost_memory():
+        if self.queue.was_emptied():
             due = 0
-            while some := self.database.write(make_all_due):
+            while some := self.database.write(reschedule_all):
                 due += some
             # Only now: a sweeper that dies before this leaves it to the next.
-            self.queue.mark_memory()
+            self.queue.mark_epoch()
             self._count("redis_emptied", 1)
             log.warning("redis_was_empty", extra={"chunks": due})
         refilled = [self._refill(queue) for queue in Queue]
@@ -195,9 +195,13 @@ class Sweep:
 
     def _refill(self, queue: Queue) -> bool:
         """Publish what is due while `queue` has room, and say whether there was anything."""
-        waiting = self.queue.waiting(queue)
+        waiting = self.queue.queue_length(queue)
         enough = waiting > _LOW
-        room = min(_TRICKLE, 2 * FULL - waiting) if enough else FULL // 2 - waiting
+        room = (
+            min(_TRICKLE, 2 * MAX_QUEUE_LENGTH - waiting)
+            if enough
+            else MAX_QUEUE_LENGTH // 2 - waiting
+        )
         published = 0
         while room > 0 and (due := self._take_due(queue, room)):
             published += len(due)
@@ -210,9 +214,9 @@ class Sweep:
         return published > 0 and not enough
 
     def _take_due(self, queue: Queue, room: int) -> list[Dispatch]:
-        fits = partial(fitting, limits=self.limits, messages=room)
+        fits = partial(take_fitting, limits=self.limits, messages=room)
         interval = self.outbox.republish_after
-        return self.database.write(lambda c: take_due(c, queue, _BATCH, interval, fits))
+        return self.database.write(lambda c: dispatch_due(c, queue, _BATCH, interval, fits))
 
     def _publish(self, released: Iterable[Dispatch]) -> None:
         try:
@@ -228,20 +232,20 @@ class Sweep:
         self.metrics.findings.labels(finding).inc(number)
 
 
-def new_sweep(settings: Settings) -> Sweep:
+def new_sweep(settings: Settings) -> Sweeper:
     """Wire a sweep from `settings`."""
-    return Sweep(
+    return Sweeper(
         database=open_database(settings.database_url.get_secret_value(), connections=1),
         # Old work may enter a queue that new work keeps full.
         queue=MessageQueue(
             settings.redis_url.get_secret_value(),
             settings.message_limits,
             pause=0.0,
-            full=2 * FULL,
+            full=2 * MAX_QUEUE_LENGTH,
         ),
         limits=settings.message_limits,
         retry=RetryPolicy(max_attempts=settings.max_attempts),
-        outbox=settings.outbox,
+        outbox=settings.dispatch_policy,
         lease=settings.lease,
     )
 
@@ -284,12 +288,12 @@ def main() -> None:
     heartbeat = ProcessHeartbeat(
         kind=ProcessKind.SWEEPER,
         store=HeartbeatStore(settings.redis_url.get_secret_value()),
-        file=Alive(settings.heartbeat_file),
+        file=HeartbeatFile(settings.heartbeat_file),
     )
     sweep = new_sweep(settings)
     if settings.metrics_port is not None:
         serve(settings.host, settings.metrics_port, sweep.metrics.registry)
-    courier = start_courier(settings, sweep.metrics, stop)
+    courier = start_dispatcher(settings, sweep.metrics, stop)
     run(sweep, stop, Pace(calm=settings.sweep_seconds), heartbeat.beat)
     heartbeat.end()
     if courier is not None:

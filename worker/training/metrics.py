@@ -28,7 +28,7 @@ class Predictions:
 
 
 def scores(predictions: Predictions) -> dict[str, Any]:
-    """Give all figures by name, ready for a manifest; None where there are no probabilities."""
+    """Return all figures by name, ready for a manifest; None where there are no probabilities."""
     table = confusion(predictions)
     found, said, right = table.sum(axis=1), table.sum(axis=0), np.diag(table)
     precision, recall = _shares(right, said), _shares(right, found)
@@ -61,7 +61,7 @@ def confusion(predictions: Predictions) -> NDArray[np.int64]:
 
 
 def log_loss(predictions: Predictions) -> float | None:
-    """Give the mean of -ln(probability of the true class)."""
+    """Return the mean of -ln(probability of the true class)."""
     if predictions.probabilities is None:
         return None
     true = _indices(predictions.truth, predictions.classes)
@@ -70,7 +70,7 @@ def log_loss(predictions: Predictions) -> float | None:
 
 
 def calibration_error(predictions: Predictions) -> float | None:
-    """Give the expected calibration error of the most probable class, over 15 even bins.
+    """Return the expected calibration error of the most probable class, over 15 even bins.
 
     In each bin of confidence, how far the share of right answers lies from the mean confidence;
     averaged over the rows (Guo et al. 2017, "On Calibration of Modern Neural Networks").
@@ -87,7 +87,7 @@ def calibration_error(predictions: Predictions) -> float | None:
 
 
 def agreement(predictions: Predictions) -> float | None:
-    """Give the share of rows whose label is the most probable class."""
+    """Return the share of rows whose label is the most probable class."""
     if predictions.probabilities is None:
         return None
     likeliest = np.array(predictions.classes)[predictions.probabilities.argmax(axis=1)]

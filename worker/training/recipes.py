@@ -28,7 +28,7 @@ def walkthrough() -> Estimator:
 
 
 def stacked(svc: Estimator, *, seed: int) -> Estimator:
-    """Give `svc`, which yields pairwise margins, probabilities from a regression on them.
+    """Return `svc`, which yields pairwise margins, probabilities from a regression on them.
 
     The regression learns from margins of rows that the SVC of its fold did not see. The folds are
     shuffled with `seed`, since the data set is sorted.

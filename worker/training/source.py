@@ -30,7 +30,7 @@ class Source:
 
 
 def contents_hash(source: Source, table: Table) -> str:
-    """Give a SHA-256 over what all copies of `source` have in common, in any order of rows.
+    """Return a SHA-256 over what all copies of `source` have in common, in any order of rows.
 
     That is the exact columns and the label of each row, and each column's mean to six digits.
     """
@@ -45,7 +45,7 @@ def contents_hash(source: Source, table: Table) -> str:
 
 
 def is_genuine(source: Source, table: Table) -> bool:
-    """Tell whether `table` holds the published rows, all of them and no others."""
+    """Return whether `table` holds the published rows, all of them and no others."""
     return contents_hash(source, table) == source.contents
 
 

@@ -46,7 +46,7 @@ class Table:
     labels: Labels
 
     def take(self, indices: NDArray[np.intp]) -> "Table":
-        """Give the rows at `indices`, in that order."""
+        """Return the rows at `indices`, in that order."""
         return Table(columns=self.columns, rows=self.rows[indices], labels=self.labels[indices])
 
 

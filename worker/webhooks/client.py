@@ -22,13 +22,19 @@ from shared.domain.webhook_targets import (
     check_address,
     read_target,
 )
-from shared.domain.webhooks import Parcel, Reply, read_retry_after, secret_of, sign
+from shared.domain.webhooks import (
+    DeliveryAttempt,
+    DeliveryResponse,
+    read_retry_after,
+    secret_of,
+    sign,
+)
 
 Resolve: TypeAlias = Callable[[str, int], Sequence[Address]]
 Connection: TypeAlias = HTTPConnection | HTTPSConnection
 
-CONNECT_SECONDS: Final = 3.0
-ANSWER_SECONDS: Final = 10.0
+CONNECT_TIMEOUT: Final = 3.0
+RESPONSE_TIMEOUT: Final = 10.0
 """The most that an attempt may take from its first byte on, however slowly the answer comes."""
 _MOST_ADDRESSES: Final = 3
 
@@ -40,7 +46,7 @@ def look_up(host: str, port: int) -> Sequence[Address]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Send:
+class WebhookClient:
     """Sends parcels, signed with the secrets that follow from `masters`.
 
     A name is looked up once for an attempt. What is connected to is one of those very addresses,
@@ -52,18 +58,18 @@ class Send:
     allowed: Sequence[Network] = ()
     resolve: Resolve = look_up
     tls: ssl.SSLContext = field(default_factory=ssl.create_default_context)
-    seconds: float = ANSWER_SECONDS
+    seconds: float = RESPONSE_TIMEOUT
 
-    def __call__(self, parcel: Parcel) -> Reply:
+    def __call__(self, parcel: DeliveryAttempt) -> DeliveryResponse:
         """Try to deliver `parcel` once, and say what became of it; never raises."""
         try:
             target = read_target(parcel.url)
             addresses = self._permitted(target)
             return self._post(target, addresses, parcel)
         except TargetRefused as error:
-            return Reply(error=str(error), refused=True)
+            return DeliveryResponse(error=str(error), refused=True)
         except (OSError, HTTPError, HTTPException, ValueError) as error:
-            return Reply(error=_told(error))
+            return DeliveryResponse(error=_told(error))
 
     def _permitted(self, target: Target) -> list[Address]:
         """Look up the target. Raises `TargetRefused` when none of its addresses may be used."""
@@ -78,7 +84,9 @@ class Send:
             raise refusal
         return permitted[:_MOST_ADDRESSES]
 
-    def _post(self, target: Target, addresses: Sequence[Address], parcel: Parcel) -> Reply:
+    def _post(
+        self, target: Target, addresses: Sequence[Address], parcel: DeliveryAttempt
+    ) -> DeliveryResponse:
         body = orjson.dumps(parcel.document(), option=orjson.OPT_UTC_Z)
         secrets = [secret_of(master, parcel.owner) for master in self.masters]
         headers = sign(secrets, parcel.id, parcel.sent_at, body) | {
@@ -89,7 +97,9 @@ class Send:
         }
         limit = _Limit(self.seconds)
         connection = self._connect(target, addresses, limit)
-        too_late = Reply(error=f"There was no complete response within {self.seconds:g} s.")
+        too_late = DeliveryResponse(
+            error=f"There was no complete response within {self.seconds:g} s."
+        )
         try:
             with limit.on(connection), closing(connection):
                 connection.request(
@@ -104,7 +114,7 @@ class Send:
             raise
         if limit.reached:
             return too_late
-        return Reply(status=status, asked=read_retry_after(asked, parcel.sent_at))
+        return DeliveryResponse(status=status, asked=read_retry_after(asked, parcel.sent_at))
 
     def _connect(self, target: Target, addresses: Sequence[Address], limit: "_Limit") -> Connection:
         failure: Exception = TargetRefused("The name has no address.")
@@ -123,11 +133,11 @@ class Send:
 
     def _connection(self, target: Target, address: str) -> Connection:
         if target.scheme == "http":
-            return HTTPConnection(address, target.port, timeout=CONNECT_SECONDS)
+            return HTTPConnection(address, target.port, timeout=CONNECT_TIMEOUT)
         return HTTPSConnection(
             address,
             target.port,
-            timeout=CONNECT_SECONDS,
+            timeout=CONNECT_TIMEOUT,
             ssl_context=self.tls,
             server_hostname=target.host,
         )

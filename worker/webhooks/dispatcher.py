@@ -11,12 +11,12 @@ from datetime import timedelta
 from typing import Final
 
 from shared.db.engine import Database, open_database
-from shared.db.webhooks import InFlight, claim_deliveries, settle
+from shared.db.webhooks import InFlight, claim_deliveries, record_attempt
 from shared.domain.errors import DatabaseDown
-from shared.domain.webhooks import DeliveryState, Parcel, Reply, judge
+from shared.domain.webhooks import DeliveryAttempt, DeliveryResponse, DeliveryState, decide_retry
 from shared.observability.metrics import SweepMetrics
 from shared.settings import Settings
-from worker.webhooks.client import Send
+from worker.webhooks.client import WebhookClient
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ _STOP_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Courier:
+class WebhookDispatcher:
     """Claims due deliveries, sends them from a few threads, and writes what they came to.
 
     Any number of couriers may run. What one holds when it dies is sent again when its lease is
@@ -39,12 +39,12 @@ class Courier:
     """
 
     database: Database
-    send: Callable[[Parcel], Reply]
+    send: Callable[[DeliveryAttempt], DeliveryResponse]
     metrics: SweepMetrics = field(default_factory=SweepMetrics)
     pause: float = 1.0
     senders: int = _SENDERS
     chance: Callable[[], float] = random.random
-    _under_way: dict[Future[Reply], Parcel] = field(default_factory=dict)
+    _under_way: dict[Future[DeliveryResponse], DeliveryAttempt] = field(default_factory=dict)
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until `stop`, then give those under way a moment to end."""
@@ -57,10 +57,10 @@ class Courier:
                 stop.wait(self.pause)
         pool.shutdown(wait=False, cancel_futures=True)
         wait(self._under_way, _STOP_SECONDS)
-        self._try_settle()
+        self._try_record()
 
     def _try_round(self, pool: ThreadPoolExecutor) -> None:
-        if not self._try_settle():
+        if not self._try_record():
             return
         try:
             self._begin(pool)
@@ -83,12 +83,12 @@ class Courier:
         for parcel in claimed:
             self._under_way[pool.submit(self.send, parcel)] = parcel
 
-    def _try_settle(self) -> bool:
+    def _try_record(self) -> bool:
         """Write what has ended; what cannot be written is kept, and tried again after a pause."""
         ended = [future for future in self._under_way if future.done()]
         try:
             for future in ended:
-                self._settle(self._under_way[future], _reply_of(future))
+                self._record(self._under_way[future], _reply_of(future))
                 del self._under_way[future]
         except DatabaseDown as error:
             log.warning("webhooks_wait", extra={"reason": error.detail})
@@ -96,9 +96,9 @@ class Courier:
             return False
         return True
 
-    def _settle(self, parcel: Parcel, reply: Reply) -> None:
-        verdict = judge(reply, parcel.attempt, self.chance())
-        if not self.database.write(lambda c: settle(c, parcel, reply, verdict)):
+    def _record(self, parcel: DeliveryAttempt, reply: DeliveryResponse) -> None:
+        verdict = decide_retry(reply, parcel.attempt, self.chance())
+        if not self.database.write(lambda c: record_attempt(c, parcel, reply, verdict)):
             return
         pending = verdict.state is DeliveryState.PENDING
         outcome = "again" if pending else verdict.state.value
@@ -109,35 +109,35 @@ class Courier:
         log.log(level, "webhook_sent" if reply.status else "webhook_not_sent", extra=told)
 
 
-def _reply_of(future: Future[Reply]) -> Reply:
+def _reply_of(future: Future[DeliveryResponse]) -> DeliveryResponse:
     if future.cancelled():
-        return Reply(error="The sweeper was stopped.")
+        return DeliveryResponse(error="The sweeper was stopped.")
     error = future.exception()
     if error is None:
         return future.result()
     # A bug of ours: told, and counted as an attempt like any other, so that it comes to an end.
     log.error("webhook_broke", exc_info=error)
-    return Reply(error=f"{type(error).__name__}")
+    return DeliveryResponse(error=f"{type(error).__name__}")
 
 
-def new_courier(settings: Settings, metrics: SweepMetrics) -> Courier:
+def new_dispatcher(settings: Settings, metrics: SweepMetrics) -> WebhookDispatcher:
     """Wire a courier from `settings`; what it does is counted in `metrics`."""
-    return Courier(
+    return WebhookDispatcher(
         database=open_database(settings.database_url.get_secret_value(), connections=1),
-        send=Send(masters=settings.webhook_masters, allowed=settings.webhook_allowed),
+        send=WebhookClient(masters=settings.webhook_masters, allowed=settings.webhook_allowed),
         metrics=metrics,
         pause=settings.sweep_seconds,
     )
 
 
-def start_courier(
+def start_dispatcher(
     settings: Settings, metrics: SweepMetrics, stop: threading.Event
 ) -> threading.Thread | None:
     """Start delivering until `stop`; without a secret to sign with there is nothing to deliver."""
     if not settings.webhook_masters:
         return None
     courier = threading.Thread(
-        target=new_courier(settings, metrics).run, args=[stop], name="courier", daemon=True
+        target=new_dispatcher(settings, metrics).run, args=[stop], name="courier", daemon=True
     )
     courier.start()
     return courier

@@ -17,7 +17,7 @@ from api.client.values import Model
 @given.job_id
 @connected
 def status(session: Session, job: str) -> int:
-    """Say how a job stands."""
+    """Return how a job stands."""
     found = session.client.status(job)
     session.terminal.answer(found.document, describe(found))
     return exit_code(found)

@@ -72,11 +72,11 @@ class Target:
 
     @property
     def to_file(self) -> bool:
-        """Say whether they go into a file of this name."""
+        """Return whether they go into a file of this name."""
         return self.output not in {None, "-"}
 
     def words(self) -> list[str]:
-        """Give the options that say the same."""
+        """Return the options that say the same."""
         words = ["-o", self.output] if self.output else []
         words += ["--format", self.format] if self.format else []
         return words + (["--include-input"] if self.include_input else [])
@@ -144,7 +144,7 @@ def submit_options(
 
 
 def words_of(options: SubmitOptions) -> list[str]:
-    """Give the words that ask for the same options."""
+    """Return the words that ask for the same options."""
     words = ["--model", options["model"]] if "model" in options else []
     words += ["--on-error", options["on_error"]] if "on_error" in options else []
     words += ["--max-errors", str(options["max_errors"])] if "max_errors" in options else []

@@ -61,7 +61,7 @@ def _send(session: Session, file: str, options: SubmitOptions, after: Sequence[s
 
 
 def _check(session: Session, file: str, options: SubmitOptions) -> int:
-    """Tell what a job of these rows would say of them; 1 when it could not use some."""
+    """Return what a job of these rows would say of them; 1 when it could not use some."""
     with session.terminal.uploading() as progress:
         shown: SubmitOptions = {**options, "progress": progress}
         report = session.client.check(_source(file), **shown)

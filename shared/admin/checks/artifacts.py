@@ -4,22 +4,22 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-from shared.admin.checks.finding import Finding, ok, wrong
+from shared.admin.checks.finding import CheckResult, ok, wrong
 from shared.admin.command import Stage
 from shared.domain.errors import ArtifactRefused, ManifestInvalid, ModelUnknown
 from shared.models.manifest import Manifest
-from shared.models.registry import Catalog, check_model
+from shared.models.registry import ModelRegistry, check_model
 
 _ABOUT: Final = "artifacts"
 # Where this one is not, no worker runs.
 _WORKERS_OWN: Final = "scikit-learn"
 
 
-def check_artifacts(stage: Stage) -> Iterator[Finding]:
+def check_artifacts(stage: Stage) -> Iterator[CheckResult]:
     """Look at every artifact as a worker does before it interprets any of it."""
     root = stage.settings.model_root
     try:
-        catalog = Catalog.read(root)
+        catalog = ModelRegistry.read(root)
         default = catalog.resolve(stage.settings.default_model)
     except ManifestInvalid as error:
         yield wrong(_ABOUT, error.detail, "Mend or remove it, or publish the model again.")
@@ -35,7 +35,7 @@ def check_artifacts(stage: Stage) -> Iterator[Finding]:
     yield ok(_ABOUT, f"Jobs that name no model get {default.id}.")
 
 
-def _check(catalog: Catalog, manifest: Manifest) -> Iterator[Finding]:
+def _check(catalog: ModelRegistry, manifest: Manifest) -> Iterator[CheckResult]:
     try:
         check_model(catalog.folder(manifest), manifest)
     except ArtifactRefused as error:
@@ -59,7 +59,7 @@ def _check(catalog: Catalog, manifest: Manifest) -> Iterator[Finding]:
 
 
 def installed(library: str) -> str | None:
-    """Give the installed version of a library, None when there is none."""
+    """Return the installed version of a library, None when there is none."""
     try:
         return version(library)
     except PackageNotFoundError:

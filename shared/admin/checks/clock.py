@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from shared.admin.checks.finding import Finding, ok, warning, wrong
+from shared.admin.checks.finding import CheckResult, ok, warning, wrong
 from shared.admin.command import Stage
 from shared.db.queries.inspection import read_clock
-from shared.db.server_info import in_plain_words
+from shared.db.server_info import describe_driver_errors
 from shared.domain.errors import DatabaseDown, QueueDown
 
 _ABOUT: Final = "clock"
@@ -19,13 +19,13 @@ _CURE: Final = (
 )
 
 
-def check_clock(stage: Stage) -> Iterator[Finding]:
+def check_clock(stage: Stage) -> Iterator[CheckResult]:
     """Compare the clocks of this machine and of each process with the database's.
 
     Nothing where the database does not answer; processes are left out where Redis does not.
     """
     try:
-        with in_plain_words():
+        with describe_driver_errors():
             # The first query opens the connection, which takes a while.
             stage.database.read(read_clock)
             before = datetime.now(UTC)
@@ -38,10 +38,10 @@ def check_clock(stage: Stage) -> Iterator[Finding]:
     yield from _processes(stage)
 
 
-def _processes(stage: Stage) -> Iterator[Finding]:
+def _processes(stage: Stage) -> Iterator[CheckResult]:
     """Judge the clock of each process by its last heartbeat, which holds its time and Redis'."""
     try:
-        with in_plain_words():
+        with describe_driver_errors():
             redis = stage.heartbeats.clock()
             database = stage.database.read(read_clock).timestamp()
         heartbeats = stage.heartbeats.read()
@@ -55,7 +55,7 @@ def _processes(stage: Stage) -> Iterator[Finding]:
         yield ok(_ABOUT, f"The clocks of all {len(findings)} processes agree with the database's.")
 
 
-def judge(whose: str, seconds: float) -> Finding:
+def judge(whose: str, seconds: float) -> CheckResult:
     """Judge a clock that is `seconds` ahead of the database's."""
     way = "ahead of" if seconds > 0 else "behind"
     what = f"{whose}: the clock is {abs(seconds):.1f} s {way} the database's."

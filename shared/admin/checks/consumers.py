@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from shared.admin.checks.finding import Finding, ok, warning, wrong
-from shared.admin.command import Stage, told
+from shared.admin.checks.finding import CheckResult, ok, warning, wrong
+from shared.admin.command import Stage, format_error
 from shared.db.migrate import is_current
-from shared.db.queries.inspection import ChunkStanding, oldest_jobs, read_clock, stuck_chunks
-from shared.db.server_info import in_plain_words
+from shared.db.queries.inspection import ChunkStatus, oldest_jobs, read_clock, stuck_chunks
+from shared.db.server_info import describe_driver_errors
 from shared.domain.errors import DatabaseDown
 from shared.domain.jobs import UNFINISHED, ChunkState
 
@@ -19,10 +19,10 @@ _SWEEP: Final = "Start a sweeper: python -m worker.sweep."
 _WORK: Final = "Start workers for it: python -m worker.main, with DRYBEANS_QUEUES."
 
 
-def check_consumers(stage: Stage) -> Iterator[Finding]:
+def check_consumers(stage: Stage) -> Iterator[CheckResult]:
     """Look for work that workers and sweepers leave undone."""
     try:
-        with in_plain_words():
+        with describe_driver_errors():
             if not stage.database.read(is_current):
                 return
             clock = stage.database.read(read_clock)
@@ -33,17 +33,20 @@ def check_consumers(stage: Stage) -> Iterator[Finding]:
     found = list(judge_chunks(chunks, clock))
     yield from found
     if waiting:
-        yield ok(_ABOUT, f"The oldest unfinished job is {told(clock - waiting[0].created_at)} old.")
+        yield ok(
+            _ABOUT,
+            f"The oldest unfinished job is {format_error(clock - waiting[0].created_at)} old.",
+        )
     elif not found:
         yield ok(_ABOUT, "No job waits.")
 
 
-def judge_chunks(chunks: Sequence[ChunkStanding], clock: datetime) -> Iterator[Finding]:
+def judge_chunks(chunks: Sequence[ChunkStatus], clock: datetime) -> Iterator[CheckResult]:
     """Judge the chunks that do not get on."""
     pending = [chunk for chunk in chunks if chunk.state is ChunkState.PENDING]
     due = [c for c in pending if c.next_publish_at is not None and c.next_publish_at < clock]
     if due:
-        oldest = told(clock - min(c.next_publish_at for c in due if c.next_publish_at))
+        oldest = format_error(clock - min(c.next_publish_at for c in due if c.next_publish_at))
         yield wrong(
             _ABOUT, f"{_some(due)} due for up to {oldest}, and nobody publishes them.",
             f"{_SWEEP} If one runs, its log says why; Redis may be down or its queues full.",
@@ -71,5 +74,5 @@ def judge_chunks(chunks: Sequence[ChunkStanding], clock: datetime) -> Iterator[F
         )  # fmt: skip
 
 
-def _some(chunks: Sequence[ChunkStanding]) -> str:
+def _some(chunks: Sequence[ChunkStatus]) -> str:
     return f"{len(chunks)} chunks are" if len(chunks) != 1 else "1 chunk is"

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from shared.admin.checks.finding import Finding, ok, warning, wrong
+from shared.admin.checks.finding import CheckResult, ok, warning, wrong
 from shared.admin.command import Stage
 from shared.db.migrate import is_current
-from shared.db.server_info import Server, in_plain_words, read_server
+from shared.db.server_info import Server, describe_driver_errors, read_server
 from shared.domain.errors import DatabaseDown
 
 _ABOUT: Final = "database"
@@ -16,10 +16,10 @@ _NAMES: Final = {"mysql": "MySQL", "mariadb": "MariaDB", "sqlite": "SQLite"}
 _BUSY: Final = 0.8
 
 
-def check_database(stage: Stage) -> Iterator[Finding]:
+def check_database(stage: Stage) -> Iterator[CheckResult]:
     """Look at the database; what cannot be asked when it is away is left out."""
     try:
-        with in_plain_words():
+        with describe_driver_errors():
             # On a connection that writes: its isolation is the one that counts.
             server = stage.database.write(read_server)
             current = stage.database.read(is_current)
@@ -33,13 +33,13 @@ def check_database(stage: Stage) -> Iterator[Finding]:
         return
     yield ok(_ABOUT, "The tables are up to date.")
     try:
-        with in_plain_words():
+        with describe_driver_errors():
             stage.database.ping()
     except DatabaseDown as error:
         yield wrong(_ABOUT, f"It cannot be written. {error.detail}", "Look at disk and rights.")
 
 
-def judge(server: Server, *, chunk_bytes: int) -> Iterator[Finding]:
+def judge(server: Server, *, chunk_bytes: int) -> Iterator[CheckResult]:
     """Judge what a server says of itself."""
     yield _version(server)
     if server.kind == "sqlite":
@@ -50,7 +50,7 @@ def judge(server: Server, *, chunk_bytes: int) -> Iterator[Finding]:
     yield _connections(server)
 
 
-def _version(server: Server) -> Finding:
+def _version(server: Server) -> CheckResult:
     name = _NAMES[server.kind]
     found = tuple(int(part) for part in re.findall(r"\d+", server.version)[:2])
     oldest = _OLDEST[server.kind]
@@ -62,7 +62,7 @@ def _version(server: Server) -> Finding:
     return ok(_ABOUT, f"It is {name} {server.version}.")
 
 
-def _durability(server: Server) -> Iterator[Finding]:
+def _durability(server: Server) -> Iterator[CheckResult]:
     flush = server.variables.get("innodb_flush_log_at_trx_commit")
     if flush != "1":
         yield wrong(
@@ -80,7 +80,7 @@ def _durability(server: Server) -> Iterator[Finding]:
         yield ok(_ABOUT, "What is committed is on its disk.")
 
 
-def _transactions(server: Server) -> Iterator[Finding]:
+def _transactions(server: Server) -> Iterator[CheckResult]:
     variables = server.variables
     isolation = variables.get("transaction_isolation") or variables.get("tx_isolation")
     if isolation != "READ-COMMITTED":
@@ -102,7 +102,7 @@ def _transactions(server: Server) -> Iterator[Finding]:
         yield warning(_ABOUT, "read_only is ON.", "Point the settings at the primary server.")
 
 
-def _packet(server: Server, chunk_bytes: int) -> Finding:
+def _packet(server: Server, chunk_bytes: int) -> CheckResult:
     most = int(server.variables.get("max_allowed_packet", "0"))
     # A chunk that cannot be compressed, twice as long in SQL, and what stands around it.
     needed = 2 * chunk_bytes + 1024 * 1024
@@ -114,7 +114,7 @@ def _packet(server: Server, chunk_bytes: int) -> Finding:
     return ok(_ABOUT, f"max_allowed_packet is {most}, enough for a chunk.")
 
 
-def _connections(server: Server) -> Finding:
+def _connections(server: Server) -> CheckResult:
     most = int(server.variables.get("max_connections", "0"))
     what = f"{server.connections} of {most} connections are in use."
     if server.connections > most * _BUSY:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Level(StrEnum):
+class Severity(StrEnum):
     """How bad it is."""
 
     OK = "ok"
@@ -13,25 +13,25 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class CheckResult:
     """One thing that was looked at: what was found, and what to do about it."""
 
     about: str
-    level: Level
+    level: Severity
     what: str
     cure: str = ""
 
 
-def ok(about: str, what: str) -> Finding:
+def ok(about: str, what: str) -> CheckResult:
     """Find that all is well."""
-    return Finding(about=about, level=Level.OK, what=what)
+    return CheckResult(about=about, level=Severity.OK, what=what)
 
 
-def warning(about: str, what: str, cure: str) -> Finding:
+def warning(about: str, what: str, cure: str) -> CheckResult:
     """Find something to look at."""
-    return Finding(about=about, level=Level.WARNING, what=what, cure=cure)
+    return CheckResult(about=about, level=Severity.WARNING, what=what, cure=cure)
 
 
-def wrong(about: str, what: str, cure: str) -> Finding:
+def wrong(about: str, what: str, cure: str) -> CheckResult:
     """Find something that must be mended."""
-    return Finding(about=about, level=Level.WRONG, what=what, cure=cure)
+    return CheckResult(about=about, level=Severity.WRONG, what=what, cure=cure)

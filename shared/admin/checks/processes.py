@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Final
 
-from shared.admin.checks.finding import Finding, ok, warning, wrong
-from shared.admin.command import Stage, told
+from shared.admin.checks.finding import CheckResult, ok, warning, wrong
+from shared.admin.command import Stage, format_error
 from shared.broker.heartbeats import SILENT_SECONDS, Heartbeat, ProcessKind
 from shared.domain.errors import QueueDown
 from shared.domain.jobs import Queue
@@ -29,7 +29,7 @@ _START: Final = {
 }
 
 
-def check_processes(stage: Stage) -> Iterator[Finding]:
+def check_processes(stage: Stage) -> Iterator[CheckResult]:
     """Check that each kind of process reports; nothing where Redis does not answer."""
     try:
         heartbeats = stage.heartbeats.read()
@@ -38,14 +38,14 @@ def check_processes(stage: Stage) -> Iterator[Finding]:
     yield from judge(heartbeats)
 
 
-def judge(heartbeats: Sequence[Heartbeat]) -> Iterator[Finding]:
+def judge(heartbeats: Sequence[Heartbeat]) -> Iterator[CheckResult]:
     """Judge the last heartbeats of all processes."""
     for kind in ProcessKind:
         reports = sorted((h for h in heartbeats if h.kind is kind), key=lambda h: h.name)
         yield from _judge_kind(kind, reports)
 
 
-def _judge_kind(kind: ProcessKind, heartbeats: Sequence[Heartbeat]) -> Iterator[Finding]:
+def _judge_kind(kind: ProcessKind, heartbeats: Sequence[Heartbeat]) -> Iterator[CheckResult]:
     current = [h for h in heartbeats if h.age < SILENT_SECONDS]
     silent = [h for h in heartbeats if h.age >= SILENT_SECONDS]
     if current:
@@ -72,7 +72,7 @@ def _works(worker: Heartbeat) -> bool:
     return status is None or status.running > 0
 
 
-def _judge_pool(worker: Heartbeat) -> Iterator[Finding]:
+def _judge_pool(worker: Heartbeat) -> Iterator[CheckResult]:
     """Judge what a worker reports of its pool's processes, and of the models they can load."""
     status = read_status(worker.details)
     if status is None:
@@ -91,7 +91,7 @@ def _judge_pool(worker: Heartbeat) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _judge_queues(workers: Sequence[Heartbeat]) -> Iterator[Finding]:
+def _judge_queues(workers: Sequence[Heartbeat]) -> Iterator[CheckResult]:
     read = {
         name.strip() for worker in workers for name in str(worker.details.get("queues")).split(",")
     }
@@ -109,5 +109,5 @@ def _listed(heartbeats: Sequence[Heartbeat]) -> str:
 
 def _described(heartbeat: Heartbeat) -> str:
     queues = heartbeat.details.get("queues")
-    reported = f"{told(timedelta(seconds=max(heartbeat.age, 0)))} ago"
+    reported = f"{format_error(timedelta(seconds=max(heartbeat.age, 0)))} ago"
     return f"{heartbeat.name} ({f'{queues}, ' if queues else ''}{reported})"

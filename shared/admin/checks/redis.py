@@ -6,9 +6,9 @@ from typing import Any, Final
 from redis import Redis
 from redis.exceptions import RedisError
 
-from shared.admin.checks.finding import Finding, ok, warning, wrong
+from shared.admin.checks.finding import CheckResult, ok, warning, wrong
 from shared.admin.command import Stage
-from shared.broker.client import FULL
+from shared.broker.client import MAX_QUEUE_LENGTH
 from shared.domain.errors import QueueDown
 from shared.domain.jobs import Queue
 
@@ -17,7 +17,7 @@ _OLDEST: Final = (6, 2)
 _FULL: Final = 0.75
 
 
-def check_redis(stage: Stage) -> Iterator[Finding]:
+def check_redis(stage: Stage) -> Iterator[CheckResult]:
     """Look at Redis; what cannot be asked when it is away is left out."""
     url = stage.settings.redis_url.get_secret_value()
     try:
@@ -44,7 +44,7 @@ def check_redis(stage: Stage) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def judge(facts: Mapping[str, Any]) -> Iterator[Finding]:
+def judge(facts: Mapping[str, Any]) -> Iterator[CheckResult]:
     """Judge what Redis says of itself in INFO."""
     version = str(facts["redis_version"])
     found = tuple(int(part) for part in version.split(".")[:2])
@@ -61,7 +61,7 @@ def judge(facts: Mapping[str, Any]) -> Iterator[Finding]:
     yield _memory(int(facts["used_memory"]), int(facts.get("maxmemory", 0)))
 
 
-def _memory(used: int, most: int) -> Finding:
+def _memory(used: int, most: int) -> CheckResult:
     if most and used > most * _FULL:
         return warning(
             _ABOUT, f"{used / most:.0%} of its memory is in use.",
@@ -71,17 +71,18 @@ def _memory(used: int, most: int) -> Finding:
     return ok(_ABOUT, f"{used / 2**20:.0f}{limit} MiB of memory are in use.")
 
 
-def _queues(stage: Stage) -> Iterator[Finding]:
-    lengths = {queue: stage.queue.waiting(queue) for queue in Queue}
+def _queues(stage: Stage) -> Iterator[CheckResult]:
+    lengths = {queue: stage.queue.queue_length(queue) for queue in Queue}
     what = ", ".join(f"{number} in {queue}" for queue, number in lengths.items())
-    if max(lengths.values()) > 2 * FULL:
+    if max(lengths.values()) > 2 * MAX_QUEUE_LENGTH:
         yield warning(
-            _ABOUT, f"Messages that wait: {what}; {2 * FULL} are the most that drybeans sends.",
+            _ABOUT,
+            f"Queued messages: {what}; drybeans sends at most {2 * MAX_QUEUE_LENGTH}.",
             "Something else publishes here: give drybeans a Redis database of its own.",
         )  # fmt: skip
     else:
         yield ok(_ABOUT, f"Messages that wait: {what}.")
-    if stage.queue.lost_memory():
+    if stage.queue.was_emptied():
         yield warning(
             _ABOUT, "No sweeper has marked it since it was started or flushed.",
             "Start a sweeper: python -m worker.sweep. It publishes again what Redis lost.",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from shared.admin.checks.artifacts import installed
-from shared.admin.checks.finding import Finding, ok, wrong
+from shared.admin.checks.finding import CheckResult, ok, wrong
 from shared.admin.command import Stage
 
 _ABOUT: Final = "versions"
@@ -15,7 +15,7 @@ _PINNED: Final = {"celery": "5.6.3", "kombu": "5.7.0"}
 _SHOWN: Final = ("celery", "kombu", "redis", "SQLAlchemy", "PyMySQL", "alembic")
 
 
-def check_versions(_stage: Stage) -> Iterator[Finding]:
+def check_versions(_stage: Stage) -> Iterator[CheckResult]:
     """Look at Python and at the libraries, above all the two that must go together."""
     found = {library: installed(library) for library in _SHOWN}
     shown = ", ".join(f"{library} {version}" for library, version in found.items())

@@ -18,12 +18,12 @@ from sqlalchemy import (
     update,
 )
 
-from shared.db.chunk_keys import among, at_number, by_number, in_state
+from shared.db.chunk_keys import at_seq, group_by_seq, in_state, key_in
 from shared.db.jobs.close_chunks import only_chunk
-from shared.db.mysql_pipeline import held
+from shared.db.mysql_pipeline import pipelined
 from shared.db.schema import chunks, inputs, jobs
 from shared.db.types import AnyRow, now
-from shared.domain.chunks import Claimed, Encoding
+from shared.domain.chunks import ClaimedChunk, Encoding
 from shared.domain.csv_layout import CsvLayout
 from shared.domain.jobs import (
     ChunkRef,
@@ -31,7 +31,7 @@ from shared.domain.jobs import (
     JobId,
     JobState,
     ModelPin,
-    chunk_sources,
+    chunk_states_before,
 )
 from shared.domain.row_errors import read_errors
 
@@ -47,7 +47,7 @@ class Claimant:
 # Built once: building a statement costs more than running it, and every batch runs these.
 _CLAIM: Final = (
     update(chunks)
-    .where(at_number(), in_state(*chunk_sources(ChunkState.RUNNING)))
+    .where(at_seq(), in_state(*chunk_states_before(ChunkState.RUNNING)))
     .values(
         state=ChunkState.RUNNING,
         fence=chunks.c.fence + 1,
@@ -59,8 +59,10 @@ _CLAIM: Final = (
 )
 
 
-def with_rows(fence: ColumnElement[int], attempt: ColumnElement[int]) -> Select[*tuple[Any, ...]]:
-    """Select chunks with all that it takes to run them, for `as_claimed`."""
+def select_claimable(
+    fence: ColumnElement[int], attempt: ColumnElement[int]
+) -> Select[*tuple[Any, ...]]:
+    """Select chunks with all that it takes to run them, for `claimed_chunk`."""
     return (
         select(
             *chunks.c["job_id", "seq", "first_row", "first_line", "row_count"],
@@ -75,8 +77,8 @@ def with_rows(fence: ColumnElement[int], attempt: ColumnElement[int]) -> Select[
     )
 
 
-_READ_CLAIMED: Final = with_rows(chunks.c.fence, chunks.c.attempt).where(
-    at_number(), chunks.c.claimed_by == bindparam("token"), in_state(ChunkState.RUNNING)
+_READ_CLAIMED: Final = select_claimable(chunks.c.fence, chunks.c.attempt).where(
+    at_seq(), chunks.c.claimed_by == bindparam("token"), in_state(ChunkState.RUNNING)
 )
 _QUEUED: Final = jobs.c.state == JobState.QUEUED
 _START: Final = (
@@ -93,28 +95,30 @@ _START: Final = (
 )
 
 
-def claim(connection: Connection, refs: Sequence[ChunkRef], claimant: Claimant) -> list[Claimed]:
+def claim(
+    connection: Connection, refs: Sequence[ChunkRef], claimant: Claimant
+) -> list[ClaimedChunk]:
     """Claim those of `refs` that are pending, and give them with their rows.
 
     A guarded UPDATE raises fence and attempt, so of two workers with the same message one gets
     the chunk. Safe to run again after a lost connection: the token finds what the first run took.
     """
-    groups = [group | {"token": claimant.token} for group in by_number(refs)]
+    groups = [group | {"token": claimant.token} for group in group_by_seq(refs)]
     lease = claimant.lease.total_seconds()
-    with held(connection):
+    with pipelined(connection):
         for group in groups:
             connection.execute(_CLAIM, group | {"lease": lease})
     claimed = [
-        as_claimed(row) for group in groups for row in connection.execute(_READ_CLAIMED, group)
+        claimed_chunk(row) for group in groups for row in connection.execute(_READ_CLAIMED, group)
     ]
-    with held(connection):
+    with pipelined(connection):
         _start_jobs(connection, claimed)
     return claimed
 
 
-def as_claimed(row: AnyRow) -> Claimed:
-    """Read a row of `with_rows`."""
-    return Claimed(
+def claimed_chunk(row: AnyRow) -> ClaimedChunk:
+    """Read a row of `select_claimable`."""
+    return ClaimedChunk(
         ref=ChunkRef(job=JobId(row.job_id), seq=row.seq),
         fence=row.fence,
         attempt=row.attempt,
@@ -122,16 +126,16 @@ def as_claimed(row: AnyRow) -> Claimed:
         first_line=row.first_line,
         row_count=row.row_count,
         encoding=Encoding(row.encoding),
-        layout=CsvLayout.of(row.layout) if row.layout else None,
+        layout=CsvLayout.from_document(row.layout) if row.layout else None,
         body=row.body,
         errors=read_errors(row.errors),
         model=ModelPin(row.model_name, row.model_version, row.model_sha256),
         outputs=tuple(row.outputs),
-        sole=bool(row.sole),
+        is_only_chunk=bool(row.sole),
     )
 
 
-def _start_jobs(connection: Connection, claimed: Sequence[Claimed]) -> None:
+def _start_jobs(connection: Connection, claimed: Sequence[ClaimedChunk]) -> None:
     by_attempt = defaultdict(set)
     for chunk in claimed:
         by_attempt[chunk.attempt].add(chunk.ref.job)
@@ -140,12 +144,12 @@ def _start_jobs(connection: Connection, claimed: Sequence[Claimed]) -> None:
         connection.execute(_START, {"ids": sorted(ids), "attempt": attempt})
 
 
-def extend(connection: Connection, claimed: Sequence[Claimed], claimant: Claimant) -> int:
+def extend(connection: Connection, claimed: Sequence[ClaimedChunk], claimant: Claimant) -> int:
     """Renew the lease of `claimed` and give how many of the claims still held."""
     return connection.execute(
         update(chunks)
         .where(
-            among(chunk.ref for chunk in claimed),
+            key_in(chunk.ref for chunk in claimed),
             chunks.c.claimed_by == claimant.token,
             in_state(ChunkState.RUNNING),
         )
@@ -155,7 +159,7 @@ def extend(connection: Connection, claimed: Sequence[Claimed], claimant: Claiman
 
 def give_back(
     connection: Connection,
-    claimed: Claimed,
+    claimed: ClaimedChunk,
     *,
     reason: str,
     after: timedelta,

@@ -6,24 +6,24 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Update, and_, bindparam, func, select, update
 
-from shared.db.chunk_keys import at_number, by_number, in_state
+from shared.db.chunk_keys import at_seq, group_by_seq, in_state
 from shared.db.schema import chunks, jobs, results
 from shared.db.types import now
 from shared.domain.chunks import ChunkResult
-from shared.domain.jobs import ChunkRef, ChunkState, JobId, JobState, outcome
+from shared.domain.jobs import ChunkRef, ChunkState, JobId, JobState, final_state
 
 # Built once: building a statement costs more than running it, and every batch runs these.
 _FENCE: Final = chunks.c.fence == bindparam("under")
 _CLOSE: Final = (
     update(chunks)
-    .where(at_number(), in_state(ChunkState.RUNNING), _FENCE)
+    .where(at_seq(), in_state(ChunkState.RUNNING), _FENCE)
     .values(state=bindparam("closed"), claimed_by=None, lease_until=None)
 )
 _CLOSED: Final = select(*chunks.c["job_id", "seq"]).where(
-    at_number(), func.coalesce(chunks.c.state, "") == bindparam("closed"), _FENCE
+    at_seq(), func.coalesce(chunks.c.state, "") == bindparam("closed"), _FENCE
 )
 _WRITTEN: Final = select(*results.c["job_id", "seq"]).where(
-    at_number(results), results.c.fence == bindparam("under")
+    at_seq(results), results.c.fence == bindparam("under")
 )
 END: Final = (
     update(jobs)
@@ -53,7 +53,7 @@ def only_chunk() -> ColumnElement[bool]:
     )
 
 
-def close_held(
+def close_claimed(
     connection: Connection, outcomes: Sequence[ChunkResult]
 ) -> tuple[set[ChunkRef], set[ChunkRef]]:
     """Close the chunks of `outcomes` whose claims still hold.
@@ -63,7 +63,7 @@ def close_held(
     """
     now_closed: set[ChunkRef] = set()
     before: set[ChunkRef] = set()
-    for group, size in _alike(outcomes):
+    for group, size in _group_alike(outcomes):
         if connection.execute(_CLOSE, group).rowcount == size:
             now_closed |= _refs(group)
             continue
@@ -74,7 +74,7 @@ def close_held(
     return now_closed, before
 
 
-def _alike(outcomes: Sequence[ChunkResult]) -> list[tuple[dict[str, Any], int]]:
+def _group_alike(outcomes: Sequence[ChunkResult]) -> list[tuple[dict[str, Any], int]]:
     kinds = defaultdict(list)
     for one in outcomes:
         state = ChunkState.FAILED if one.failure else ChunkState.DONE
@@ -82,7 +82,7 @@ def _alike(outcomes: Sequence[ChunkResult]) -> list[tuple[dict[str, Any], int]]:
     return [
         (group | {"under": fence, "closed": state}, len(group["ids"]))
         for (fence, state), refs in sorted(kinds.items())
-        for group in by_number(refs)
+        for group in group_by_seq(refs)
     ]
 
 
@@ -111,7 +111,7 @@ def end_jobs(
         alike[one.row_count, one.failed_rows].append(one.ref.job)
     ended: dict[JobId, JobState] = {}
     for (rows, failed), ids in alike.items():
-        state = outcome(rows - failed, failed)
+        state = final_state(rows - failed, failed)
         values = {"ended": state, "succeeded": rows - failed, "failed": failed}
         connection.execute(end, parameters | values | {"ids": sorted(ids)})
         ended |= dict.fromkeys(ids, state)

@@ -8,30 +8,30 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from shared.db.chunk_keys import among
-from shared.db.jobs.close_chunks import close_held, end_jobs
+from shared.db.chunk_keys import key_in
+from shared.db.jobs.close_chunks import close_claimed, end_jobs
 from shared.db.schema import chunks, jobs, results
 from shared.db.types import AnyRow, now
-from shared.db.webhooks import announce
-from shared.domain.chunks import ChunkResult, Dispatch, Outbox
+from shared.db.webhooks import enqueue_delivery
+from shared.domain.chunks import ChunkResult, Dispatch, DispatchPolicy
 from shared.domain.jobs import (
     TERMINAL,
     TOO_MANY_ERRORS,
     ChunkRef,
     ChunkState,
+    JobCounters,
     JobFailure,
     JobId,
     JobState,
     Queue,
-    Tally,
-    chunk_sources,
+    chunk_states_before,
 )
 from shared.domain.row_errors import write_errors
 from shared.models.summaries import merge_summaries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
+class Completion:
     """What a finish came to.
 
     `written` chunks have their result; `lost` ones were taken over by another claim; `released`
@@ -50,40 +50,44 @@ class JobProgress:
 
     id: JobId
     queue: Queue
-    after: Tally
+    after: JobCounters
     released: int
     release: int
     webhook: bool = False
 
     @property
     def finished(self) -> bool:
-        """Say whether the job has come to its end."""
+        """Return whether the job has come to its end."""
         return self.after.state in TERMINAL
 
     @property
     def freed(self) -> list[Dispatch]:
-        """Give the chunks that enter the window; a job with a window travels chunk by chunk."""
+        """Return the chunks that enter the window; a job with a window travels chunk by chunk."""
         return [
-            Dispatch(ref=ChunkRef(job=self.id, seq=seq), queue=self.queue, row_count=0, alone=True)
+            Dispatch(
+                ref=ChunkRef(job=self.id, seq=seq), queue=self.queue, row_count=0, own_message=True
+            )
             for seq in range(self.released, self.release)
         ]
 
 
-def finish(connection: Connection, outcomes: Sequence[ChunkResult], outbox: Outbox) -> Finished:
+def complete(
+    connection: Connection, outcomes: Sequence[ChunkResult], outbox: DispatchPolicy
+) -> Completion:
     """Write `outcomes`, each only if its claim still holds, and move their jobs on.
 
     Locks chunks before jobs, both in key order. Safe to run again after a lost connection: an
     outcome already written under its fence counts as written.
     """
-    closed, before = close_held(connection, outcomes)
+    closed, before = close_claimed(connection, outcomes)
     mine = [outcome for outcome in outcomes if outcome.ref in closed]
-    sole = [outcome for outcome in mine if outcome.sole and not outcome.failure]
-    others = [outcome for outcome in mine if not outcome.sole or outcome.failure]
+    sole = [outcome for outcome in mine if outcome.is_only_chunk and not outcome.failure]
+    others = [outcome for outcome in mine if not outcome.is_only_chunk or outcome.failure]
     if mine:
         insert_results(connection, mine)
     ended = end_jobs(connection, sole)
     moved = advance_jobs(connection, _by_job(others), outbox) if others else []
-    return Finished(
+    return Completion(
         written=tuple(outcome.ref for outcome in mine) + tuple(sorted(before)),
         lost=tuple(o.ref for o in outcomes if o.ref not in closed and o.ref not in before),
         released=tuple(dispatch for progress in moved for dispatch in progress.freed),
@@ -125,7 +129,7 @@ def _by_job(outcomes: Sequence[ChunkResult]) -> dict[JobId, list[ChunkResult]]:
 
 
 def advance_jobs(
-    connection: Connection, by_job: Mapping[JobId, Sequence[ChunkResult]], outbox: Outbox
+    connection: Connection, by_job: Mapping[JobId, Sequence[ChunkResult]], outbox: DispatchPolicy
 ) -> list[JobProgress]:
     """Add the outcomes `by_job` to their jobs' counters and move the jobs on.
 
@@ -144,20 +148,20 @@ def advance_jobs(
     moves = [_progress(row, by_job[row.id], outbox.window) for row in rows]
     _write_counters(connection, moves)
     _release(connection, moves, outbox.republish_after)
-    announce(connection, [move.id for move in moves if move.finished and move.webhook])
+    enqueue_delivery(connection, [move.id for move in moves if move.finished and move.webhook])
     for move in moves:
         if move.after.too_many_errors:
-            _abandon(connection, move)
+            _cancel_remaining(connection, move)
         elif move.finished and move.after.chunks_total > 1:
-            summarise(connection, move.id)
+            merge_job_summary(connection, move.id)
         failure = next((o.failure for o in by_job[move.id] if o.failure), None)
         if failure:
-            explain(connection, move.id, failure)
+            record_failure(connection, move.id, failure)
     return moves
 
 
 def _progress(row: AnyRow, outcomes: Sequence[ChunkResult], window: int) -> JobProgress:
-    before = Tally(
+    before = JobCounters(
         state=JobState(row.state),
         rows_total=row.rows_total,
         rows_succeeded=row.rows_succeeded,
@@ -168,7 +172,7 @@ def _progress(row: AnyRow, outcomes: Sequence[ChunkResult], window: int) -> JobP
     )
     failed = sum(outcome.failed_rows for outcome in outcomes)
     total = sum(outcome.row_count for outcome in outcomes)
-    after = before.plus(succeeded=total - failed, failed=failed, chunks=len(outcomes))
+    after = before.add(succeeded=total - failed, failed=failed, chunks=len(outcomes))
     release = min(row.chunks_total, after.chunks_finished + window)
     return JobProgress(
         id=row.id,
@@ -182,21 +186,21 @@ def _progress(row: AnyRow, outcomes: Sequence[ChunkResult], window: int) -> JobP
     )
 
 
-def _abandon(connection: Connection, move: JobProgress) -> None:
+def _cancel_remaining(connection: Connection, move: JobProgress) -> None:
     """Cancel what is left of a job in which too many rows failed."""
     connection.execute(
         update(chunks)
         .where(
             chunks.c.job_id == move.id,
-            chunks.c.state.in_(chunk_sources(ChunkState.CANCELED)),
+            chunks.c.state.in_(chunk_states_before(ChunkState.CANCELED)),
         )
         .values(state=ChunkState.CANCELED, claimed_by=None, lease_until=None, next_publish_at=None)
     )
-    summarise(connection, move.id)
+    merge_job_summary(connection, move.id)
     failed = move.after.rows_failed
     counted = "1 row" if failed == 1 else f"{failed} rows"
     detail = f"{counted} failed; the job allows {move.after.max_errors}."
-    explain(connection, move.id, JobFailure(code=TOO_MANY_ERRORS, detail=detail))
+    record_failure(connection, move.id, JobFailure(code=TOO_MANY_ERRORS, detail=detail))
 
 
 def _write_counters(connection: Connection, moves: Sequence[JobProgress]) -> None:
@@ -225,7 +229,7 @@ def _write_counters(connection: Connection, moves: Sequence[JobProgress]) -> Non
         connection.execute(update(jobs).where(jobs.c.id.in_(ids)).values(values))
 
 
-def summarise(connection: Connection, job: JobId) -> None:
+def merge_job_summary(connection: Connection, job: JobId) -> None:
     """Write the summary of `job` as the sum of those of its chunks."""
     parts = connection.scalars(
         select(results.c.summary).where(results.c.job_id == job, results.c.summary.is_not(None))
@@ -233,7 +237,7 @@ def summarise(connection: Connection, job: JobId) -> None:
     connection.execute(update(jobs).where(jobs.c.id == job).values(summary=merge_summaries(parts)))
 
 
-def explain(connection: Connection, job: JobId, failure: JobFailure) -> None:
+def record_failure(connection: Connection, job: JobId, failure: JobFailure) -> None:
     """Write why `job` came to nothing, unless something came before."""
     connection.execute(
         update(jobs)
@@ -247,6 +251,6 @@ def _release(connection: Connection, moves: Sequence[JobProgress], republish: ti
     if refs:
         connection.execute(
             update(chunks)
-            .where(among(refs))
+            .where(key_in(refs))
             .values(next_publish_at=now(republish.total_seconds()), publishes=1)
         )

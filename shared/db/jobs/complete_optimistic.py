@@ -11,24 +11,24 @@ from typing import Final
 
 from sqlalchemy import Connection, Float, bindparam, update
 
-from shared.db.chunk_keys import at_number, by_number, in_state
-from shared.db.jobs.claim import as_claimed, with_rows
+from shared.db.chunk_keys import at_seq, group_by_seq, in_state
+from shared.db.jobs.claim import claimed_chunk, select_claimable
 from shared.db.jobs.close_chunks import END, end_jobs, only_chunk
-from shared.db.jobs.complete import Finished, insert_results
-from shared.db.mysql_pipeline import held, run_guarded
+from shared.db.jobs.complete import Completion, insert_results
+from shared.db.mysql_pipeline import execute_expecting, pipelined
 from shared.db.schema import chunks
 from shared.db.types import now
-from shared.domain.chunks import ChunkResult, Claimed
+from shared.domain.chunks import ChunkResult, ClaimedChunk
 from shared.domain.jobs import ChunkRef, ChunkState
 
 # Rows of a batch without a claim: so few that they are done long before the sweep comes for them.
-_MOST_ROWS: Final = 1000
+_MAX_ROWS: Final = 1000
 
 # Built once: building a statement costs more than running it, and every batch runs these.
 _FENCE: Final = chunks.c.fence + 1
 _ATTEMPT: Final = chunks.c.attempt + 1
-_READ: Final = with_rows(_FENCE, _ATTEMPT).where(
-    at_number(),
+_READ: Final = select_claimable(_FENCE, _ATTEMPT).where(
+    at_seq(),
     in_state(ChunkState.PENDING),
     chunks.c.fence == 0,
     # What was published again may have killed the worker that read it first.
@@ -38,35 +38,35 @@ _READ: Final = with_rows(_FENCE, _ATTEMPT).where(
 )
 _CLOSE: Final = (
     update(chunks)
-    .where(at_number(), in_state(ChunkState.PENDING), chunks.c.fence == 0)
+    .where(at_seq(), in_state(ChunkState.PENDING), chunks.c.fence == 0)
     .values(state=ChunkState.DONE, fence=_FENCE, attempt=_ATTEMPT, next_publish_at=None)
 )
 _END: Final = END.values(attempts=1, started_at=now(-bindparam("seconds", type_=Float())))
 
 
-def read_untried(connection: Connection, refs: Sequence[ChunkRef]) -> list[Claimed]:
+def read_unclaimed(connection: Connection, refs: Sequence[ChunkRef]) -> list[ClaimedChunk]:
     """Read those of `refs` that nobody has tried, and that may be finished without a claim.
 
     Each stands for all of a small job whose end hangs on nothing else. It is given under the fence
     that it would be claimed under.
     """
-    most = _MOST_ROWS // max(len(refs), 1)
-    groups = [group | {"most": most} for group in by_number(refs)]
-    return [as_claimed(row) for group in groups for row in connection.execute(_READ, group)]
+    most = _MAX_ROWS // max(len(refs), 1)
+    groups = [group | {"most": most} for group in group_by_seq(refs)]
+    return [claimed_chunk(row) for group in groups for row in connection.execute(_READ, group)]
 
 
-def finish_untried(
+def complete_optimistic(
     connection: Connection, outcomes: Sequence[ChunkResult], seconds: float
-) -> Finished:
+) -> Completion:
     """Write `outcomes` of chunks that were read `seconds` ago, and end their jobs: in one packet.
 
-    Raises `RowsMissed`, and changes nothing, when one of them was claimed, closed or deleted
+    Raises `StaleRows`, and changes nothing, when one of them was claimed, closed or deleted
     meanwhile; and when it is run again after a lost connection and had been committed.
     """
-    with held(connection):
-        for group in by_number(outcome.ref for outcome in outcomes):
-            run_guarded(connection, _CLOSE, group, rows=len(group["ids"]))
+    with pipelined(connection):
+        for group in group_by_seq(outcome.ref for outcome in outcomes):
+            execute_expecting(connection, _CLOSE, group, rows=len(group["ids"]))
         insert_results(connection, outcomes)
         ended = end_jobs(connection, outcomes, _END, seconds=seconds)
     refs = tuple(outcome.ref for outcome in outcomes)
-    return Finished(written=refs, lost=(), released=(), jobs=ended)
+    return Completion(written=refs, lost=(), released=(), jobs=ended)

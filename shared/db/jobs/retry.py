@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, insert, literal, select
 
-from shared.db.queries.jobs import stored_job
+from shared.db.queries.jobs import get_stored_job
 from shared.db.schema import chunks, inputs, jobs
 from shared.db.types import AnyRow
-from shared.domain.chunks import Dispatch, Outbox
+from shared.domain.chunks import Dispatch, DispatchPolicy
 from shared.domain.errors import JobNotFound, JobUnfinished, NothingToRetry
 from shared.domain.jobs import TERMINAL, ChunkRef, ChunkState, JobId, JobState, Queue
 
@@ -20,14 +20,14 @@ _KEPT = (
 
 
 def retry_job(
-    connection: Connection, job: JobId, retry: JobId, created_at: datetime, outbox: Outbox
+    connection: Connection, job: JobId, retry: JobId, created_at: datetime, outbox: DispatchPolicy
 ) -> list[Dispatch]:
     """Make `retry`, a job of those chunks of `job` that have no labels, and give what to publish.
 
     Its rows are numbered anew; the lines of a CSV keep their numbers. Its time limit is as long
     as that of `job` was. Raises `JobNotFound`, `JobUnfinished` and `NothingToRetry`.
     """
-    if stored_job(connection, retry) is not None:
+    if get_stored_job(connection, retry) is not None:
         # A first try was committed and its answer lost: the sweep publishes.
         return []
     old = connection.execute(select(jobs).where(jobs.c.id == job)).one_or_none()
@@ -49,7 +49,7 @@ def retry_job(
             ref=ChunkRef(job=retry, seq=row["seq"]),
             queue=Queue(old.queue),
             row_count=row["row_count"],
-            alone=True,
+            own_message=True,
         )
         for row in renumbered[: outbox.window]
     ]
@@ -67,7 +67,7 @@ def _unrun(connection: Connection, job: JobId) -> list[Any]:
 
 
 def _renumbered(
-    again: list[Any], retry: JobId, outbox: Outbox, created_at: datetime
+    again: list[Any], retry: JobId, outbox: DispatchPolicy, created_at: datetime
 ) -> list[dict[str, Any]]:
     rows = []
     first_row = 0

@@ -8,16 +8,18 @@ from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from shared.db.engine import Database
-from shared.db.mysql_pipeline import held
+from shared.db.mysql_pipeline import pipelined
 from shared.db.queries.jobs import are_stored
 from shared.db.schema import chunks, idempotency_keys, inputs, job_labels, jobs
-from shared.domain.chunks import Dispatch, NewChunk, Outbox, Submission
+from shared.domain.chunks import Dispatch, DispatchPolicy, NewChunk, Submission
 from shared.domain.errors import CommitUncertain, DatabaseDown, KeyTaken
 from shared.domain.jobs import ChunkState
 from shared.domain.row_errors import write_errors
 
 
-def store_group(database: Database, group: Sequence[Submission], outbox: Outbox) -> list[Dispatch]:
+def store_group(
+    database: Database, group: Sequence[Submission], outbox: DispatchPolicy
+) -> list[Dispatch]:
     """Commit `group` and give the chunks that are to be published now.
 
     Raises `KeyTaken` when an idempotency key is there already, and `CommitUncertain` when the
@@ -26,7 +28,7 @@ def store_group(database: Database, group: Sequence[Submission], outbox: Outbox)
     ids = {submission.id for submission in group}
 
     def insert_held(connection: Connection) -> list[Dispatch]:
-        with held(connection):
+        with pipelined(connection):
             _insert_all(connection, group, outbox)
         return _published(group, outbox)
 
@@ -45,7 +47,7 @@ def store_group(database: Database, group: Sequence[Submission], outbox: Outbox)
 
 
 def insert_group(
-    connection: Connection, group: Sequence[Submission], outbox: Outbox
+    connection: Connection, group: Sequence[Submission], outbox: DispatchPolicy
 ) -> list[Dispatch]:
     """Insert `group` and give the chunks that are to be published now.
 
@@ -62,11 +64,13 @@ def insert_group(
     return _published(group, outbox)
 
 
-def _published(group: Sequence[Submission], outbox: Outbox) -> list[Dispatch]:
-    return [d for submission in group for d in submission.dispatches(outbox.window)]
+def _published(group: Sequence[Submission], outbox: DispatchPolicy) -> list[Dispatch]:
+    return [d for submission in group for d in submission.initial_dispatches(outbox.window)]
 
 
-def _insert_all(connection: Connection, group: Sequence[Submission], outbox: Outbox) -> None:
+def _insert_all(
+    connection: Connection, group: Sequence[Submission], outbox: DispatchPolicy
+) -> None:
     pairs = [(submission, chunk) for submission in group for chunk in submission.chunks]
     connection.execute(insert(jobs), [job_row(submission, outbox) for submission in group])
     _insert_names(connection, group)
@@ -74,7 +78,7 @@ def _insert_all(connection: Connection, group: Sequence[Submission], outbox: Out
     connection.execute(insert(inputs), [input_row(*pair) for pair in pairs])
 
 
-def insert_job(connection: Connection, submission: Submission, outbox: Outbox) -> None:
+def insert_job(connection: Connection, submission: Submission, outbox: DispatchPolicy) -> None:
     """Insert a job alone, with its labels and its idempotency key."""
     connection.execute(insert(jobs), [job_row(submission, outbox)])
     _insert_names(connection, [submission])
@@ -111,7 +115,7 @@ def key_row(submission: Submission) -> dict[str, Any]:
     }
 
 
-def job_row(submission: Submission, outbox: Outbox) -> dict[str, Any]:
+def job_row(submission: Submission, outbox: DispatchPolicy) -> dict[str, Any]:
     """Write a job as a row of `jobs`."""
     return {
         "id": submission.id,
@@ -142,7 +146,7 @@ def job_row(submission: Submission, outbox: Outbox) -> dict[str, Any]:
 
 
 def chunk_row(
-    submission: Submission, chunk: NewChunk, outbox: Outbox, *, released: bool | None = None
+    submission: Submission, chunk: NewChunk, outbox: DispatchPolicy, *, released: bool | None = None
 ) -> dict[str, Any]:
     """Write a chunk as a row of `chunks`; it is released if it is within the first window."""
     released = chunk.seq < outbox.window if released is None else released

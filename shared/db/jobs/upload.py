@@ -5,16 +5,16 @@ from typing import Final
 
 from sqlalchemy import Connection, case, insert, select, update
 
-from shared.db.idempotency import forget_key_of, seal_key
+from shared.db.idempotency import complete_key, delete_key_of
 from shared.db.jobs.cancel import end_job
-from shared.db.jobs.complete import advance_jobs, explain
+from shared.db.jobs.complete import advance_jobs, record_failure
 from shared.db.jobs.submit import chunk_row, input_row, insert_job
-from shared.db.queries.jobs import stored_job
+from shared.db.queries.jobs import get_stored_job
 from shared.db.schema import chunks as chunk_table
 from shared.db.schema import inputs, jobs
 from shared.db.sweeps.prune import schedule_purge
 from shared.db.types import now
-from shared.domain.chunks import Dispatch, NewChunk, Outbox, Submission
+from shared.domain.chunks import Dispatch, DispatchPolicy, NewChunk, Submission
 from shared.domain.errors import UploadIncomplete, UploadStopped
 from shared.domain.jobs import ChunkRef, JobFailure, JobId, JobState, Queue
 
@@ -30,10 +30,10 @@ UPLOAD_INCOMPLETE: Final = JobFailure(code=_INCOMPLETE.code, detail=_INCOMPLETE.
 
 
 def begin_upload(
-    connection: Connection, submission: Submission, outbox: Outbox, patience: timedelta
+    connection: Connection, submission: Submission, outbox: DispatchPolicy, patience: timedelta
 ) -> None:
     """Insert the job of an upload, as yet without chunks; the first must come within `patience`."""
-    if stored_job(connection, submission.id) is None:
+    if get_stored_job(connection, submission.id) is None:
         insert_job(connection, submission, outbox)
         soon = update(jobs).where(jobs.c.id == submission.id)
         connection.execute(soon.values(deadline_at=now(patience.total_seconds())))
@@ -43,7 +43,7 @@ def add_chunk(
     connection: Connection,
     submission: Submission,
     chunk: NewChunk,
-    outbox: Outbox,
+    outbox: DispatchPolicy,
     patience: timedelta,
 ) -> list[Dispatch]:
     """Add `chunk` to the job of `submission`, and give it back if it is to be published now.
@@ -93,13 +93,13 @@ def _dispatch(submission: Submission, chunk: NewChunk) -> Dispatch:
         ref=ChunkRef(job=submission.id, seq=chunk.seq),
         queue=Queue(submission.queue),
         row_count=chunk.row_count,
-        alone=True,
-        trail=submission.trail,
+        own_message=True,
+        trace=submission.trace,
     )
 
 
 def complete_upload(
-    connection: Connection, submission: Submission, outbox: Outbox
+    connection: Connection, submission: Submission, outbox: DispatchPolicy
 ) -> list[Dispatch]:
     """Close an upload whose last chunk has been stored; give the chunks to publish, if any.
 
@@ -120,7 +120,7 @@ def complete_upload(
             return []
         raise UploadStopped(f"The job {submission.id} has ended before its upload did.")
     if submission.idempotency is not None:
-        seal_key(connection, submission.owner, submission.idempotency)
+        complete_key(connection, submission.owner, submission.idempotency)
     moves = advance_jobs(connection, {submission.id: []}, outbox)
     return [dispatch for move in moves for dispatch in move.freed]
 
@@ -150,8 +150,8 @@ def end_upload(connection: Connection, job: JobId, state: JobState, failure: Job
     if connection.scalar(receiving.with_for_update()) is None:
         return False
     end_job(connection, job, state)
-    explain(connection, job, failure)
-    forget_key_of(connection, job)
+    record_failure(connection, job, failure)
+    delete_key_of(connection, job)
     connection.execute(update(jobs).where(jobs.c.id == job).values(_NO_ROWS))
     schedule_purge(connection, [job])
     return True

@@ -12,7 +12,7 @@ from shared.db.schema import chunks, jobs
 from shared.db.types import AnyRow, now
 from shared.domain.jobs import ChunkRef, ChunkState, Job, JobId, JobState, Queue
 
-MOST_COUNTED: Final = 100_000
+MAX_COUNTED: Final = 100_000
 """Counting ends here: one more means that there are more."""
 
 _LOOKED_AT: Final = 5_000
@@ -26,7 +26,7 @@ _SHOWN = chunks.c[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkStanding:
+class ChunkStatus:
     """A chunk and how it stands."""
 
     ref: ChunkRef
@@ -48,12 +48,12 @@ def read_clock(connection: Connection) -> datetime:
 
 
 def count_jobs(connection: Connection) -> dict[JobState, int]:
-    """Count the jobs in each state, up to `MOST_COUNTED` + 1."""
+    """Count the jobs in each state, up to `MAX_COUNTED` + 1."""
     return {state: _count(connection, jobs.c.state == state) for state in JobState}
 
 
 def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:
-    some = select(literal(1).label("one")).where(*conditions).limit(MOST_COUNTED + 1).subquery()
+    some = select(literal(1).label("one")).where(*conditions).limit(MAX_COUNTED + 1).subquery()
     return connection.execute(select(func.count()).select_from(some)).scalar_one()
 
 
@@ -78,7 +78,7 @@ def count_chunks(connection: Connection, job: JobId) -> dict[ChunkState, int]:
     return {state: counts[state] for state in ChunkState if state in counts}
 
 
-def unfinished_chunks(connection: Connection, job: JobId, limit: int) -> list[ChunkStanding]:
+def unfinished_chunks(connection: Connection, job: JobId, limit: int) -> list[ChunkStatus]:
     """List up to `limit` chunks of `job` that are not done, in their order."""
     rows = connection.execute(
         select(*_SHOWN)
@@ -89,7 +89,7 @@ def unfinished_chunks(connection: Connection, job: JobId, limit: int) -> list[Ch
     return [_standing(row) for row in rows]
 
 
-def stuck_chunks(connection: Connection, late: timedelta, limit: int) -> list[ChunkStanding]:
+def stuck_chunks(connection: Connection, late: timedelta, limit: int) -> list[ChunkStatus]:
     """List up to `limit` chunks that do not get on, of each kind.
 
     They have been due for `late` and nobody published them; or their lease ran out and nobody took
@@ -132,8 +132,8 @@ def _untaken(limit: int) -> list[Select[Any]]:
     return queries
 
 
-def _standing(row: AnyRow) -> ChunkStanding:
-    return ChunkStanding(
+def _standing(row: AnyRow) -> ChunkStatus:
+    return ChunkStatus(
         ref=ChunkRef(job=JobId(row.job_id), seq=row.seq),
         state=ChunkState(row.state),
         queue=Queue(row.queue),

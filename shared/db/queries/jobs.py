@@ -39,8 +39,8 @@ def read_job(connection: Connection, job: JobId) -> Job | None:
     return read_jobs(connection, [job]).get(job)
 
 
-def stored_job(connection: Connection, job: JobId) -> JobState | None:
-    """Give the state of `job`, or None when there is none."""
+def get_stored_job(connection: Connection, job: JobId) -> JobState | None:
+    """Return the state of `job`, or None when there is none."""
     state = connection.scalar(select(jobs.c.state).where(jobs.c.id == job))
     return None if state is None else JobState(state)
 
@@ -60,7 +60,7 @@ def job_of_row(row: AnyRow) -> Job:
         id=row.id,
         owner=row.owner,
         state=JobState(row.state),
-        layout=CsvLayout.of(row.layout) if row.layout else None,
+        layout=CsvLayout.from_document(row.layout) if row.layout else None,
         model_name=row.model_name,
         model_version=row.model_version,
         model_sha256=row.model_sha256,

@@ -44,13 +44,13 @@ class StoredResult:
     input: StoredInput | None
 
     def line(self, offset: int) -> int | None:
-        """Give the line in the CSV of the row at `offset`, None for rows that came as JSON."""
+        """Return the line in the CSV of the row at `offset`, None for rows that came as JSON."""
         if self.lines is not None:
             return self.lines[offset]
         return self.first_line + offset if self.first_line else None
 
 
-def read_whole_results(
+def read_small_results(
     connection: Connection, ids: Sequence[JobId]
 ) -> dict[JobId, list[StoredResult]]:
     """Read all results of the jobs `ids`, which should be small; those without are missing."""
@@ -61,27 +61,27 @@ def read_whole_results(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WholeJob:
+class JobWithResults:
     """A job, and all results of it where these are a single one with few rows."""
 
     job: Job
     results: Sequence[StoredResult] | None
 
 
-def read_whole_jobs(
+def read_jobs_with_results(
     connection: Connection, ids: Sequence[JobId], most: int
-) -> dict[JobId, WholeJob]:
+) -> dict[JobId, JobWithResults]:
     """Read the jobs `ids`, with the results of those that have one chunk of up to `most` rows."""
     rows = connection.execute(_READ_WHOLE_JOBS, {"ids": list(ids), "most": most})
     return {JobId(row.id): _whole_job(row) for row in rows}
 
 
-def _whole_job(row: AnyRow) -> WholeJob:
+def _whole_job(row: AnyRow) -> JobWithResults:
     found = None
     if row.result_seq is not None:
         values = {name: getattr(row, f"result_{name}") for name in _RESULT_NAMES}
         found = [_stored(SimpleNamespace(**values, encoding=None))]
-    return WholeJob(job=job_of_row(row), results=found)
+    return JobWithResults(job=job_of_row(row), results=found)
 
 
 def read_results(connection: Connection, job: JobId, first: int, last: int) -> list[StoredResult]:

@@ -25,8 +25,8 @@ from sqlalchemy import (
     update,
 )
 
-from shared.db.chunk_keys import among
-from shared.db.queries.inspection import MOST_COUNTED
+from shared.db.chunk_keys import key_in
+from shared.db.queries.inspection import MAX_COUNTED
 from shared.db.schema import (
     chunks,
     deliveries,
@@ -86,11 +86,11 @@ def schedule_purge(connection: Connection, ids: Sequence[JobId]) -> None:
 
 
 def count_old(connection: Connection, before: JobId, states: Iterable[JobState]) -> int:
-    """Count the jobs in `states` whose ids are smaller than `before`, up to `MOST_COUNTED` + 1."""
+    """Count the jobs in `states` whose ids are smaller than `before`, up to `MAX_COUNTED` + 1."""
     some = (
         select(literal(1).label("one"))
         .where(*_old(before, states))
-        .limit(MOST_COUNTED + 1)
+        .limit(MAX_COUNTED + 1)
         .subquery()
     )
     return connection.execute(select(func.count()).select_from(some)).scalar_one()
@@ -158,7 +158,7 @@ def purge_chunks(connection: Connection, limits: PurgeLimits) -> Purged:
     refs = _fitting(connection, _next_chunks(connection, turns, limits), limits)
     if refs:
         for table in (results, inputs, chunks):
-            connection.execute(delete(table).where(among(refs, table)))
+            connection.execute(delete(table).where(key_in(refs, table)))
     return Purged(chunks=len(refs), jobs=_end_turns(connection, turns, refs))
 
 
@@ -200,7 +200,7 @@ def _fitting(
 
 def _body_lengths(connection: Connection, refs: Sequence[ChunkRef]) -> dict[ChunkRef, int]:
     lengths = select(inputs.c.job_id, inputs.c.seq, func.length(inputs.c.body).label("bytes"))
-    rows = connection.execute(lengths.where(among(refs, inputs)))
+    rows = connection.execute(lengths.where(key_in(refs, inputs)))
     return {ChunkRef(job=JobId(row.job_id), seq=row.seq): row.bytes for row in rows}
 
 

@@ -7,10 +7,10 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
-from shared.db.jobs.complete import advance_jobs, explain
+from shared.db.jobs.complete import advance_jobs, record_failure
 from shared.db.schema import chunks, jobs, results
 from shared.db.types import AnyRow, now
-from shared.domain.chunks import Dispatch, Outbox
+from shared.domain.chunks import Dispatch, DispatchPolicy
 from shared.domain.jobs import ChunkState, JobFailure, JobId, JobState
 from shared.domain.row_errors import count_errors
 
@@ -21,7 +21,7 @@ _FINISHED: Final = (ChunkState.DONE, ChunkState.FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class ScanPosition:
     """How far a round through the unfinished jobs has come, in the order of their index."""
 
     state: JobState
@@ -30,32 +30,32 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recounted:
+class Reconciliation:
     """What a look came to: where to look next, and the jobs whose counters were mended."""
 
-    last: Place | None
-    mended: tuple[JobId, ...]
+    last: ScanPosition | None
+    repaired: tuple[JobId, ...]
     released: tuple[Dispatch, ...]
 
 
-def recount_some(
-    connection: Connection, after: Place | None, outbox: Outbox, limit: int
-) -> Recounted:
+def reconcile_jobs(
+    connection: Connection, after: ScanPosition | None, outbox: DispatchPolicy, limit: int
+) -> Reconciliation:
     """Look at up to `limit` old unfinished jobs after `after`, and mend those that are wrong."""
-    place = after or Place(state=_OPEN[0])
+    place = after or ScanPosition(state=_OPEN[0])
     rows = _some(connection, place, limit)
     mended: list[JobId] = []
     released: list[Dispatch] = []
-    for job in _suspects(connection, rows):
-        if _mend(connection, job):
+    for job in _candidates(connection, rows):
+        if _repair(connection, job):
             mended.append(job)
             for move in advance_jobs(connection, {job: []}, outbox):
                 released += move.freed
     last = _next(place, rows, limit)
-    return Recounted(last=last, mended=tuple(mended), released=tuple(released))
+    return Reconciliation(last=last, repaired=tuple(mended), released=tuple(released))
 
 
-def _some(connection: Connection, place: Place, limit: int) -> Sequence[AnyRow]:
+def _some(connection: Connection, place: ScanPosition, limit: int) -> Sequence[AnyRow]:
     beyond: ColumnElement[bool] = jobs.c.deadline_at.is_not(None)
     if place.deadline_at is not None:
         later = jobs.c.deadline_at > place.deadline_at
@@ -69,15 +69,15 @@ def _some(connection: Connection, place: Place, limit: int) -> Sequence[AnyRow]:
     ).all()
 
 
-def _next(place: Place, rows: Sequence[AnyRow], limit: int) -> Place | None:
+def _next(place: ScanPosition, rows: Sequence[AnyRow], limit: int) -> ScanPosition | None:
     if len(rows) == limit:
-        return Place(state=place.state, deadline_at=rows[-1].deadline_at, job=rows[-1].id)
+        return ScanPosition(state=place.state, deadline_at=rows[-1].deadline_at, job=rows[-1].id)
     turn = _OPEN.index(place.state) + 1
-    return Place(state=_OPEN[turn]) if turn < len(_OPEN) else None
+    return ScanPosition(state=_OPEN[turn]) if turn < len(_OPEN) else None
 
 
-def _suspects(connection: Connection, rows: Sequence[AnyRow]) -> list[JobId]:
-    """Give the jobs of `rows` that have finished chunks they do not know of, or all of them."""
+def _candidates(connection: Connection, rows: Sequence[AnyRow]) -> list[JobId]:
+    """Return the jobs of `rows` that have finished chunks they do not know of, or all of them."""
     if not rows:
         return []
     finished = connection.execute(
@@ -93,7 +93,7 @@ def _suspects(connection: Connection, rows: Sequence[AnyRow]) -> list[JobId]:
     ]
 
 
-def _mend(connection: Connection, job: JobId) -> bool:
+def _repair(connection: Connection, job: JobId) -> bool:
     """Set the counters of `job` to the sums over its results; False when they agree after all.
 
     The job's row is locked first: whoever finishes chunks of it has committed, or is seen later.
@@ -125,5 +125,5 @@ def _mend(connection: Connection, job: JobId) -> bool:
     for part in written:
         if part.error_code:
             failure = JobFailure(code=part.error_code, detail=part.error_detail or "")
-            explain(connection, job, failure)
+            record_failure(connection, job, failure)
     return True

@@ -7,13 +7,13 @@ from datetime import timedelta
 from sqlalchemy import Connection, case, select, update
 
 from shared.chunk_lines import lines_of_rows
-from shared.db.chunk_keys import among
+from shared.db.chunk_keys import key_in
 from shared.db.jobs.cancel import stop_job
-from shared.db.jobs.complete import Finished, finish
+from shared.db.jobs.complete import Completion, complete
 from shared.db.jobs.upload import UPLOAD_INCOMPLETE, end_upload
 from shared.db.schema import chunks, inputs, jobs
 from shared.db.types import AnyRow, now
-from shared.domain.chunks import ChunkResult, Dispatch, Encoding, Outbox
+from shared.domain.chunks import ChunkResult, Dispatch, DispatchPolicy, Encoding
 from shared.domain.jobs import (
     UNFINISHED,
     ChunkRef,
@@ -27,14 +27,14 @@ from shared.domain.jobs import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recovered:
+class Rescue:
     """What became of claims that ran out: `returned` to be tried again, or `finished` as failed."""
 
     returned: tuple[ChunkRef, ...]
-    finished: Finished | None
+    finished: Completion | None
 
 
-def take_due(
+def dispatch_due(
     connection: Connection,
     queue: Queue,
     limit: int,
@@ -60,7 +60,9 @@ def take_due(
     ).all()
     due = fitting(
         [
-            Dispatch(ref=_ref(row), queue=queue, row_count=row.row_count, alone=row.attempt > 0)
+            Dispatch(
+                ref=_ref(row), queue=queue, row_count=row.row_count, own_message=row.attempt > 0
+            )
             for row in rows
         ]
     )
@@ -77,7 +79,7 @@ def _note_publishing(connection: Connection, due: Sequence[Dispatch], interval: 
     )
     connection.execute(
         update(chunks)
-        .where(among(dispatch.ref for dispatch in due))
+        .where(key_in(dispatch.ref for dispatch in due))
         .values(next_publish_at=now(doubled), publishes=chunks.c.publishes + 1)
     )
 
@@ -85,7 +87,7 @@ def _note_publishing(connection: Connection, due: Sequence[Dispatch], interval: 
 def take_of_job(
     connection: Connection, job: JobId, limit: int, interval: timedelta
 ) -> list[Dispatch]:
-    """Take up to `limit` chunks of `job` that Redis should know, due or not, as `take_due` does."""
+    """Dispatch up to `limit` pending chunks of `job`, due or not."""
     rows = connection.execute(
         select(*chunks.c["job_id", "seq", "queue", "row_count"])
         .where(
@@ -98,7 +100,7 @@ def take_of_job(
         .with_for_update(skip_locked=True)
     ).all()
     taken = [
-        Dispatch(ref=_ref(row), queue=Queue(row.queue), row_count=row.row_count, alone=True)
+        Dispatch(ref=_ref(row), queue=Queue(row.queue), row_count=row.row_count, own_message=True)
         for row in rows
     ]
     _note_publishing(connection, taken, interval)
@@ -109,7 +111,7 @@ def _ref(row: AnyRow) -> ChunkRef:
     return ChunkRef(job=JobId(row.job_id), seq=row.seq)
 
 
-def make_all_due(connection: Connection, limit: int = 2000) -> int:
+def reschedule_all(connection: Connection, limit: int = 2000) -> int:
     """Make up to `limit` published pending chunks due at once, and count them.
 
     To be repeated until it gives 0, after Redis lost its messages.
@@ -123,19 +125,19 @@ def make_all_due(connection: Connection, limit: int = 2000) -> int:
     refs = [_ref(row) for row in rows]
     if refs:
         connection.execute(
-            update(chunks).where(among(refs)).values(next_publish_at=now(), publishes=0)
+            update(chunks).where(key_in(refs)).values(next_publish_at=now(), publishes=0)
         )
     return len(refs)
 
 
-def return_expired_leases(
+def rescue_expired_leases(
     connection: Connection,
     policy: RetryPolicy,
-    outbox: Outbox,
+    outbox: DispatchPolicy,
     limit: int,
     *,
     counted: bool = True,
-) -> Recovered:
+) -> Rescue:
     """Return up to `limit` chunks whose lease ran out, and fail those out of attempts.
 
     Unless they are `counted`, these attempts are none, and no chunk is out of them.
@@ -155,7 +157,7 @@ def return_expired_leases(
     if returned:
         connection.execute(
             update(chunks)
-            .where(among(returned))
+            .where(key_in(returned))
             .values(
                 state=ChunkState.PENDING,
                 attempt=chunks.c.attempt if counted else chunks.c.attempt - 1,
@@ -168,8 +170,8 @@ def return_expired_leases(
         )
     finished = None
     if poison:
-        finished = finish(connection, [_given_up(connection, row) for row in poison], outbox)
-    return Recovered(returned=tuple(returned), finished=finished)
+        finished = complete(connection, [_given_up(connection, row) for row in poison], outbox)
+    return Rescue(returned=tuple(returned), finished=finished)
 
 
 def _given_up(connection: Connection, row: AnyRow) -> ChunkResult:

@@ -10,11 +10,11 @@ from sqlalchemy import Connection, delete, select, update
 import worker.batch.run
 from shared.db.jobs import complete as finishes
 from shared.db.schema import chunks, results
-from shared.domain.chunks import ChunkResult, Outbox
+from shared.domain.chunks import ChunkResult, DispatchPolicy
 from shared.domain.jobs import ChunkRef, ChunkState, JobId, JobState
 from tests.chaos.mutants.base import Mutant
 
-_OUTBOX: Final = Outbox(window=4, republish_after=timedelta(seconds=5))
+_OUTBOX: Final = DispatchPolicy(window=4, republish_after=timedelta(seconds=5))
 
 
 def _without_fence() -> None:
@@ -48,15 +48,15 @@ def _without_fence() -> None:
 
     def finish_whatever_came_between(
         connection: Connection, outcomes: Sequence[ChunkResult], _seconds: float
-    ) -> finishes.Finished:
+    ) -> finishes.Completion:
         tried = update(chunks).where(_private("among")(outcome.ref for outcome in outcomes))
         connection.execute(tried.values(fence=chunks.c.fence + 1))
-        return finishes.finish(connection, outcomes, _OUTBOX)
+        return finishes.complete(connection, outcomes, _OUTBOX)
 
-    _replace("close_held", all_that_exist)
+    _replace("close_claimed", all_that_exist)
     _replace("end_jobs", count_again)
     _replace("insert_results", overwrite)
-    setattr(worker.batch.run, "finish_untried", finish_whatever_came_between)  # noqa: B010 - not exported
+    setattr(worker.batch.run, "complete_optimistic", finish_whatever_came_between)  # noqa: B010 - not exported
 
 
 def _without_one_transaction() -> None:
@@ -72,7 +72,7 @@ def _without_one_transaction() -> None:
         return counted
 
     # In claimed batches, of which finishing has steps.
-    setattr(worker.batch.run, "read_untried", lambda *_: [])  # noqa: B010 - not exported: only here
+    setattr(worker.batch.run, "read_unclaimed", lambda *_: [])  # noqa: B010 - not exported: only here
     for name in ("advance_jobs", "end_jobs"):
         _replace(name, late(_private(name)))
 

@@ -83,22 +83,22 @@ def with_components(components: Iterable[str], overlay: str, folder: Path) -> Pa
 
 
 def of_kind(documents: list[Document], *kinds: str) -> list[Document]:
-    """Give the documents of some kinds."""
+    """Return the documents of some kinds."""
     return [document for document in documents if document["kind"] in kinds]
 
 
 def name_of(document: Document) -> str:
-    """Give the name of a document."""
+    """Return the name of a document."""
     return str(document["metadata"]["name"])
 
 
 def pods(documents: list[Document]) -> dict[str, Document]:
-    """Give the pod template of everything that runs pods, by its name."""
+    """Return the pod template of everything that runs pods, by its name."""
     return {name_of(owner): owner["spec"]["template"] for owner in of_kind(documents, *PODS_OF)}
 
 
 def containers(documents: list[Document]) -> Iterator[tuple[str, Document]]:
-    """Give each container with the name of what runs it."""
+    """Return each container with the name of what runs it."""
     for name, template in pods(documents).items():
         spec = template["spec"]
         for container in [*spec.get("initContainers", []), *spec["containers"]]:
@@ -106,12 +106,12 @@ def containers(documents: list[Document]) -> Iterator[tuple[str, Document]]:
 
 
 def is_own(container: Document) -> bool:
-    """Say whether a container runs one of our images."""
+    """Return whether a container runs one of our images."""
     return container["image"].split("/")[-1].split(":")[0] in OWN_IMAGES
 
 
 def config_maps(documents: list[Document]) -> dict[str, dict[str, str]]:
-    """Give the data of each ConfigMap by its name; a later one of that name adds to it."""
+    """Return the data of each ConfigMap by its name; a later one of that name adds to it."""
     merged: dict[str, dict[str, str]] = {}
     for found in of_kind(documents, "ConfigMap"):
         merged.setdefault(name_of(found), {}).update(found["data"])
@@ -119,7 +119,7 @@ def config_maps(documents: list[Document]) -> dict[str, dict[str, str]]:
 
 
 def secret_keys() -> frozenset[str]:
-    """Give the keys of the Secret `drybeans`, which is made of .env."""
+    """Return the keys of the Secret `drybeans`, which is made of .env."""
     lines = (ROOT / ".env.example").read_text().splitlines()
     return frozenset(line.partition("=")[0] for line in lines if line and not line.startswith("#"))
 

@@ -37,7 +37,7 @@ _FOREIGN: Final = {
 
 
 def own(documents: list[Document]) -> list[tuple[str, Document, dict[str, str]]]:
-    """Give the containers that read our settings, with their environments."""
+    """Return the containers that read our settings, with their environments."""
     return [
         (name, container, environment_of(container, documents))
         for name, container in manifests.containers(documents)

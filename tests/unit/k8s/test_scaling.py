@@ -24,7 +24,7 @@ def keda() -> list[Document]:
 
 
 def scaled(documents: list[Document]) -> dict[str, Document]:
-    """Give what KEDA is told of each Deployment."""
+    """Return what KEDA is told of each Deployment."""
     return {name_of(found): found["spec"] for found in of_kind(documents, "ScaledObject")}
 
 

@@ -22,8 +22,8 @@ from typing import Final
 
 import numpy as np
 
-from worker.inference.decisions import Squashed
-from worker.inference.estimators.svc import Lift
+from worker.inference.decisions import TanhMargins
+from worker.inference.estimators.svc import LinearHead
 from worker.inference.kernels.tiles import Matrix
 from worker.inference.predictor import Flags, Floats, Indices
 
@@ -38,7 +38,7 @@ _CANCELED: Final = 2.0**-21
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Rivals:
+class PairwiseDecision:
     """Compares the first class with each other one, within what residuals may change.
 
     `weights`, `tangents` (margins, k) and `bias` (k,) make scores of margins. With the slopes
@@ -84,7 +84,9 @@ class Rivals:
         raise NotImplementedError
 
 
-def rivals(decision: Squashed, lift: Lift, gram: Floats, caution: float) -> Rivals:
+def pairwise_decision(
+    decision: TanhMargins, lift: LinearHead, gram: Floats, caution: float
+) -> PairwiseDecision:
     """Prepare the decision for margins whose residuals have the inner products `gram`."""
     margins = len(decision.tangents)
     root = caution * _root(gram)
@@ -95,7 +97,7 @@ def rivals(decision: Squashed, lift: Lift, gram: Floats, caution: float) -> Riva
     steep = np.abs(_pairs(decision.tangents))
     tanh = _TANH * (1.0 + 4.0 * np.sqrt(gram.diagonal()))
     least = np.tensordot(tanh, steep, 1) + lift.slack[:, None] + lift.slack
-    return Rivals(
+    return PairwiseDecision(
         weights=lift.weights,
         tangents=decision.tangents,
         bias=lift.bias,
@@ -105,8 +107,8 @@ def rivals(decision: Squashed, lift: Lift, gram: Floats, caution: float) -> Riva
     )
 
 
-def pulls(decision: Squashed, lift: Lift) -> Floats:
-    """Give how much each lead changes at most with each margin, (margins, pairs of classes)."""
+def sensitivity(decision: TanhMargins, lift: LinearHead) -> Floats:
+    """Return how much each lead changes at most with each margin, (margins, pairs of classes)."""
     weights, tangents = _pairs(lift.weights), _pairs(decision.tangents)
     most = np.maximum(np.abs(weights), np.abs(weights + tangents))
     first, second = np.triu_indices(most.shape[1], k=1)
@@ -114,12 +116,12 @@ def pulls(decision: Squashed, lift: Lift) -> Floats:
 
 
 def _pairs(each: Floats) -> Floats:
-    """Give the differences of all columns, (margins, k, k)."""
+    """Return the differences of all columns, (margins, k, k)."""
     return each[:, :, None] - each[:, None]
 
 
 def _root(gram: Floats) -> Floats:
-    """Give R, of as many columns as are needed, with R R^T >= gram."""
+    """Return R, of as many columns as are needed, with R R^T >= gram."""
     values, vectors = np.linalg.eigh(gram)
     # What eigh rounds is far less than this.
     values = np.maximum(values, 0.0) + 1e-13 * gram.trace()

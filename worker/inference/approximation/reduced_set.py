@@ -33,7 +33,7 @@ _ROWS: Final = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Reduction:
+class ReducedSet:
     """Fewer points in place of an expansion.
 
     Each output's residual is the function that is left out. `gram` (outputs, outputs) holds the
@@ -43,26 +43,28 @@ class Reduction:
 
     expansion: Expansion
     gram: Floats
-    doubts: Floats
+    remainder_bound: Floats
     rounding: Floats
 
     @property
     def most(self) -> Floats:
-        """Give a Gram matrix that allows for the doubts: M - `gram` of the truth is positive.
+        """Return a Gram matrix that allows for the doubts: M - `gram` of the truth is positive.
 
         Because (sum_p |u_p| doubt_p)^2 <= outputs * sum_p (u_p doubt_p)^2 for all u.
         """
-        return np.asarray(self.gram + len(self.doubts) * np.diag(np.square(self.doubts)))
+        return np.asarray(
+            self.gram + len(self.remainder_bound) * np.diag(np.square(self.remainder_bound))
+        )
 
     @property
     def distance(self) -> Floats:
         """By how much each output may differ from scikit-learn's, (outputs,)."""
-        squares = np.maximum(self.gram.diagonal(), 0.0) + np.square(self.doubts)
+        squares = np.maximum(self.gram.diagonal(), 0.0) + np.square(self.remainder_bound)
         return np.asarray(np.sqrt(squares) + self.rounding)
 
 
-def reduced(expansion: Expansion, *, fewest: int = 96) -> Reduction | None:
-    """Give an expansion of fewer points; None for another kernel than the radial one.
+def reduce_expansion(expansion: Expansion, *, fewest: int = 96) -> ReducedSet | None:
+    """Return an expansion of fewer points; None for another kernel than the radial one.
 
     None too when it would have less than `fewest` points, or take long to find.
     """
@@ -76,10 +78,10 @@ def reduced(expansion: Expansion, *, fewest: int = 96) -> Reduction | None:
     rest[chosen] -= coefs
     group = Group(points=expansion.points[chosen], coefs=coefs, sizes=np.zeros_like(coefs))
     picks = np.arange(coefs.shape[1])[None]
-    return Reduction(
+    return ReducedSet(
         expansion=replace(expansion, groups=(group,), picks=picks, depth=0),
         gram=rest.T @ space.apply(rest),
-        doubts=_doubts(space, rest, growth_of(expansion)),
+        remainder_bound=_remainder_bound(space, rest, growth_of(expansion)),
         rounding=_rounding(expansion),
     )
 
@@ -92,13 +94,13 @@ class _Space:
     gamma: float
 
     def products(self, some: Floats) -> Floats:
-        """Give the inner products of `some` rows with all points, (m, n)."""
+        """Return the inner products of `some` rows with all points, (m, n)."""
         squares = np.square(self.points).sum(axis=1)
         distances = np.square(some).sum(axis=1)[:, None] + squares - 2.0 * some @ self.points.T
         return np.asarray(np.exp(-self.gamma * np.maximum(distances, 0.0)))
 
     def apply(self, coefs: Floats) -> Floats:
-        """Give the inner products of all points with sums of them, (n, outputs)."""
+        """Return the inner products of all points with sums of them, (n, outputs)."""
         parts = range(0, len(self.points), _ROWS)
         return np.vstack([self.products(self.points[i : i + _ROWS]) @ coefs for i in parts])
 
@@ -131,10 +133,10 @@ def _pursue(space: _Space, coefs: Floats, count: int) -> tuple[list[int], Floats
     return chosen, np.asarray(solve_triangular(factor, parts[: len(chosen)], lower=True, trans="T"))
 
 
-def _doubts(space: _Space, rest: Floats, growth: float) -> Floats:
+def _remainder_bound(space: _Space, rest: Floats, growth: float) -> Floats:
     """Bound what computing inner products of sums with the coefficients `rest` is wrong by.
 
-    A computed kernel value has a relative error below u G (|x|^2 + |s|^2), as in `RadialMachine`;
+    A computed kernel value has a relative error below u G (|x|^2 + |s|^2), as in `RbfEvaluator`;
     adding n of them up, twice, brings 2n u more, relative to the sum of absolute values.
     """
     reach = 2.0 * float(np.square(space.points).sum(axis=1).max())

@@ -13,12 +13,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from worker.inference.decisions import Highest, Positive, Squashed
+from worker.inference.decisions import Argmax, Positive, TanhMargins
 from worker.inference.estimators.svc import (
-    Lift,
-    Model,
-    Source,
+    KernelTerm,
+    LinearHead,
     Steps,
+    SvcFunction,
     has_known_margins,
     open_pipeline,
     read_margins,
@@ -54,7 +54,7 @@ class _Part:
     sign: float = 1.0
 
 
-def read_stack(steps: Steps, stack: Any) -> Model | None:  # noqa: ANN401 - a StackingClassifier
+def read_stack(steps: Steps, stack: Any) -> SvcFunction | None:  # noqa: ANN401 - a StackingClassifier
     """Read `stack`, whose rows go through `steps` first; None when a part is not known here."""
     scores = _read_scores(stack)
     bases = [base for base in map(open_pipeline, stack.estimators_) if base is not None]
@@ -73,7 +73,7 @@ def read_stack(steps: Steps, stack: Any) -> Model | None:  # noqa: ANN401 - a St
 
 
 def _gives_margins(svc: Any) -> bool:  # noqa: ANN401 - any estimator
-    """Tell whether `decision_function` gives libsvm's margins as they are."""
+    """Return whether `decision_function` gives libsvm's margins as they are."""
     return has_known_margins(svc) and (
         svc.decision_function_shape == "ovo" or len(svc.classes_) == _BINARY
     )
@@ -116,7 +116,7 @@ def _read_union(union: Any) -> tuple[bool, ...] | None:  # noqa: ANN401 - a Feat
 
 
 def _function_of(part: Any) -> Any:  # noqa: ANN401 - what a FunctionTransformer calls
-    """Give the function that a part of a union applies; None when it passes numbers through."""
+    """Return the function that a part of a union applies; None when it passes numbers through."""
     if part == "passthrough":
         return None
     plain = type(part) is FunctionTransformer and not part.kw_args and not part.validate
@@ -124,14 +124,14 @@ def _function_of(part: Any) -> Any:  # noqa: ANN401 - what a FunctionTransformer
 
 
 def _margins(steps: Steps, svc: Any) -> _Part:  # noqa: ANN401 - an SVC
-    """Give an SVC's margins; scikit-learn changes their sign for two classes."""
+    """Return an SVC's margins; scikit-learn changes their sign for two classes."""
     expansion, bias = read_margins(svc)
     sign = -1.0 if len(svc.classes_) == _BINARY else 1.0
     return _Part(steps=steps, expansion=expansion, bias=bias, sign=sign)
 
 
 def _columns(steps: Steps, features: int) -> _Part:
-    """Give the rows' own columns (`passthrough`)."""
+    """Return the rows' own columns (`passthrough`)."""
     unit = np.eye(features)
     return _Part(
         steps=steps,
@@ -145,10 +145,10 @@ def _columns(steps: Steps, features: int) -> _Part:
     )
 
 
-def _fold(scores: _Scores, parts: list[_Part]) -> Model:
+def _fold(scores: _Scores, parts: list[_Part]) -> SvcFunction:
     """Weigh the parts' meta features, which come in this order, into scores."""
     bias, size = scores.bias, scores.size
-    sources: list[Source] = []
+    sources: list[KernelTerm] = []
     start = 0
     for part in parts:
         weights = part.sign * scores.weights[start : start + len(part.bias)]
@@ -156,8 +156,8 @@ def _fold(scores: _Scores, parts: list[_Part]) -> Model:
         bias = bias + part.bias @ weights
         size = size + np.abs(part.bias) @ np.abs(weights)
         expansion = part.expansion.weighted(weights, scores.depth)
-        sources.append(Source(steps=part.steps, expansion=expansion))
-    return Model(
+        sources.append(KernelTerm(steps=part.steps, expansion=expansion))
+    return SvcFunction(
         sources=tuple(sources),
         bias=bias,
         slack=2.0 * scores.depth * UNIT * size,
@@ -165,14 +165,14 @@ def _fold(scores: _Scores, parts: list[_Part]) -> Model:
     )
 
 
-def _lift(scores: _Scores, part: _Part) -> Model:
+def _lift(scores: _Scores, part: _Part) -> SvcFunction:
     """Keep the margins, of which tanh must be taken, and lift scores from them."""
-    return Model(
-        sources=(Source(steps=part.steps, expansion=part.expansion),),
+    return SvcFunction(
+        sources=(KernelTerm(steps=part.steps, expansion=part.expansion),),
         bias=part.bias,
         slack=4.0 * UNIT * np.abs(part.bias),
-        decision=Squashed(tangents=part.sign * scores.tangents, scores=_decision(scores)),
-        lift=Lift(
+        decision=TanhMargins(tangents=part.sign * scores.tangents, scores=_decision(scores)),
+        head=LinearHead(
             weights=part.sign * scores.weights,
             bias=scores.bias,
             slack=2.0 * scores.depth * UNIT * scores.size,
@@ -181,5 +181,5 @@ def _lift(scores: _Scores, part: _Part) -> Model:
     )
 
 
-def _decision(scores: _Scores) -> Highest | Positive:
-    return Positive() if len(scores.bias) == 1 else Highest()
+def _decision(scores: _Scores) -> Argmax | Positive:
+    return Positive() if len(scores.bias) == 1 else Argmax()

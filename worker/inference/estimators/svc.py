@@ -16,7 +16,7 @@ Steps: TypeAlias = tuple[Step, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Source:
+class KernelTerm:
     """An expansion over rows that went through `steps`."""
 
     steps: Steps
@@ -24,7 +24,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Lift:
+class LinearHead:
     """Puts scores before the outputs: outputs @ weights + bias.
 
     `weights` (outputs, scores); `bias` and `slack` (scores,): what scikit-learn rounds whatever
@@ -44,35 +44,35 @@ class Lift:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Model:
+class SvcFunction:
     """A decision over the sum of all `sources` and `bias` (outputs,), lifted if there is a `lift`.
 
     `slack` (outputs,) bounds the roundings that the bias adds to scikit-learn's sums.
     """
 
-    sources: tuple[Source, ...]
+    sources: tuple[KernelTerm, ...]
     bias: Floats
     slack: Floats
     decision: Decision
-    lift: Lift | None = None
+    head: LinearHead | None = None
 
-    def folded(self) -> "Model":
-        """Give the same model with the lift's weights in the coefficients of the kernels."""
-        if self.lift is None:
+    def folded(self) -> "SvcFunction":
+        """Return the same model with the lift's weights in the coefficients of the kernels."""
+        if self.head is None:
             return self
-        weights = np.hstack([self.lift.weights, np.eye(len(self.bias))])
-        scores = np.concatenate([self.lift.bias, np.zeros(len(self.bias))])
-        slack = np.concatenate([self.lift.slack, np.zeros(len(self.bias))])
-        depth = UNIT * self.lift.depth * np.abs(self.bias)
+        weights = np.hstack([self.head.weights, np.eye(len(self.bias))])
+        scores = np.concatenate([self.head.bias, np.zeros(len(self.bias))])
+        slack = np.concatenate([self.head.slack, np.zeros(len(self.bias))])
+        depth = UNIT * self.head.depth * np.abs(self.bias)
         return replace(
             self,
             sources=tuple(
-                replace(source, expansion=source.expansion.weighted(weights, self.lift.depth))
+                replace(source, expansion=source.expansion.weighted(weights, self.head.depth))
                 for source in self.sources
             ),
             bias=self.bias @ weights + scores,
             slack=(self.slack + depth) @ np.abs(weights) + slack,
-            lift=None,
+            head=None,
         )
 
 
@@ -87,7 +87,7 @@ def open_pipeline(estimator: Any) -> tuple[Steps, Any] | None:  # noqa: ANN401 -
 
 
 def has_known_margins(svc: Any) -> bool:  # noqa: ANN401 - any estimator
-    """Tell whether this is a dense SVC with a kernel that is known here."""
+    """Return whether this is a dense SVC with a kernel that is known here."""
     return (
         type(svc) is SVC
         and svc.kernel in ("linear", "poly", "rbf", "sigmoid")
@@ -123,11 +123,11 @@ def read_margins(svc: Any) -> tuple[Expansion, Floats]:  # noqa: ANN401 - an SVC
     return expansion, np.asarray(svc._intercept_, dtype=np.float64)
 
 
-def read_votes(steps: Steps, svc: Any) -> Model:  # noqa: ANN401 - an SVC
+def read_votes(steps: Steps, svc: Any) -> SvcFunction:  # noqa: ANN401 - an SVC
     """Read an SVC that stands alone: its label is decided by votes."""
     expansion, bias = read_margins(svc)
-    return Model(
-        sources=(Source(steps=steps, expansion=expansion),),
+    return SvcFunction(
+        sources=(KernelTerm(steps=steps, expansion=expansion),),
         bias=bias,
         slack=4.0 * UNIT * np.abs(bias),
         decision=Votes.among(len(svc.classes_)),

@@ -99,7 +99,7 @@ class ColumnsStep:
     columns: Indices
 
     def __call__(self, rows: Floats) -> Floats:
-        """Give the picked columns of rows."""
+        """Return the picked columns of rows."""
         return rows.take(self.columns, axis=1)
 
 

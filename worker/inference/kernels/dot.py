@@ -15,7 +15,7 @@ _HUGE: Final = 1e250
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class DotMachine:
+class DotEvaluator:
     """K(z, s) = (gamma s.z + offset)^degree, or tanh of the base, or s.z itself.
 
     The base has an error of at most (f+3)u T, with T = gamma |s||z| + |offset|, whether we or
@@ -40,7 +40,7 @@ class DotMachine:
     bounds: Floats
 
     def evaluate(self, rows: Floats) -> tuple[Floats, Floats]:
-        """Give values and error bounds, each (n, outputs), of rows (n, features)."""
+        """Return values and error bounds, each (n, outputs), of rows (n, features)."""
         length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
         errors = np.vander(length, len(self.bounds), increasing=True) @ self.bounds
         base = self.gamma * self.reach * length + abs(self.offset)
@@ -49,7 +49,7 @@ class DotMachine:
         return pick(self.tiles.sums(inputs, self._kernel), self.picks), errors
 
     def _kernel(self, base: Floats) -> Floats:
-        """Give the kernel's values, of the base's shape; the base may be overwritten."""
+        """Return the kernel's values, of the base's shape; the base may be overwritten."""
         if self.kernel == "sigmoid":
             return np.tanh(base, out=base)
         if self.degree < 2:  # noqa: PLR2004 - no product to take
@@ -60,12 +60,12 @@ class DotMachine:
         return power
 
 
-def dot_machine(expansion: Expansion) -> DotMachine:
+def dot_evaluator(expansion: Expansion) -> DotEvaluator:
     """Prepare `expansion`."""
     groups, picks = expansion.groups, expansion.picks
     if expansion.kernel == "linear":
         groups, picks = (_planes(expansion),), np.arange(picks.shape[1])[None]
-    return DotMachine(
+    return DotEvaluator(
         kernel=expansion.kernel,
         gamma=expansion.gamma,
         degree=expansion.degree,
@@ -94,7 +94,7 @@ def _lengths(points: Floats) -> Floats:
 
 
 def _bounds(expansion: Expansion) -> Floats:
-    """Give the error bound as polynomials in the row's length, (degree + 1, outputs)."""
+    """Return the error bound as polynomials in the row's length, (degree + 1, outputs)."""
     points, sizes = expansion.points, expansion.sizes
     degree = 1 if expansion.kernel == "sigmoid" else expansion.degree
     lengths = expansion.gamma * _lengths(points)

@@ -74,7 +74,7 @@ class Expansion:
         return self._spread([group.sizes for group in self.groups])
 
     def weighted(self, weights: Floats, depth: int) -> "Expansion":
-        """Give the expansion of these outputs times `weights` (outputs, new outputs).
+        """Return the expansion of these outputs times `weights` (outputs, new outputs).
 
         `depth` is what scikit-learn's own weighing adds to the depth.
         """
@@ -93,11 +93,11 @@ class Expansion:
         return np.vstack([block @ part for block, part in zip(blocks, parts, strict=True)])
 
 
-class Machine(Protocol):
+class Evaluator(Protocol):
     """Evaluates an expansion."""
 
     def evaluate(self, rows: Floats) -> tuple[Floats, Floats]:
-        """Give values, (n, outputs), and error bounds, (n, outputs or 1), of rows (n, features).
+        """Return values, (n, outputs), and error bounds, (n, outputs or 1), of rows (n, features).
 
         A bound that cannot be given is infinite or NaN.
         """

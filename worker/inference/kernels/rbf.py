@@ -25,7 +25,7 @@ _UNDERFLOW: Final = 2.0**-110
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RadialMachine:
+class RbfEvaluator:
     """K(z, s) = exp(-gamma |z - s|^2).
 
     With x = z - centre, and s relative to it too, the exponent is *one* matrix product,
@@ -68,7 +68,7 @@ class RadialMachine:
     bounds: Indices
 
     def evaluate(self, rows: Floats) -> tuple[Floats, Floats]:
-        """Give values, (n, outputs), and error bounds, (n, outputs or 1), of rows (n, features)."""
+        """Return values (n, outputs) and error bounds (n, outputs or 1) for rows (n, features)."""
         moved, squares = self._augment(rows)
         sums = self.tiles.sums(moved, lambda kernel: self.power(kernel, out=kernel))
         factor = _SLACK * (1.0 + self.growth / self.depth * squares)
@@ -77,7 +77,7 @@ class RadialMachine:
         return pick(sums, self.picks), errors
 
     def _augment(self, rows: Floats) -> tuple[Matrix, Floats]:
-        """Give [x, -g|x|^2, 1], (n, features + 2), and |x|^2, (n,)."""
+        """Return [x, -g|x|^2, 1], (n, features + 2), and |x|^2, (n,)."""
         features = rows.shape[1]
         moved = np.empty((len(rows), features + 2), self.precision)
         moved[:, :features] = rows - self.centre
@@ -89,7 +89,7 @@ class RadialMachine:
 
 
 def growth_of(expansion: Expansion) -> float:
-    """Give G: how fast a kernel value's relative error grows, see `RadialMachine`."""
+    """Return G: how fast a kernel value's relative error grows, see `RbfEvaluator`."""
     features: int = expansion.points.shape[1]
     return (4.0 * features + 20.0) * expansion.gamma
 
@@ -122,18 +122,18 @@ class _Depths:
         )
 
     def weights(self, coefs: Floats, sizes: Floats, squares: Floats) -> Floats:
-        """Give the w_i of points with these c_i, t_i and |s_i|^2, (n,) each."""
+        """Return the w_i of points with these c_i, t_i and |s_i|^2, (n,) each."""
         weights: Floats = self.unit * (self.own + self.growth * squares) * coefs
         weights += UNIT * (self.theirs + self.growth * squares) * sizes
         return weights
 
 
-def radial_machine(
+def rbf_evaluator(
     expansion: Expansion,
     precision: Precision,
     power: Power | None = None,
     pulls: Floats | None = None,
-) -> RadialMachine | None:
+) -> RbfEvaluator | None:
     """Prepare `expansion`; None when its numbers do not fit into `precision`.
 
     `power` is np.exp or np.exp2, by default the faster one. With `pulls`, (outputs, n), there is
@@ -153,7 +153,7 @@ def radial_machine(
     if not weight < _MOST or not tiles.are_finite():
         return None
     picks, bounds = _columns(expansion, one_bound=pulls is not None)
-    return RadialMachine(
+    return RbfEvaluator(
         precision=precision,
         power=power,
         centre=centre,
@@ -169,7 +169,7 @@ def radial_machine(
 
 
 def _greatest(each: Floats, pulls: Floats | None) -> Floats:
-    """Give what each point, (n, outputs), counts for at most, (n,)."""
+    """Return what each point, (n, outputs), counts for at most, (n,)."""
     return np.asarray((each if pulls is None else each @ pulls).max(axis=1))
 
 
@@ -184,7 +184,7 @@ def _tiles(expansion: Expansion, inputs: Matrix, weights: Floats) -> Tiles:
 
 
 def _columns(expansion: Expansion, *, one_bound: bool) -> tuple[Indices, Indices]:
-    """Give the tiles' columns that make the outputs, and those that make their bounds."""
+    """Return the tiles' columns that make the outputs, and those that make their bounds."""
     groups, sums = len(expansion.groups), expansion.groups[0].coefs.shape[1]
     owner, column = np.divmod(expansion.picks, sums)
     owners = np.arange(groups)[:, None] if one_bound or groups == 1 else owner

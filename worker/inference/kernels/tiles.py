@@ -42,14 +42,14 @@ class Tiles:
         return cls(groups=len(listed), parts=tuple(parts))
 
     def are_finite(self) -> bool:
-        """Tell whether no number was too large for the precision."""
+        """Return whether no number was too large for the precision."""
         return all(
             bool(np.isfinite(part.weights).all() and np.isfinite(part.coefs).all())
             for part in self.parts
         )
 
     def sums(self, inputs: Matrix, function: Callable[[Matrix], Matrix]) -> Matrix:
-        """Give function(inputs @ weights) @ coefs for each group side by side, (n, all sums).
+        """Return function(inputs @ weights) @ coefs for each group side by side, (n, all sums).
 
         `inputs` is (n, inputs); `function` is elementwise and may work in place.
         """
