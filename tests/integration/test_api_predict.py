@@ -10,9 +10,13 @@ from werkzeug.test import TestResponse
 
 from shared.db.schema import chunks, inputs, jobs, results
 from tests.beans import names
+from tests.marks import ON_SQLITE
 from tests.service import Service
 from tests.working import BEAN, working
 from worker.models.loader import ModelLoader
+
+# How requests are read does not depend on the database.
+pytestmark = ON_SQLITE
 
 
 @pytest.fixture

@@ -10,9 +10,13 @@ from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
 from shared.db.schema import jobs
+from tests.marks import ON_SQLITE
 from tests.service import Service
 from tests.working import BEAN
 from worker.models.loader import ModelLoader
+
+# How requests are read does not depend on the database.
+pytestmark = ON_SQLITE
 
 NAN = json.dumps({"instances": [[float("nan"), *BEAN[1:]]]})
 INFINITY = json.dumps({"instances": [[float("inf"), *BEAN[1:]]]})

@@ -9,8 +9,12 @@ from sqlalchemy import func, select
 
 from shared.db.schema import jobs
 from tests.beans import a_csv, names
+from tests.marks import ON_SQLITE
 from tests.service import Body, Service
 from tests.working import BEAN
+
+# How requests are read does not depend on the database.
+pytestmark = ON_SQLITE
 
 
 def nothing_is_stored(service: Service) -> bool:

@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 
 from tests.beans import COUNT, a_csv, bean_labels, beans, default_model, names, written
+from tests.marks import ON_SQLITE
 from tests.service import Service
+
+# How requests are read does not depend on the database.
+pytestmark = ON_SQLITE
 
 Lines = list[list[str]]
 NUMBER_COLUMNS = 16

@@ -8,8 +8,12 @@ from sqlalchemy import func, select
 from shared.db.schema import chunks, results
 from shared.zstd import compress
 from tests.beans import a_csv, beans, names, written
+from tests.marks import ON_SQLITE
 from tests.service import Body, Service
 from tests.uploads import CHUNK, MANY, look, parts, the_job
+
+# How requests are read does not depend on the database.
+pytestmark = ON_SQLITE
 
 Start = Callable[..., Service]
 

@@ -18,9 +18,13 @@ from hypothesis import strategies as st
 
 from shared.zstd import compress
 from tests.csv_files import CsvFile, CsvRow, TornField, csv_files, cuts, read_file
+from tests.marks import ON_SQLITE
 from tests.models import a_model, an_artifact
 from tests.service import Body, Service
 from worker.models.loader import ModelLoader
+
+# How requests are read does not depend on the database.
+pytestmark = ON_SQLITE
 
 FEATURES: Final = ("Area", "Length", "Width")
 SPELLINGS: Final = (("Area",), ("Length", "Len"), ("Width",))

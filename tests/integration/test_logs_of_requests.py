@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
+from tests.marks import ON_SQLITE
 from tests.service import Service
 from tests.working import BEAN
+
+# How requests are read does not depend on the database.
+pytestmark = ON_SQLITE
 
 
 def lines(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, Any]]:
