@@ -54,10 +54,10 @@ class PipelineCursor(Cursor):  # type: ignore[misc]
     def _query(self, query: str | bytes | bytearray) -> int:
         driver = self.connection
         text = query.encode(driver.encoding, "surrogateescape") if isinstance(query, str) else query
-        if driver.holding and sum(map(len, driver.held)) + len(text) < _MAX_BYTES:
-            driver.held.append(text)
+        if driver.pipelining and sum(map(len, driver.pending)) + len(text) < _MAX_BYTES:
+            driver.pending.append(text)
             return 0
-        held, driver.held = driver.held, []
+        held, driver.pending = driver.pending, []
         super()._query(_BETWEEN.join([*held, text]))
         for _ in held:
             self.nextset()
