@@ -89,12 +89,6 @@ def test_no_password_has_a_default(text: str) -> None:
     assert sorted(asked) == sorted(f"{name}=" for name in secret)
 
 
-def test_the_file_with_the_passwords_stays_out_of_git_and_of_images() -> None:
-    """Neither a commit nor a build takes .env along."""
-    assert ".env" in (_ROOT / ".gitignore").read_text().splitlines()
-    assert (_ROOT / ".dockerignore").read_text().split("\n")[1] == "*"
-
-
 def test_the_settings_take_every_environment(
     services: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
