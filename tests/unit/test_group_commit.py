@@ -2,8 +2,9 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -33,6 +34,9 @@ class Store:
             raise self.error
         self.groups.append(list(group))
         return [d for submission in group for d in submission.initial_dispatches(1)]
+
+
+NEVER_SOON = replace(ROOMY, gather=3600.0)
 
 
 @contextmanager
@@ -72,6 +76,60 @@ def test_submissions_that_arrive_during_a_commit_are_stored_together() -> None:
             future.result(timeout=3600)
 
     assert [len(group) for group in store.groups] == [1, 10]
+
+
+def submit_during_a_commit(
+    store: Store, writer: GroupCommitWriter, pool: ThreadPoolExecutor, count: int
+) -> list[Future[None]]:
+    """Submit a job, and `count` more while it is being committed: they form a group."""
+    store.gate.clear()
+    futures = [pool.submit(writer.submit, a_submission())]
+    assert store.entered.acquire(timeout=3600)
+    futures += [pool.submit(writer.submit, a_submission()) for _ in range(count)]
+    wait_for(lambda: writer.pending == count)
+    store.gate.set()
+    return futures
+
+
+def test_after_a_group_of_several_a_larger_one_gathers() -> None:
+    """Twice as many are stored together; those before them wait for the others."""
+    store = Store()
+    with an_intake(store, NEVER_SOON) as (writer, _), ThreadPoolExecutor(8) as pool:
+        for future in submit_during_a_commit(store, writer, pool, 2):
+            future.result(timeout=3600)
+        rest = [pool.submit(writer.submit, a_submission()) for _ in range(3)]
+        wait_for(lambda: writer.pending == 3)
+        rest.append(pool.submit(writer.submit, a_submission()))
+        for future in rest:
+            future.result(timeout=3600)
+
+    assert [len(group) for group in store.groups] == [1, 2, 4]
+
+
+def test_a_group_that_does_not_grow_is_stored_all_the_same() -> None:
+    """The wait is short, and a lone submission after it does not wait at all."""
+    store = Store()
+    soon = replace(ROOMY, gather=0.01)
+    with an_intake(store, soon) as (writer, _), ThreadPoolExecutor(8) as pool:
+        for future in submit_during_a_commit(store, writer, pool, 2):
+            future.result(timeout=3600)
+        writer.submit(a_submission())
+
+    assert [len(group) for group in store.groups] == [1, 2, 1]
+
+
+def test_closing_does_not_wait_for_a_group_to_gather() -> None:
+    """What is pending is stored at once."""
+    store = Store()
+    with an_intake(store, NEVER_SOON) as (writer, _), ThreadPoolExecutor(8) as pool:
+        for future in submit_during_a_commit(store, writer, pool, 2):
+            future.result(timeout=3600)
+        last = pool.submit(writer.submit, a_submission())
+        wait_for(lambda: writer.pending == 1)
+        writer.close()
+        last.result(timeout=3600)
+
+    assert [len(group) for group in store.groups] == [1, 2, 1]
 
 
 def test_a_group_is_never_larger_than_its_limit() -> None:
