@@ -40,7 +40,7 @@ def on_starting(server: Any) -> None:  # noqa: ANN401 - as below: gunicorn's own
 
 
 def pre_fork(server: Any, worker: Any) -> None:  # noqa: ANN401
-    """Return `worker` its send time-out, and the first slot that no living one has."""
+    """Set the send time-out of `worker` and assign it the first free metrics slot."""
     worker.send_timeout = _settings.send_timeout
     taken = {other.slot for other in server.WORKERS.values()}
     worker.slot = next(slot for slot in count() if slot not in taken)
@@ -53,7 +53,7 @@ def post_fork(server: Any, worker: Any) -> None:  # noqa: ANN401
 
 
 def pre_request(_worker: Any, req: Any) -> None:  # noqa: ANN401
-    """Return up a body that trickles: the connection is closed with the answer."""
+    """Abort a body that arrives too slowly; the response closes the connection."""
     req.body = TimedBody(req.body, _settings.body_seconds, req.force_close)
 
 

@@ -76,7 +76,7 @@ class Bench:
     samples: Samples
 
     def take(self, way: Way, clients: int, seconds: float) -> Run:
-        """Return `way` its turn."""
+        """Run `way` once."""
         service = self.services[way.design]
         roots = service.roots | server_roots(self.place)
         plan = Plan(

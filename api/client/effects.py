@@ -113,7 +113,7 @@ class Done(Generic[T]):
 
 
 def advance(script: Script[T], outcome: object) -> Effect | Done[T]:
-    """Return `script` the outcome of its last effect, or None to begin; give its next one."""
+    """Send `script` the outcome of its last effect (None to begin) and return its next effect."""
     try:
         if isinstance(outcome, Broken):
             return script.throw(outcome)

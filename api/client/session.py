@@ -78,7 +78,7 @@ def advice_for(error: ClientError) -> str:
 
 
 def connected(command: Callable[..., int]) -> Callable[..., int]:
-    """Return `command` the options that all have, and call it with a session."""
+    """Add the common options to `command`, and call it with a session."""
 
     @click.option("--url", envvar="DRYBEANS_URL", help=f"The service ({DEFAULT_URL}).")
     @click.option("--api-key", envvar="DRYBEANS_API_KEY", hidden=True)

@@ -57,7 +57,7 @@ class Terminal:
 
     @staticmethod
     def output() -> BinaryIO:
-        """Return standard output for bytes."""
+        """Return standard output as a binary stream."""
         return sys.stdout.buffer
 
     @staticmethod

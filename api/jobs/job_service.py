@@ -24,7 +24,7 @@ def owner() -> str:
 
 
 def request_context() -> RequestContext:
-    """Return whose the present request is, and which one."""
+    """Return the context of the current request: its owner and its trace."""
     return RequestContext(owner=owner(), trail=g.trail)
 
 

@@ -109,7 +109,7 @@ class ValidateCsv:
 
 
 def _flaws(pieces: Iterable[CsvSlice], layout: CsvLayout) -> Iterator[InvalidRow | None]:
-    """Return for each row what is wrong with it, or None; the row's number is not yet there."""
+    """Return the error of each row, or None; the row number is set by the caller."""
     found = 0
     for line, raw in _rows(pieces):
         if found >= _MAX_ERRORS and has_other_width(raw, layout):

@@ -181,7 +181,7 @@ class RunBatch:
     def _release_for_other_workers(
         self, chunks: Sequence[ClaimedChunk], error: ModelUnavailable
     ) -> Iterator[ChunkResult]:
-        """Return chunks whose model this worker cannot load, while others may load it."""
+        """Release chunks whose model this worker cannot load, since others may load it."""
         reason = error.detail
         log.warning("model_unavailable", extra={"chunks": len(chunks), "reason": reason})
         for chunk in chunks:
