@@ -14,21 +14,27 @@ from shared.settings import PREFIX, Settings
 
 _ROOT = Path(__file__).parents[2]
 _README = (_ROOT / "README.md").read_text()
+_CONFIGURATION = (_ROOT / "docs/configuration.md").read_text()
+_HTTP_API = (_ROOT / "docs/http-api.md").read_text()
 _ARCHITECTURE = (_ROOT / "docs/architecture.md").read_text()
 _MONITORING = (_ROOT / "docs/monitoring.md").read_text()
 _RUNBOOK = (_ROOT / "docs/runbook.md").read_text()
-_ADRS = sorted((_ROOT / "docs/adr").glob("*.md"))
+_ADRS = sorted((_ROOT / "docs/adr").glob("[0-9]*.md"))
+_ADR_INDEX = _ROOT / "docs/adr/README.md"
 _DOCUMENTS = [_ROOT / "README.md", _ROOT / "CONTRIBUTING.md", *sorted(_ROOT.glob("docs/**/*.md"))]
-_MOST_LINES = 45
+_MAX_ADR_LINES = 45
+_MAX_DOCUMENT_LINES = 200
+_FIRST_SCREEN_LINES = 60
+_LONG_DOCUMENTS = {"gke.md": "docs/gke.md is one walk-through, command by command"}
 
 _SIZES = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "million": 10**6}
 _TIMES = {"day": 86400.0, "days": 86400.0}
 
 
 def table_of_settings() -> dict[str, str]:
-    """Read the README's table: each variable and the default that it tells."""
+    """Return each variable of the configuration reference with its documented default."""
     found: dict[str, str] = {}
-    for line in _README.splitlines():
+    for line in _CONFIGURATION.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split(" | ")]
         names = re.findall(rf"`{PREFIX}([A-Z_]+)`", cells[0])
         if len(cells) == 3 and names:
@@ -48,26 +54,28 @@ def as_value(text: str) -> str | float:
     return float(number) * (_SIZES | _TIMES).get(unit, 1)
 
 
-def test_the_readme_lists_every_setting_and_no_other() -> None:
-    """Whoever runs drybeans finds all there is to set."""
+def test_the_configuration_reference_lists_every_setting_and_no_other() -> None:
+    """No setting is undocumented, and none is documented that does not exist."""
     assert {name.lower() for name in table_of_settings()} == set(Settings.model_fields)
 
 
-@pytest.mark.parametrize("name, told", table_of_settings().items())
-def test_the_readme_tells_the_right_default(name: str, told: str) -> None:
-    """In words for people: 4 MiB, 7 days, none."""
+@pytest.mark.parametrize("name, documented", table_of_settings().items())
+def test_the_configuration_reference_has_the_defaults_of_the_code(
+    name: str, documented: str
+) -> None:
+    """Written for readers: 4 MiB, 7 days, none."""
     default = Settings.model_fields[name.lower()].default
-    if told in {"none", "cores"}:
+    if documented in {"none", "cores"}:
         assert default is None or name == "WORKERS"
         return
-    value = as_value(told)
+    value = as_value(documented)
     if hasattr(default, "get_secret_value"):
         default = default.get_secret_value()
     if name == "HIGH_WATER_ROWS":
         value = float(value) * 10**6
     same = float(default) == value if isinstance(value, float) else str(default).lower() == value
 
-    assert same, f"{name} is {default}, not {told}"
+    assert same, f"{name} is {default}, not {documented}"
 
 
 @pytest.mark.parametrize("document", _DOCUMENTS, ids=lambda path: path.name)
@@ -81,9 +89,34 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
 
 
 def test_every_state_of_a_job_is_explained() -> None:
-    """With the word that the API uses."""
-    for state in JobState:
-        assert f"`{state}`" in _README
+    """The table of the HTTP API has a row for each state, and no other."""
+    table = _HTTP_API.partition("## States of a job")[2].partition("\n## ")[0]
+
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == [*JobState]
+
+
+@pytest.mark.parametrize("document", _DOCUMENTS, ids=lambda path: path.name)
+def test_a_document_is_short(document: Path) -> None:
+    """Longer documents are split by purpose."""
+    if document.name in _LONG_DOCUMENTS:
+        pytest.skip(_LONG_DOCUMENTS[document.name])
+
+    assert len(document.read_text().splitlines()) <= _MAX_DOCUMENT_LINES
+
+
+def test_the_first_screen_of_the_readme_is_enough_to_start() -> None:
+    """It says how to start drybeans, how to call it and how to test it."""
+    first = "\n".join(_README.splitlines()[:_FIRST_SCREEN_LINES])
+
+    for part in ("```\nmake up\n```", "/predict", "/jobs", "/results", "`make test`", "](docs/"):
+        assert part in first
+
+
+def test_the_readme_links_to_every_document() -> None:
+    """Each page of docs/ is found from the README."""
+    pages = {f"docs/{path.name}" for path in (_ROOT / "docs").glob("*.md")}
+
+    assert pages - set(re.findall(r"\]\((docs/[\w-]+\.md)", _README)) == set()
 
 
 def drawn_moves(words: set[str]) -> Iterator[tuple[str, str]]:
@@ -139,7 +172,7 @@ def test_a_decision_is_short_and_whole(adr: Path) -> None:
     """Context, decision, consequences and what would change our mind, on a page."""
     text = adr.read_text()
 
-    assert len(text.splitlines()) <= _MOST_LINES
+    assert len(text.splitlines()) <= _MAX_ADR_LINES
     assert "ecision" in text
     assert "change our mind" in text
 
