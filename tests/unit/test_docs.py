@@ -23,6 +23,7 @@ _ADRS = sorted((_ROOT / "docs/adr").glob("[0-9]*.md"))
 _ADR_INDEX = _ROOT / "docs/adr/README.md"
 _DOCUMENTS = [_ROOT / "README.md", _ROOT / "CONTRIBUTING.md", *sorted(_ROOT.glob("docs/**/*.md"))]
 _MAX_ADR_LINES = 45
+_MAX_TITLE_WORDS = 7
 _MAX_DOCUMENT_LINES = 200
 _FIRST_SCREEN_LINES = 60
 _LONG_DOCUMENTS = {"gke.md": "docs/gke.md is one walk-through, command by command"}
@@ -175,6 +176,17 @@ def test_a_decision_is_short_and_whole(adr: Path) -> None:
     assert len(text.splitlines()) <= _MAX_ADR_LINES
     assert "ecision" in text
     assert "change our mind" in text
+
+
+@pytest.mark.parametrize("adr", _ADRS, ids=lambda path: path.name[:4])
+def test_a_decision_is_named_after_its_title(adr: Path) -> None:
+    """Its file is the number and the title of a few words, and the index lists both."""
+    number, title = adr.read_text().splitlines()[0].removeprefix("# ").split(" ", 1)
+    words = re.findall(r"[a-z0-9]+", title.lower())
+
+    assert adr.name == f"{number}-{'-'.join(words)}.md"
+    assert len(words) <= _MAX_TITLE_WORDS
+    assert f"- [{number} {title}]({adr.name})\n" in _ADR_INDEX.read_text()
 
 
 def test_decisions_are_numbered_once() -> None:
