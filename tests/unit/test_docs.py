@@ -22,6 +22,11 @@ _RUNBOOK = (_ROOT / "docs/runbook.md").read_text()
 _ADRS = sorted((_ROOT / "docs/adr").glob("[0-9]*.md"))
 _ADR_INDEX = _ROOT / "docs/adr/README.md"
 _DOCUMENTS = [_ROOT / "README.md", _ROOT / "CONTRIBUTING.md", *sorted(_ROOT.glob("docs/**/*.md"))]
+_SOURCES = {
+    path.as_posix()
+    for name in ("api", "shared", "worker", "bench", "tests")
+    for path in (_ROOT / name).rglob("*.py")
+}
 _MAX_ADR_LINES = 45
 _MAX_TITLE_WORDS = 7
 _MAX_DOCUMENT_LINES = 200
@@ -87,6 +92,14 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
     missing = [link for link in links if not (document.parent / link).exists()]
 
     assert missing == []
+
+
+@pytest.mark.parametrize("document", _DOCUMENTS, ids=lambda path: path.name)
+def test_the_source_files_that_documents_name_exist(document: Path) -> None:
+    """By their path, or by the end of it."""
+    named = re.findall(r"`([\w/.-]*\w\.py)`", document.read_text())
+
+    assert [name for name in named if not any(f.endswith(f"/{name}") for f in _SOURCES)] == []
 
 
 def test_every_state_of_a_job_is_explained() -> None:
