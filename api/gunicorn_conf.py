@@ -1,5 +1,13 @@
 """gunicorn's settings; see docs/adr/0004 for what was measured."""
 
+from shared.early_exit import exit_on_sigterm
+
+# The name under which gunicorn runs this file.
+if __name__ == "__config__":
+    exit_on_sigterm()
+
+import os
+import signal
 from itertools import count
 from typing import Any
 
@@ -47,7 +55,14 @@ def pre_fork(server: Any, worker: Any) -> None:  # noqa: ANN401
 
 
 def post_fork(server: Any, worker: Any) -> None:  # noqa: ANN401
-    """Count in the slot of `worker`."""
+    """Count in the slot of `worker`; exit on SIGTERM until gunicorn handles it in this process.
+
+    The handler inherited from the master only notes the signal, and this process never reads it.
+    """
+    exit_on_sigterm()
+    while not server.SIG_QUEUE.empty():
+        if server.SIG_QUEUE.get_nowait() == signal.SIGTERM:
+            os._exit(0)
     if server.slots is not None:
         server.slots.take(worker.slot)
 

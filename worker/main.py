@@ -1,5 +1,10 @@
 """The worker: `python -m worker.main` starts Celery with its pool of processes."""
 
+from shared.early_exit import exit_on_sigterm
+
+if __name__ == "__main__":
+    exit_on_sigterm()
+
 import atexit
 import logging
 from typing import Any

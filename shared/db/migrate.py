@@ -2,8 +2,10 @@
 
 import argparse
 import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Protocol
 
 from alembic import command
 from alembic.config import Config
@@ -18,6 +20,7 @@ from shared.domain.errors import DatabaseDown, DryBeansError
 log = logging.getLogger(__name__)
 
 _LOCK_SECONDS: Final = 60
+_RETRY_SECONDS: Final = 2.0
 _BUSY: Final = f"Another migration on this server has not ended within {_LOCK_SECONDS} s."
 
 
@@ -100,6 +103,28 @@ def act(database: Database, action: str, revision: str | None) -> bool:
         return database.read(is_current)
 
 
+class Readable(Protocol):
+    """What can tell whether a database takes queries."""
+
+    def read(self, work: Callable[[Connection], Any]) -> Any:  # noqa: ANN401 - what `work` returns
+        """Run `work` in a transaction. Raises `DatabaseDown`."""
+
+
+def wait_for_database(database: Readable, seconds: float, *, pause: float = _RETRY_SECONDS) -> None:
+    """Return once `database` takes queries. Raises `DatabaseDown` when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            database.read(lambda connection: connection.exec_driver_sql("SELECT 1"))
+        except DatabaseDown as error:
+            if time.monotonic() > deadline:
+                raise
+            log.info("migrate_waits", extra={"reason": error.detail})
+            time.sleep(pause)
+        else:
+            return
+
+
 def main() -> None:
     """Run from the command line, on the database that the settings name."""
     from shared.observability.logs import start_logging  # noqa: PLC0415 - only when run as a program
@@ -107,11 +132,19 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(prog="python -m shared.db.migrate", description=__doc__)
     add_arguments(parser)
+    parser.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        type=float,
+        default=0.0,
+        help="how long to wait for a database that does not respond yet",
+    )
     arguments = parser.parse_args()
     try:
         settings = read_settings()
         start_logging(settings.log_level, settings.log_format)
         database = open_database(settings.database_url.get_secret_value(), answer_seconds=3600)
+        wait_for_database(database, arguments.wait)
         current = act(database, arguments.action_name, arguments.revision)
     except DryBeansError as error:
         raise SystemExit(f"migrate: {error.detail}") from None

@@ -12,6 +12,7 @@ if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null 
 fi
 # It comes with promtool.
 command -v promtool >/dev/null && command -v prometheus >/dev/null || missing="$missing prometheus"
+command -v tini >/dev/null || missing="$missing tini"
 [ -n "$missing" ] || exit 0
 if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
   echo "drybeans: not installed:$missing. Tests that need them use DRYBEANS_TEST_DATABASE_URL and" >&2

@@ -2,6 +2,7 @@
 
 import functools
 import json
+from pathlib import Path
 from typing import Final
 
 import kubernetes_validate  # type: ignore[import-untyped]
@@ -87,6 +88,39 @@ def test_every_port_that_is_named_exists(documents: list[Document]) -> None:
             asked = container.get(probe, {})
             for kind in ("httpGet", "tcpSocket"):
                 assert {asked[kind]["port"]} <= ports if kind in asked else True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tag", ["0.2.0", "1234567"])
+def test_a_release_has_a_migration_of_its_own(tmp_path: Path, tag: str) -> None:
+    """The tag ends the Job's name and is a text, also where a commit has digits only."""
+    copied = manifests.with_components((), "gke", tmp_path)
+    file = copied / "kustomization.yaml"
+    kustomization = yaml.safe_load(file.read_text())
+    for image in kustomization["images"]:
+        image["newTag"] = tag
+    kustomization["labels"][0]["pairs"]["app.kubernetes.io/version"] = tag
+    file.write_text(yaml.safe_dump(kustomization))
+
+    rendered = manifests.render_text(copied)
+
+    (job,) = of_kind(list(yaml.safe_load_all(rendered)), "Job")
+    assert name_of(job) == f"migrate-{tag}"
+    for document in yaml.safe_load_all(rendered):
+        assert document["metadata"]["labels"]["app.kubernetes.io/version"] == tag
+
+
+def test_every_part_says_what_it_is(documents: list[Document]) -> None:
+    """By Kubernetes' recommended labels."""
+    for owner in of_kind(documents, "Deployment", "StatefulSet", "Job"):
+        assert owner["metadata"]["labels"]["app.kubernetes.io/component"]
+
+
+def test_every_part_that_scales_has_a_budget(documents: list[Document]) -> None:
+    """A drained node takes one pod at a time."""
+    budgets = {name_of(found) for found in of_kind(documents, "PodDisruptionBudget")}
+
+    assert budgets >= {"api", "worker", "worker-bulk", "sweeper"}
 
 
 def test_every_image_has_a_tag_that_stays(documents: list[Document]) -> None:

@@ -73,6 +73,8 @@ def test_the_settings_take_every_environment(
 
         database = settings.database_url.get_secret_value()
         assert database == f"mysql+pymysql://drybeans:{SECRET}@mysql/drybeans", name
+        if name == "migrate":
+            continue
         redis = settings.redis_url.get_secret_value()
         assert re.fullmatch(rf"redis://:{SECRET}@(redis|REDIS_ADDRESS):6379/0", redis), name
         assert (settings.host, settings.log_format) == ("0.0.0.0", "json")
@@ -191,10 +193,27 @@ def test_workers_are_watched_by_their_sign_of_life(documents: list[Document]) ->
             assert not asked
 
 
+def test_our_images_run_their_own_entry_point(documents: list[Document]) -> None:
+    """`command` would replace tini, without which a SIGTERM during the start is lost."""
+    for _, container in manifests.containers(documents):
+        assert not (is_own(container) and "command" in container)
+
+
+def test_the_migration_is_the_same_under_other_settings(documents: list[Document]) -> None:
+    """A Job cannot be changed: it names no ConfigMap, whose name ends in a hash of its content."""
+    container = next(c for name, c in manifests.containers(documents) if name == "migrate")
+
+    assert "envFrom" not in container
+    assert not [e for e in container["env"] if "configMapKeyRef" in e.get("valueFrom", {})]
+    settings = manifests.config_maps(documents)["drybeans"]
+    stated = {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
+    assert stated == {name: settings.get(name) for name in stated}
+
+
 def test_every_command_exists(documents: list[Document]) -> None:
     """`python -m` names a module of the image that the container runs."""
     for _, container in manifests.containers(documents):
-        commands = [container.get("command", [])]
+        commands = [container.get("command", []), container.get("args", [])]
         commands += [
             container[kind].get("exec", {}).get("command", [])
             for kind in container
