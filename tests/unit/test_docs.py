@@ -272,7 +272,7 @@ def test_the_tests_that_documents_name_are_there(named: str) -> None:
 
 def test_security_names_a_test_for_each_threat() -> None:
     """All but the one that needs a network."""
-    text = (_ROOT / "docs/security.md").read_text().partition("## What stops what")[2]
+    text = (_ROOT / "docs/security.md").read_text().partition("## Threats")[2]
     rows = [line for line in text.splitlines() if line.startswith("| ")][1:]
 
     assert len(rows) > 10
