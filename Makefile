@@ -84,13 +84,16 @@ train: $(UP) ## Train and publish the models: DATA=path/to/Dry_Bean_Dataset.csv,
 	@$(BIN)/python -m worker.training $(if $(DATA),--data "$(DATA)") $(if $(DATA)$(ARGS),$(ARGS),--help)
 
 .PHONY: env
-env: ## Make .env with random passwords, for docker compose and Kubernetes
-	@test ! -e .env || { echo "drybeans: .env is there already"; exit 1; }
-	@umask 077; while read -r line; do \
-	  case $$line in *=) line=$$line$$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n') ;; esac; \
-	  echo "$$line"; \
-	done <.env.example >.env
-	@echo "drybeans: wrote .env"
+env: ## Add missing passwords, random ones, to .env, for docker compose and Kubernetes
+	@umask 077; touch .env; test -z "$$(tail -c 1 .env)" || echo >>.env; \
+	while read -r line; do \
+	  case $$line in *=) \
+	    if ! grep -q "^$$line" .env; then \
+	      echo "$$line$$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')" >>.env; \
+	      echo "drybeans: added $${line%=} to .env"; \
+	    fi ;; \
+	  esac; \
+	done <.env.example
 
 .PHONY: images
 images: ## Build both images with Docker: TAG=dev, REPOSITORY= to name a registry

@@ -85,11 +85,11 @@ def first_process(
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """Settings with a database file and a Redis that does not answer, which delays no start."""
+def environment(tmp_path: Path, redis_url: str) -> dict[str, str]:
+    """Settings with a database file of its own."""
     return {
         "DRYBEANS_DATABASE_URL": f"sqlite:///{tmp_path / 'drybeans.db'}",
-        "DRYBEANS_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
+        "DRYBEANS_REDIS_URL": redis_url,
         "DRYBEANS_MODEL_ROOT": str(_ROOT / "model_artifacts"),
         "DRYBEANS_HEARTBEAT_FILE": str(tmp_path / "alive"),
         "DRYBEANS_PORT": str(free_port()),
