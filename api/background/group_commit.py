@@ -8,11 +8,16 @@ few milliseconds for a larger one: what a transaction costs is shared by more jo
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from shared.domain.chunks import Dispatch, Submission
-from shared.domain.errors import CommitUncertain, DatabaseDown, DryBeansError, IntakeFull
+from shared.domain.chunks import Dispatch, Submission, SubmissionsRefused
+from shared.domain.errors import (
+    CommitUncertain,
+    DatabaseDown,
+    DryBeansError,
+    IntakeFull,
+)
 
 log = logging.getLogger(__name__)
 
@@ -130,11 +135,24 @@ class GroupCommitWriter:
             dispatches = self._store([entry.submission for entry in group])
         except DatabaseDown as error:
             self._resolve(group, error)
+        except SubmissionsRefused as error:
+            self._commit_without(group, error.errors)
         except Exception as error:  # noqa: BLE001 - one must not take the others with it
             self._isolate_failing_submission(group, error)
         else:
             self._publish(dispatches)
             self._resolve(group, None)
+
+    def _commit_without(
+        self, group: Sequence[_PendingSubmission], errors: Mapping[str, DryBeansError]
+    ) -> None:
+        """Resolve the submissions that were refused and commit the others together."""
+        for entry in group:
+            if entry.submission.id in errors:
+                self._resolve([entry], errors[entry.submission.id])
+        accepted = [entry for entry in group if entry.submission.id not in errors]
+        if accepted:
+            self._commit(accepted)
 
     def _isolate_failing_submission(
         self, group: Sequence[_PendingSubmission], error: Exception

@@ -23,9 +23,13 @@ _MAX_KEYS: Final = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Whose request it is: `owner` is empty where keys are off."""
+    """Whose request it is: `owner` is empty where keys are off.
+
+    `row_quota` is how many rows it may have queued, None for any number.
+    """
 
     owner: str
+    row_quota: int | None = None
 
 
 class Authenticator(Protocol):
@@ -89,7 +93,7 @@ class KeyAuthenticator:
             raise KeyWrong
         self._consume_token(entry, entry.key)
         self._record_use(entry, key_id)
-        return Caller(owner=key_id)
+        return Caller(owner=key_id, row_quota=entry.key.queued_rows)
 
     def check_rows(self, caller: Caller, /) -> None:
         """Raise `QuotaExceeded` when the key has as many rows waiting as it may."""
@@ -101,7 +105,7 @@ class KeyAuthenticator:
             entry.rows_seen = self._clock()
             entry.rows = self._database.read(lambda c: queued_rows(c, caller.owner))
         if entry.rows >= most:
-            raise QuotaExceeded(f"This key has {entry.rows} rows waiting; it may have {most}.")
+            raise QuotaExceeded(f"The row quota of this API key is {most}: {entry.rows} queued.")
 
     def _entry(self, key_id: str) -> _CachedKey:
         entry = self._entries.get(key_id)

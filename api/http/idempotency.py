@@ -135,9 +135,13 @@ class LegacyHash:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContext:
-    """Whose request makes a job, which one, and under which idempotency key, if any."""
+    """Whose request makes a job, which one, and under which idempotency key, if any.
+
+    `row_quota` is how many rows the owner may have queued, None for any number.
+    """
 
     owner: str = ""
+    row_quota: int | None = None
     trail: TraceContext = NO_TRACE
     key_hash: str | None = None
     content: ContentHash = field(default_factory=ContentHash)

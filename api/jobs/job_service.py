@@ -24,8 +24,9 @@ def owner() -> str:
 
 
 def request_context() -> RequestContext:
-    """Return the context of the current request: its owner and its trace."""
-    return RequestContext(owner=owner(), trail=g.trail)
+    """Return the context of the current request: its owner, its row quota and its trace."""
+    caller: Caller = g.caller
+    return RequestContext(owner=caller.owner, row_quota=caller.row_quota, trail=g.trail)
 
 
 def log_job(job: Job) -> None:

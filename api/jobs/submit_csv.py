@@ -113,6 +113,7 @@ class SubmitCsv:
         return Submission(
             id=self.new_id(),
             owner=origin.owner,
+            row_quota=origin.row_quota,
             idempotency=origin.key(complete=False),
             state=JobState.RECEIVING,
             queue=Queue.BULK,

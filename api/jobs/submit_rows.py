@@ -63,6 +63,7 @@ class SubmitRows:
         return Submission(
             id=self.new_id(),
             owner=origin.owner,
+            row_quota=origin.row_quota,
             idempotency=origin.key(complete=True),
             queue=Queue.BULK if bulk else Queue.INTERACTIVE,
             model_name=manifest.name,

@@ -25,6 +25,7 @@ from shared.db.jobs.retry import retry_job
 from shared.db.queries.jobs import are_stored
 from shared.db.sweeps.prune import soft_delete
 from shared.domain.errors import (
+    BodyTooLarge,
     CommitUncertain,
     DatabaseDown,
     JobFinished,
@@ -44,7 +45,7 @@ _RETRY: Final = Operation(
             headers=("Location", "Retry-After"),
         )
     },
-    errors=(*FIND, JobUnfinished, NothingToRetry, Overloaded, QuotaExceeded),
+    errors=(*FIND, JobUnfinished, NothingToRetry, BodyTooLarge, Overloaded, QuotaExceeded),
 )
 _DELETE: Final = Operation(
     tag="jobs",

@@ -1,5 +1,6 @@
 """Stores API keys."""
 
+from collections.abc import Collection
 from datetime import timedelta
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -7,7 +8,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from shared.db.schema import api_keys, jobs
 from shared.db.types import AnyRow, now
 from shared.domain.errors import KeyUnknown
-from shared.domain.jobs import UNFINISHED
+from shared.domain.jobs import UNFINISHED, JobId
 from shared.domain.keys import ApiKey
 
 
@@ -85,8 +86,10 @@ def record_use(connection: Connection, key_id: str) -> None:
     connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=now()))
 
 
-def queued_rows(connection: Connection, owner: str) -> int:
-    """Count the rows of `owner` that have been accepted and not yet been tried."""
+def queued_rows(connection: Connection, owner: str, without: Collection[JobId] = ()) -> int:
+    """Count the rows of `owner`, but of the jobs `without`, that were accepted and not yet run."""
     left = jobs.c.rows_total - jobs.c.rows_succeeded - jobs.c.rows_failed
     query = select(func.sum(left)).where(jobs.c.owner == owner, jobs.c.state.in_(UNFINISHED))
+    if without:
+        query = query.where(jobs.c.id.not_in(without))
     return int(connection.scalar(query) or 0)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from shared.domain.csv_layout import CsvLayout
+from shared.domain.errors import DryBeansError
 from shared.domain.jobs import ChunkRef, JobFailure, JobId, JobState, ModelPin, Queue
 from shared.domain.rows import RowError
 
@@ -79,10 +80,12 @@ class Submission:
     """A job that has been checked and not yet been committed.
 
     More failed rows than `max_errors` fail the job. A job is `receiving` while its upload goes on.
+    `row_quota` is how many rows its owner may have queued, None for any number.
     """
 
     id: JobId
     owner: str = ""
+    row_quota: int | None = None
     idempotency: Idempotency | None = None
     queue: Queue
     model_name: str
@@ -254,3 +257,12 @@ def take_fitting(
             rows, packed = rows + dispatch.row_count, packed + 1
         fit.append(dispatch)
     return fit
+
+
+class SubmissionsRefused(Exception):
+    """Some submissions of a group were refused, and none of the group was stored."""
+
+    def __init__(self, errors: Mapping[str, DryBeansError]) -> None:
+        """Take the errors of those refused, by job id."""
+        super().__init__()
+        self.errors = errors

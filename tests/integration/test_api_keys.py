@@ -45,8 +45,8 @@ class Client:
         return self.open("/jobs", method="POST", json={"instances": [BEAN]}, **options)
 
 
-def a_client(service: Service, **quotas: Any) -> Client:
-    """Make a key with `quotas` and a client that holds it."""
+def add_api_key(database: Database, **quotas: Any) -> tuple[str, str]:
+    """Store a key with `quotas` and return its id and its text."""
     key_id = new_key_id()
     secret = new_secret(key_id)
     values = {"previous_hash": None, "previous_until": None, "last_used_at": None}
@@ -54,8 +54,13 @@ def a_client(service: Service, **quotas: Any) -> Client:
     key = ApiKey(
         id=key_id, name="test", secret_hash=secret.hash, created_at=datetime.now(UTC), **values
     )
-    service.database.write(lambda c: add_key(c, key))
-    return Client(service, key_id, secret.text)
+    database.write(lambda c: add_key(c, key))
+    return key_id, secret.text
+
+
+def a_client(service: Service, **quotas: Any) -> Client:
+    """Make a key with `quotas` and a client that holds it."""
+    return Client(service, *add_api_key(service.database, **quotas))
 
 
 @pytest.fixture

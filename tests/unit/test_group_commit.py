@@ -9,8 +9,14 @@ from dataclasses import replace
 import pytest
 
 from api.background.group_commit import GroupCommitLimits, GroupCommitWriter
-from shared.domain.chunks import Dispatch, Submission
-from shared.domain.errors import CommitUncertain, DatabaseDown, IntakeFull
+from shared.domain.chunks import Dispatch, Submission, SubmissionsRefused
+from shared.domain.errors import (
+    CommitUncertain,
+    DatabaseDown,
+    DryBeansError,
+    IntakeFull,
+    QuotaExceeded,
+)
 from tests.factories import a_submission
 
 ROOMY = GroupCommitLimits(jobs=100, bytes=10**6, group=50, seconds=3600.0)
@@ -242,3 +248,46 @@ def wait_for(condition: Callable[[], bool], seconds: float = 5.0) -> None:
             return
         pause.wait(0.005)
     pytest.fail("waited in vain")
+
+
+class QuotaStore(Store):
+    """Refuses the submissions with these ids as the database does for a row quota."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: set[str] = set()
+        self.calls = 0
+
+    def __call__(self, group: Sequence[Submission]) -> list[Dispatch]:
+        self.calls += 1
+        refused: dict[str, DryBeansError] = {
+            job.id: QuotaExceeded() for job in group if job.id in self.refused
+        }
+        if refused:
+            self.entered.release()
+            assert self.gate.wait(3600)
+            raise SubmissionsRefused(refused)
+        return super().__call__(group)
+
+
+def test_submissions_over_a_quota_are_refused_and_the_others_stored_together() -> None:
+    """Two commits serve the group, however many of it are refused."""
+    store, jobs = QuotaStore(), [a_submission() for _ in range(11)]
+    store.refused = {job.id for job in jobs[1:6]}
+    store.gate.clear()
+    with an_intake(store) as (intake, _), ThreadPoolExecutor(11) as pool:
+        first = pool.submit(intake.submit, jobs[0])
+        assert store.entered.acquire(timeout=3600)
+        rest = [pool.submit(intake.submit, job) for job in jobs[1:]]
+        wait_for(lambda: intake.pending == 10)
+        store.gate.set()
+        errors = [future.exception() for future in [first, *rest]]
+
+    assert [type(error) for error in errors] == [type(None)] + [QuotaExceeded] * 5 + [
+        type(None)
+    ] * 5
+    assert [{job.id for job in group} for group in store.groups] == [
+        {jobs[0].id},
+        {job.id for job in jobs[6:]},
+    ]
+    assert store.calls == 3

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, insert, literal, select
 
 from shared.db.queries.jobs import get_stored_job
+from shared.db.row_quota import check_more_rows, read_row_quota
 from shared.db.schema import chunks, inputs, jobs
 from shared.db.types import AnyRow
 from shared.domain.chunks import Dispatch, DispatchPolicy
@@ -25,7 +26,8 @@ def retry_job(
     """Make `retry`, a job of those chunks of `job` that have no labels, and give what to publish.
 
     Its rows are numbered anew; the lines of a CSV keep their numbers. Its time limit is as long
-    as that of `job` was. Raises `JobNotFound`, `JobUnfinished` and `NothingToRetry`.
+    as that of `job` was. Raises `JobNotFound`, `JobUnfinished`, `NothingToRetry` and, when the row
+    quota of its API key does not admit it, `QuotaExceeded` or `BodyTooLarge`.
     """
     if get_stored_job(connection, retry) is not None:
         # A first try was committed and its answer lost: the sweep publishes.
@@ -39,6 +41,8 @@ def retry_job(
     again = _unrun(connection, job) if old.chunks_total else []
     if not again:
         raise NothingToRetry
+    rows = sum(chunk.row_count for chunk in again)
+    check_more_rows(connection, old.owner, rows, read_row_quota(connection, old.owner))
     renumbered = _renumbered(again, retry, outbox, created_at)
     connection.execute(insert(jobs), [_job(old, retry, renumbered, created_at)])
     connection.execute(insert(chunks), renumbered)

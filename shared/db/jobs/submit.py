@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from shared.db.engine import Database
 from shared.db.mysql_pipeline import pipelined
 from shared.db.queries.jobs import are_stored
+from shared.db.row_quota import check_group
 from shared.db.schema import chunks, idempotency_keys, inputs, job_labels, jobs
 from shared.domain.chunks import Dispatch, DispatchPolicy, NewChunk, Submission
 from shared.domain.errors import CommitUncertain, DatabaseDown, KeyTaken
@@ -22,12 +23,14 @@ def store_group(
 ) -> list[Dispatch]:
     """Commit `group` and give the chunks that are to be published now.
 
-    Raises `KeyTaken` when an idempotency key is there already, and `CommitUncertain` when the
-    response to the commit was lost and the database cannot be asked whether the jobs are there.
+    Raises `KeyTaken` when an idempotency key is there already, `SubmissionsRefused` when an API
+    key's row quota does not admit all, and `CommitUncertain` when the response to the commit was
+    lost and the database cannot be asked whether the jobs are there.
     """
     ids = {submission.id for submission in group}
 
     def insert_held(connection: Connection) -> list[Dispatch]:
+        check_group(connection, group)
         with pipelined(connection):
             _insert_all(connection, group, outbox)
         return _published(group, outbox)
@@ -52,8 +55,9 @@ def insert_group(
     """Insert `group` and give the chunks that are to be published now.
 
     Safe to run again after a lost connection: what is already there is left alone. Raises
-    `KeyTaken` when an idempotency key is there already.
+    `KeyTaken` when an idempotency key is there already, and `SubmissionsRefused`.
     """
+    check_group(connection, group)
     try:
         _insert_all(connection, group, outbox)
     except IntegrityError:

@@ -10,6 +10,7 @@ from shared.db.jobs.cancel import end_job
 from shared.db.jobs.complete import advance_jobs, record_failure
 from shared.db.jobs.submit import chunk_row, input_row, insert_job
 from shared.db.queries.jobs import get_stored_job
+from shared.db.row_quota import check_more_rows
 from shared.db.schema import chunks as chunk_table
 from shared.db.schema import inputs, jobs
 from shared.db.sweeps.prune import schedule_purge
@@ -49,7 +50,7 @@ def add_chunk(
     """Add `chunk` to the job of `submission`, and give it back if it is to be published now.
 
     The next chunk must come within `patience`. Raises `UploadStopped` when the job has ended
-    meanwhile. Safe to run again after a lost connection.
+    meanwhile, and `QuotaExceeded`. Safe to run again after a lost connection.
     """
     job = connection.execute(
         select(*jobs.c["state", "chunks_total", "chunks_finished", "chunks_released"])
@@ -61,6 +62,7 @@ def add_chunk(
     if job.chunks_total > chunk.seq:
         released = chunk.seq < job.chunks_released
     else:
+        check_more_rows(connection, submission.owner, chunk.row_count, submission.row_quota)
         # In order: a chunk is released only when all before it are.
         before = job.chunks_released == chunk.seq
         released = before and chunk.seq < job.chunks_finished + outbox.window
