@@ -21,6 +21,7 @@ from api.background.publisher import Publisher
 from api.background.state_collector import StateCollector
 from api.http.auth import AnonymousAuthenticator, Authenticator, KeyAuthenticator
 from api.http.decompression import BodyLimits
+from api.http.rate_limit import RateLimiter
 from api.http.stream_limit import StreamLimit
 from api.jobs.csv_chunker import ChunkLimits
 from api.jobs.manifest_store import ManifestStore
@@ -154,7 +155,7 @@ def build_services(settings: Settings) -> Services:
         ),
         heartbeat=_heartbeat(settings),
         model_ready=ModelReadiness(HeartbeatStore(settings.redis_url.get_secret_value()).read),
-        authenticator=KeyAuthenticator(database) if settings.api_keys else AnonymousAuthenticator(),
+        authenticator=_authenticator(settings, database),
         downloads=StreamLimit(settings.max_downloads),
         event_streams=StreamLimit(settings.max_event_streams),
         admission=waiting,
@@ -181,6 +182,12 @@ def build_services(settings: Settings) -> Services:
             store_manifest=manifests.store,
         ),
     )
+
+
+def _authenticator(settings: Settings, database: Database) -> Authenticator:
+    if not settings.api_keys:
+        return AnonymousAuthenticator()
+    return KeyAuthenticator(database, RateLimiter(settings.redis_url.get_secret_value()))
 
 
 def _heartbeat(settings: Settings) -> HeartbeatThread:

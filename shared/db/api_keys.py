@@ -1,6 +1,6 @@
 """Stores API keys."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -30,6 +30,12 @@ def read_api_key(connection: Connection, key_id: str) -> ApiKey | None:
     """Read one key, or None when there is none."""
     row = connection.execute(select(api_keys).where(api_keys.c.id == key_id)).first()
     return None if row is None else _key(row)
+
+
+def read_api_keys(connection: Connection, key_ids: Sequence[str]) -> dict[str, ApiKey]:
+    """Read those of the keys `key_ids` that exist."""
+    rows = connection.execute(select(api_keys).where(api_keys.c.id.in_(key_ids)))
+    return {row.id: _key(row) for row in rows}
 
 
 def list_keys(connection: Connection) -> list[ApiKey]:

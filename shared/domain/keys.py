@@ -3,12 +3,14 @@
 import hashlib
 import re
 import secrets
+import zlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 _PREFIX: Final = "dbk"
-_KEY: Final = re.compile(r"dbk_([a-z0-9]{12})_([A-Za-z0-9_-]{43})")
+_KEY: Final = re.compile(r"(dbk_([a-z0-9]{12})_([A-Za-z0-9_-]{43}))([0-9A-Za-z]{6})?")
+_BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ID_LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -56,13 +58,29 @@ def new_key_id() -> str:
 def new_secret(key_id: str) -> NewSecret:
     """Make a secret of 256 bits for the key `key_id`."""
     secret = secrets.token_urlsafe(32)
-    return NewSecret(text=f"{_PREFIX}_{key_id}_{secret}", hash=hash_secret(secret))
+    text = f"{_PREFIX}_{key_id}_{secret}"
+    return NewSecret(text=text + checksum(text), hash=hash_secret(secret))
 
 
-def read_key(text: str) -> tuple[str, str] | None:
-    """Cut what a client shows into key id and secret, or give None for what is no key."""
+def parse_key(text: str) -> tuple[str, str] | None:
+    """Parse what a client shows into key id and secret; return None for what cannot be a key.
+
+    A checksum that does not fit shows a mistyped or made-up key without a look-up. Keys of the
+    first release have none.
+    """
     found = _KEY.fullmatch(text)
-    return None if found is None else (found[1], found[2])
+    if found is None or found[4] not in {None, checksum(found[1])}:
+        return None
+    return found[2], found[3]
+
+
+def checksum(text: str) -> str:
+    """Return the CRC-32 of `text` in base 62, six characters, as GitHub's tokens end."""
+    number, letters = zlib.crc32(text.encode()), ""
+    for _ in range(6):
+        number, digit = divmod(number, len(_BASE62))
+        letters = _BASE62[digit] + letters
+    return letters
 
 
 def hash_secret(secret: str) -> str:
