@@ -94,7 +94,7 @@ class FakeQueue:
 
     def __init__(self) -> None:
         self.published: list[Dispatch] = []
-        self.told: set[JobId] = set()
+        self.notified: set[JobId] = set()
         self.ended: set[JobId] = set()
         self.calls = 0
         self.down = False
@@ -110,7 +110,7 @@ class FakeQueue:
         self.published += dispatches
         return 1
 
-    def tell(self, jobs: Iterable[JobId], *, ended: bool) -> None:
+    def notify(self, jobs: Iterable[JobId], *, ended: bool) -> None:
         if self.down:
             raise QueueDown
-        (self.ended if ended else self.told).update(jobs)
+        (self.ended if ended else self.notified).update(jobs)

@@ -181,7 +181,7 @@ def test_who_is_told_of_an_end_can_read_it(database: Database) -> None:
 
     run([ref])
 
-    assert (run.queue.ended, run.queue.told) == ({ref.job}, set())
+    assert (run.queue.ended, run.queue.notified) == ({ref.job}, set())
 
 
 def of_lines(text: bytes, first_line: int, rows: int) -> Submission:
