@@ -1,1 +1,1 @@
-"""The HTTP side: takes jobs, commits them, tells of them. Knows nothing of models but manifests."""
+"""The HTTP API: accepts jobs, commits them and reports on them. It reads models' manifests only."""

@@ -1,4 +1,4 @@
-"""The Flask application, made from its services."""
+"""The Flask application factory."""
 
 from typing import Final
 
@@ -20,12 +20,12 @@ from api.routes import system as health
 from api.ui import routes as home
 from shared.domain.errors import DryBeansError, TooManyStreams
 
-_PARTS: Final = (
+_ROUTES: Final = (
     *(health, home, jobs, listing, changes, events, results, webhooks, models, predict),
     *(protocols, metrics),
 )
 PROBES: Final = frozenset({"health.healthz", "health.readyz", "protocols.live", "protocols.ready"})
-"""The endpoints that probes ask by any address of this process; they hold nothing of a job."""
+"""Endpoints of probes, served for any Host because they reveal nothing about jobs."""
 PUBLIC: Final = PROBES | {
     "static",
     "documents.docs",
@@ -36,13 +36,13 @@ PUBLIC: Final = PROBES | {
 _SAFE: Final = frozenset({"GET", "HEAD"})
 _PREDICTIONS: Final = frozenset({"predict", "protocols"})
 
-# What browsers are told; another site may call the API only where a proxy in front allows it.
-_ALWAYS: Final = {
+# Security headers; another site may call the API only where a proxy in front allows it.
+_SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_PAGE: Final = {
+_PAGE_HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         "connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -53,13 +53,13 @@ _PAGE: Final = {
 
 
 def create_app(services: Services) -> Flask:
-    """Make the application; importing this module or calling this opens no connection."""
+    """Create the application; neither this call nor importing the module opens a connection."""
     app = Flask(__name__, template_folder="ui/templates", static_folder="ui/static")
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
     app.url_map.strict_slashes = False
     register_errors(app, max_body_bytes=services.settings.max_body_bytes)
-    for part in _PARTS:
-        app.register_blueprint(part.blueprint(services))
+    for routes in _ROUTES:
+        app.register_blueprint(routes.blueprint(services))
     app.register_blueprint(documents.blueprint(services, PUBLIC))
     instrument_requests(app, services.metrics, services.traces)
     policy = OriginPolicy(hosts=services.settings.hosts, origins=services.settings.origins)
@@ -70,7 +70,7 @@ def create_app(services: Services) -> Flask:
 
 
 def _admit(services: Services, policy: OriginPolicy) -> None:
-    """Check host, origin and API key; raise what refuses the request, after recording it."""
+    """Check host, origin and API key; record and re-raise the error that refuses the request."""
     g.caller = AnonymousAuthenticator().authenticate(None)
     try:
         if request.endpoint in PROBES or _from_prometheus(services):
@@ -86,14 +86,14 @@ def _admit(services: Services, policy: OriginPolicy) -> None:
 
 def _from_prometheus(services: Services) -> bool:
     """Return whether metrics are requested on their own port; elsewhere they need a key."""
-    # By the socket that the request came in at, not by what its head says.
+    # The port of the accepting socket, not of the Host header, which clients choose.
     port = str(services.settings.metrics_port)
     return request.endpoint == "metrics.metrics" and request.environ.get("SERVER_PORT") == port
 
 
 def _limit_size(services: Services, response: Response) -> Response:
-    """Let a response that is large as a whole take a place among the downloads."""
-    # Public ones are constants; what reports a change that was made may not be refused any more.
+    """Count a large response that is held in memory against the limit of downloads."""
+    # Public responses are constants; the report of a change that was made must not be refused.
     changing = request.method not in _SAFE and request.blueprint not in _PREDICTIONS
     large = response.is_sequence and (response.content_length or 0) > PIECE
     if not large or changing or request.endpoint in PUBLIC:
@@ -105,7 +105,7 @@ def _limit_size(services: Services, response: Response) -> Response:
 
 
 def _harden(response: Response) -> Response:
-    response.headers.update(_ALWAYS)
+    response.headers.update(_SECURITY_HEADERS)
     if response.mimetype == "text/html":
-        response.headers.update(_PAGE)
+        response.headers.update(_PAGE_HEADERS)
     return response

@@ -1,4 +1,4 @@
-"""The parts the routes use, wired from the settings; tests wire others."""
+"""The composition root: build the services that the routes use from the settings."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -54,7 +54,7 @@ from shared.observability.tracing import Traces, open_traces
 from shared.settings import Settings
 
 MAX_INLINE_ROWS: Final = 1000
-"""The most rows whose results are told with their job."""
+"""The maximum number of rows whose results are returned with their job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +90,12 @@ class Services:
 
     @property
     def body_limits(self) -> BodyLimits:
-        """How large the body of a CSV may be."""
+        """The size limits of a CSV body."""
         settings = self.settings
         return BodyLimits(bytes=settings.max_upload_bytes, ratio=settings.max_compression_ratio)
 
     def start(self) -> None:
-        """Start the threads: after the server has forked."""
+        """Start the threads; call it after the server has forked."""
         self.publisher.start()
         self.group_commit.start()
         self.job_watcher.start()
@@ -103,7 +103,7 @@ class Services:
         self.heartbeat.start()
 
     def stop(self) -> None:
-        """Store what was taken in, publish it, and close."""
+        """Commit and publish pending submissions, then close the connections."""
         self.heartbeat.stop()
         self.subscriber.stop()
         self.group_commit.close()
@@ -113,26 +113,26 @@ class Services:
 
 
 def new_job_id(moment: datetime) -> JobId:
-    """Return a UUIDv7 of `moment`: ids sort by time, so the newest jobs lie together on disk."""
+    """Return a UUIDv7 of `moment`: ids sort by time, so the newest jobs are adjacent on disk."""
     return JobId(str(uuid_utils.uuid7(nanoseconds=int(moment.timestamp() * 1e6) * 1000)))
 
 
 def build_services(settings: Settings) -> Services:
-    """Wire the real parts; connections open at first use."""
+    """Build the services of production; connections open at first use."""
     database = _database(settings)
     clock = database_clock(database)
     queue = MessageQueue(settings.redis_url.get_secret_value(), settings.message_limits)
     metrics = ApiMetrics()
     traces = open_traces(settings, "drybeans-api")
     publisher = Publisher(trace_publications(count_publications(queue.publish, metrics), traces))
-    intake = _group_commit(settings, database, publisher, metrics)
-    accept = trace_commits(intake.submit, traces)
+    group_commit = _group_commit(settings, database, publisher, metrics)
+    accept = trace_commits(group_commit.submit, traces)
     catalog = ModelCatalog(settings.model_root)
     manifests = ManifestStore(database, catalog)
     read_options = _read_options(settings, catalog)
     marks = AdmissionLimits(high=settings.high_water_rows, low=settings.low_water_rows)
-    waiting = AdmissionControl(lambda: database.read(backlog), marks)
-    waiter = JobWatcher(lambda ids: database.read(lambda c: versions(c, ids)))
+    admission = AdmissionControl(lambda: database.read(backlog), marks)
+    job_watcher = JobWatcher(lambda ids: database.read(lambda c: versions(c, ids)))
     return Services(
         settings=settings,
         database=database,
@@ -140,7 +140,7 @@ def build_services(settings: Settings) -> Services:
         queue=queue,
         catalog=catalog,
         manifests=manifests,
-        group_commit=intake,
+        group_commit=group_commit,
         publisher=publisher,
         load_job=BatchLoader(lambda ids: database.read(lambda c: read_jobs(c, ids))),
         load_results=BatchLoader(lambda ids: database.read(lambda c: read_small_results(c, ids))),
@@ -149,21 +149,21 @@ def build_services(settings: Settings) -> Services:
                 lambda c: read_jobs_with_results(c, ids, most=MAX_INLINE_ROWS)
             )
         ),
-        job_watcher=waiter,
+        job_watcher=job_watcher,
         subscriber=NotificationSubscriber(
-            NotificationChannel(settings.redis_url.get_secret_value()).listen, waiter
+            NotificationChannel(settings.redis_url.get_secret_value()).listen, job_watcher
         ),
         heartbeat=_heartbeat(settings),
         model_ready=ModelReadiness(HeartbeatStore(settings.redis_url.get_secret_value()).read),
         authenticator=_authenticator(settings, database),
         downloads=StreamLimit(settings.max_downloads),
         event_streams=StreamLimit(settings.max_event_streams),
-        admission=waiting,
+        admission=admission,
         metrics=metrics,
         traces=traces,
-        state_collector=_state_collector(settings, database, queue, waiting, catalog),
+        state_collector=_state_collector(settings, database, queue, admission, catalog),
         validate_rows=ValidateRows(read_options=read_options, instances=settings.max_instances),
-        validate_csv=ValidateCsv(read_options=read_options, cut=_cut_limits(settings)),
+        validate_csv=ValidateCsv(read_options=read_options, chunk_limits=_chunk_limits(settings)),
         submit_rows=SubmitRows(
             read_options=read_options,
             accept=accept,
@@ -209,8 +209,8 @@ def _uploads(
     return DatabaseUploadRepository(
         database=database,
         publish=publisher.enqueue,
-        outbox=settings.dispatch_policy,
-        patience=timedelta(seconds=settings.upload_patience_seconds),
+        dispatch_policy=settings.dispatch_policy,
+        idle_timeout=timedelta(seconds=settings.upload_patience_seconds),
         traces=traces,
     )
 
@@ -222,7 +222,7 @@ def _read_options(settings: Settings, catalog: ModelCatalog) -> ReadOptions:
     return ReadOptions(
         resolve=catalog.resolve,
         default_model=settings.default_model,
-        longest=settings.retention,
+        max_retention=settings.retention,
         read_webhook=read_webhook,
     )
 
@@ -231,14 +231,14 @@ def _state_collector(
     settings: Settings,
     database: Database,
     queue: MessageQueue,
-    waiting: AdmissionControl,
+    admission: AdmissionControl,
     catalog: ModelCatalog,
 ) -> StateCollector:
     heartbeats = HeartbeatStore(settings.redis_url.get_secret_value())
     return StateCollector(
         ping_database=database.ping,
         ping_redis=queue.ping,
-        backlog=waiting.queued_rows,
+        backlog=admission.queued_rows,
         running=lambda: database.read(running_rows),
         webhooks=lambda: database.read(read_due),
         messages=queue.queue_length,
@@ -275,7 +275,7 @@ def _submit_limits(settings: Settings) -> SubmitLimits:
     )
 
 
-def _cut_limits(settings: Settings) -> ChunkLimits:
+def _chunk_limits(settings: Settings) -> ChunkLimits:
     return ChunkLimits(
         piece_bytes=settings.chunk_bytes,
         line_bytes=settings.max_line_bytes,
@@ -285,7 +285,7 @@ def _cut_limits(settings: Settings) -> ChunkLimits:
 
 def _csv_limits(settings: Settings) -> CsvLimits:
     return CsvLimits(
-        cut=_cut_limits(settings),
+        chunk_limits=_chunk_limits(settings),
         interactive_rows=settings.interactive_max_rows,
         deadline=settings.deadline,
     )

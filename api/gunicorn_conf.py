@@ -25,24 +25,24 @@ bind = [f"{_settings.host}:{port}" for port in _ports]
 workers = _settings.api_processes
 worker_class = "api.gunicorn_worker.ApiWorker"
 worker_connections = 4000
-# Longer than any request but a wait; gevent keeps answering meanwhile.
+# Longer than any request except a long poll, during which gevent keeps the worker responsive.
 timeout = 60
 graceful_timeout = 30
-# For the next request on a connection, and its head.
+# Also bounds how long the headers of the next request may take.
 keepalive = _settings.head_seconds
-# Threads and connections belong to the process that uses them.
+# Threads and connections do not survive a fork.
 preload_app = False
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
-# What it receives at once and is not asked for yet is copied with every piece that is taken.
+# Bytes that are received but not yet read are copied at each read, so little is received at once.
 SocketUnreader.max_body_chunk = PROGRESS_BYTES
-# Its file would need a writable home.
+# The socket would need a writable home directory.
 control_socket_disable = True
 
 
 def on_starting(server: Any) -> None:  # noqa: ANN401 - as below: gunicorn's own
-    """Have several processes count together; one that is alone counts in its memory."""
+    """Share metrics between several processes; a single process keeps them in memory."""
     keep_freed_memory()
     server.slots = ProcessSlots() if workers > 1 else None
 
@@ -55,7 +55,7 @@ def pre_fork(server: Any, worker: Any) -> None:  # noqa: ANN401
 
 
 def post_fork(server: Any, worker: Any) -> None:  # noqa: ANN401
-    """Count in the slot of `worker`; exit on SIGTERM until gunicorn handles it in this process.
+    """Use the metrics slot of `worker`; exit on SIGTERM until gunicorn handles it in this process.
 
     The handler inherited from the master only notes the signal, and this process never reads it.
     """
@@ -73,17 +73,17 @@ def pre_request(_worker: Any, req: Any) -> None:  # noqa: ANN401
 
 
 def post_request(_worker: Any, req: Any, _environ: Any, _resp: Any) -> None:  # noqa: ANN401
-    """Leave the rest of a body, which nobody wanted, to gunicorn."""
+    """Restore gunicorn's body, so that gunicorn discards what the request did not read."""
     req.body = req.body.body
 
 
 def child_exit(server: Any, worker: Any) -> None:  # noqa: ANN401
-    """Forget what holds for a living process only."""
+    """Release the metrics slot of an exited worker."""
     if server.slots is not None:
         server.slots.leave(worker.slot)
 
 
 def on_exit(server: Any) -> None:  # noqa: ANN401
-    """Leave no files behind."""
+    """Remove the shared metrics files."""
     if server.slots is not None:
         server.slots.close()

@@ -13,9 +13,9 @@ log = logging.getLogger(__name__)
 PIECE: Final = 1 << 16
 """How many bytes a client must read within the time-out."""
 
-# Closes with a reset: the kernel drops what it still holds for the client.
+# Close with a reset: the kernel then discards unsent data.
 _RESET: Final = struct.pack("ii", 1, 0)
-# How many bytes the kernel may hold before they are sent; the rest waits in this process.
+# How many unsent bytes the kernel may buffer; the rest stays in this process.
 _UNSENT: Final = 2 * PIECE
 
 
@@ -28,14 +28,14 @@ class SendTimeout(ConnectionResetError):
 
 
 class TimedSocket:
-    """A client's connection that is reset when it does not take each piece within `seconds`.
+    """A connection that is reset when the client does not read each piece within `seconds`.
 
-    The clock starts anew with each piece: a long download over a slow line goes on as long as it
-    makes progress. Everything but sending is left to the connection itself.
+    The timer restarts with each piece: a long download over a slow line continues as long as it
+    makes progress. Everything but sending is delegated to the connection.
     """
 
     def __init__(self, connection: Any, seconds: float) -> None:  # noqa: ANN401 - gevent's socket
-        """Send on `connection`."""
+        """Wrap `connection`."""
         self._connection = connection
         self._seconds = seconds
 
@@ -44,7 +44,7 @@ class TimedSocket:
         return getattr(self._connection, name)
 
     def sendall(self, data: bytes) -> None:
-        """Send all of `data`. Raise `SendTimeout` when a piece of it is not taken in time."""
+        """Send all of `data`. Raise `SendTimeout` when a piece is not read in time."""
         view = memoryview(data)
         self._connection.settimeout(self._seconds)
         try:
@@ -64,7 +64,7 @@ class ApiWorker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
     send_timeout: float
 
     def patch(self) -> None:
-        """Have connections inherit a small send buffer from the sockets that accept them."""
+        """Set a small send buffer on the listening sockets, which connections inherit."""
         super().patch()
         for listener in self.sockets:
             if listener.family != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):

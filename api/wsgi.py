@@ -1,4 +1,4 @@
-"""What gunicorn serves: the application with real parts, started in the process that loads it."""
+"""The WSGI application that gunicorn serves; its threads start in the process that loads it."""
 
 import atexit
 

@@ -61,7 +61,7 @@ class Stages:
         self._taken: list[Submission] = []
         day = timedelta(days=1)
         self._submit = SubmitRows(
-            ReadOptions(resolve=catalog.resolve, default_model="drybeans", longest=day),
+            ReadOptions(resolve=catalog.resolve, default_model="drybeans", max_retention=day),
             self._taken.append,
             SubmitLimits(instances=1, chunk_rows=1, interactive_rows=1, deadline=day),
             lambda: datetime.now(UTC),

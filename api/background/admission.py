@@ -1,4 +1,4 @@
-"""What waits: how many rows are ahead of a job, how fast they go, and when it is too many."""
+"""Admission control: refuse new jobs while too many rows are queued; estimate completion times."""
 
 import threading
 import time
@@ -14,12 +14,12 @@ from shared.domain.jobs import JobId, Queue
 RowsByAge = Mapping[Queue, Mapping[str, int]]
 
 _FRESH: Final = 1.0
-"""Seconds for which a look at the database is good enough."""
+"""Seconds for which a count of queued rows is cached."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmissionLimits:
-    """Rows that may wait: over `high` new jobs are refused, until there are fewer than `low`."""
+    """Water marks: over `high` queued rows new jobs are refused, until there are `low` or fewer."""
 
     high: int
     low: int
@@ -27,17 +27,17 @@ class AdmissionLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuePosition:
-    """Rows to be run before a job is done, its own not counted, and seconds until then."""
+    """The rows queued ahead of a job and the estimated seconds until it finishes."""
 
     rows: int
     seconds: float | None
 
 
 class AdmissionControl:
-    """Knows about how many rows wait, by asking the database once a second at most."""
+    """Track the number of queued rows; query the database once a second at most."""
 
     def __init__(self, count: Callable[[], RowsByAge], marks: AdmissionLimits) -> None:
-        """Take `count`, which counts waiting rows by queue and by the age of their jobs."""
+        """Use `count`, which counts queued rows by queue and by the age of their jobs."""
         self._count = count
         self._marks = marks
         self._lock = threading.Lock()
@@ -47,36 +47,36 @@ class AdmissionControl:
         self._refusing = False
 
     def check(self) -> None:
-        """Raise `Overloaded` while too many rows wait."""
+        """Raise `Overloaded` while too many rows are queued."""
         self._refresh()
         if self._refusing:
             raise Overloaded(
-                f"More than {self._marks.high} rows wait. New jobs are taken again when fewer "
-                f"than {self._marks.low} do."
+                f"More than {self._marks.high} rows are queued. New jobs are accepted again when "
+                f"at most {self._marks.low} are."
             )
 
     def rows_ahead(self, job: JobId, queue: Queue, rows: int) -> QueuePosition:
-        """Return what waits before `job`, of which `rows` rows are still to be run.
+        """Return the queue position of `job`, which has `rows` unprocessed rows.
 
-        As it was seen last where the database cannot be asked: a job that has been accepted is not
-        to be refused for want of an estimate.
+        While the database is down the last count is used: an accepted job must not be refused
+        because an estimate is missing.
         """
         with suppress(DatabaseDown):
             self._refresh()
         prefix = job[:AGE_PREFIX]
-        waiting = sum(n for age, n in self._counted[queue].items() if age < prefix)
+        ahead = sum(n for age, n in self._counted[queue].items() if age < prefix)
         rate = self._rates.get(queue)
-        seconds = round((waiting + rows) / rate, 1) if rate else None
-        return QueuePosition(rows=waiting, seconds=seconds)
+        seconds = round((ahead + rows) / rate, 1) if rate else None
+        return QueuePosition(rows=ahead, seconds=seconds)
 
     def queued_rows(self) -> RowsByAge:
-        """Return the rows that wait or run, by queue and by the age of their jobs."""
+        """Return the number of queued and running rows, by queue and by the age of their jobs."""
         self._refresh()
         return self._counted
 
     def _refresh(self) -> None:
         if time.monotonic() - self._counted_at < _FRESH or not self._lock.acquire(blocking=False):
-            # One request looks; the others go by what was seen last.
+            # One request counts; the others use the last count.
             return
         try:
             self._count_queued()
@@ -92,7 +92,7 @@ class AdmissionControl:
         self._refusing = sum(sum(ages.values()) for ages in counted.values()) > limit
 
     def _update_rate(self, queue: Queue, now: Mapping[str, int], seconds: float) -> None:
-        """Of the rows seen last time, those missing now have been run since."""
+        """Update the throughput: rows of the last count that are missing now have been run."""
         before = self._counted[queue]
         newest = max(before, default="")
         done = sum(before.values()) - sum(n for age, n in now.items() if age <= newest)

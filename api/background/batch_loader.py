@@ -1,4 +1,4 @@
-"""Answers questions that arrive together with one query, as the intake does for commits."""
+"""Batch concurrent lookups into one query, as group commit does for writes."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ _MAX_BATCH: Final = 500
 
 
 class _Lookup(Generic[K, V]):
-    """One who asks, and what became of it."""
+    """A pending lookup and its result or error."""
 
     def __init__(self, key: K) -> None:
         self.key = key
@@ -23,41 +23,41 @@ class _Lookup(Generic[K, V]):
 
 
 class BatchLoader(Generic[K, V]):
-    """Asks at once for all keys that gather while the query before is under way.
+    """Batch concurrent lookups into one query.
 
-    There is no thread and no timer: whoever holds the lock asks for all who wait, and a lone
-    question is asked at once.
+    There is no thread and no timer: the caller that holds the lock loads the keys of all pending
+    lookups, and a lone lookup is loaded at once.
     """
 
-    def __init__(self, ask: Callable[[Sequence[K]], Mapping[K, V]]) -> None:
-        """Take `ask`, which answers many keys and leaves out those without an answer."""
-        self._load = ask
-        self._waiting: deque[_Lookup[K, V]] = deque()
+    def __init__(self, load: Callable[[Sequence[K]], Mapping[K, V]]) -> None:
+        """Use `load`, which returns the values of many keys and omits keys without a value."""
+        self._load = load
+        self._pending: deque[_Lookup[K, V]] = deque()
         self._lock = threading.Lock()
 
     def __call__(self, key: K) -> V | None:
-        """Return the value of `key`, or None. Raises what loading its batch raised."""
-        question: _Lookup[K, V] = _Lookup(key)
-        self._waiting.append(question)
-        # Lets the others run first: who was woken by the same hint is asked for with this one.
+        """Return the value of `key`, or None. Raise the error with which its batch failed."""
+        lookup: _Lookup[K, V] = _Lookup(key)
+        self._pending.append(lookup)
+        # Yield: callers woken by the same notification join this batch.
         time.sleep(0)
-        while not question.done:
+        while not lookup.done:
             with self._lock:
-                if not question.done:
+                if not lookup.done:
                     self._load_batch()
-        if question.error is not None:
-            raise question.error
-        return question.value
+        if lookup.error is not None:
+            raise lookup.error
+        return lookup.value
 
     def _load_batch(self) -> None:
-        size = min(len(self._waiting), _MAX_BATCH)
-        group = [self._waiting.popleft() for _ in range(size)]
+        size = min(len(self._pending), _MAX_BATCH)
+        batch = [self._pending.popleft() for _ in range(size)]
         try:
-            answers = self._load(list({question.key for question in group}))
-            for question in group:
-                question.value = answers.get(question.key)
-        except Exception as error:  # noqa: BLE001 - each who asked raises it
-            for question in group:
-                question.error = error
-        for question in group:
-            question.done = True
+            values = self._load(list({lookup.key for lookup in batch}))
+            for lookup in batch:
+                lookup.value = values.get(lookup.key)
+        except Exception as error:  # noqa: BLE001 - every caller raises it
+            for lookup in batch:
+                lookup.error = error
+        for lookup in batch:
+            lookup.done = True

@@ -48,10 +48,10 @@ class _PendingSubmission:
 
 
 class GroupCommitWriter:
-    """Takes submissions from many threads and answers each when it is committed."""
+    """Commit submissions from many threads in groups; each caller waits for its commit."""
 
     def __init__(self, store: Store, publish: Publish, limits: GroupCommitLimits) -> None:
-        """Take `store`, which commits a group, and `publish`, which must not block."""
+        """Use `store`, which commits a group, and `publish`, which must not block."""
         self._store = store
         self._publish = publish
         self._limits = limits
@@ -60,22 +60,23 @@ class GroupCommitWriter:
         self._changed = threading.Condition()
         self._closed = False
         self._last_size = 0
-        self._writer = threading.Thread(target=self._run, name="intake", daemon=True)
+        self._writer = threading.Thread(target=self._run, name="group-commit", daemon=True)
 
     @property
     def pending(self) -> int:
-        """Count the submissions that the writer has not taken yet."""
+        """The number of submissions that the writer has not taken yet."""
         return len(self._pending)
 
     def start(self) -> None:
-        """Start the writer: after the server has forked."""
+        """Start the writer thread; call it after the server has forked."""
         self._writer.start()
 
     def submit(self, submission: Submission) -> None:
         """Return once `submission` is committed.
 
-        Raises `IntakeFull` when too much waits, `DatabaseDown` when it was not stored and
-        `CommitUncertain` when it may have been; and what only this submission is refused for.
+        Raise `IntakeFull` when too many submissions are pending, `DatabaseDown` when it was not
+        stored, `CommitUncertain` when it may have been stored, and the error with which the
+        database refuses this submission.
         """
         entry = _PendingSubmission(submission)
         with self._changed:
@@ -95,7 +96,10 @@ class GroupCommitWriter:
         self._bytes += submission.size
 
     def _cancel(self, entry: _PendingSubmission) -> None:
-        """Abandon `entry`: for certain when the writer has not taken it yet."""
+        """Cancel `entry` if the writer has not taken it yet; its outcome is unknown otherwise.
+
+        Raise `DatabaseDown` when it was canceled, `CommitUncertain` when its commit still runs.
+        """
         with self._changed:
             if entry in self._pending:
                 self._pending.remove(entry)
@@ -105,7 +109,7 @@ class GroupCommitWriter:
             raise CommitUncertain
 
     def close(self) -> None:
-        """Take no more, store what waits, and return when that is done."""
+        """Refuse new submissions and return when the pending ones are stored."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -137,7 +141,7 @@ class GroupCommitWriter:
             self._resolve(group, error)
         except SubmissionsRefused as error:
             self._commit_without(group, error.errors)
-        except Exception as error:  # noqa: BLE001 - one must not take the others with it
+        except Exception as error:  # noqa: BLE001 - one submission must not fail the others
             self._isolate_failing_submission(group, error)
         else:
             self._publish(dispatches)
@@ -157,7 +161,7 @@ class GroupCommitWriter:
     def _isolate_failing_submission(
         self, group: Sequence[_PendingSubmission], error: Exception
     ) -> None:
-        """Find the submission that the database refuses by storing each alone."""
+        """Store each submission of a failed group alone, so that only the refused one fails."""
         if len(group) > 1:
             for entry in group:
                 self._commit([entry])

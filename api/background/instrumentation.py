@@ -1,4 +1,4 @@
-"""Counts commits and publications around those who make them, and makes spans of them."""
+"""Metrics and trace spans for commits and publications."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ Publish = Callable[[Sequence[Dispatch]], int]
 
 
 def count_commits(store: Store, metrics: ApiMetrics) -> Store:
-    """Return `store`, which commits a group, with its commits counted and timed."""
+    """Wrap `store`, which commits a group, to count and time its commits."""
 
     def commit(group: Sequence[Submission]) -> list[Dispatch]:
         with metrics.commit_seconds.time():
@@ -28,7 +28,7 @@ def count_commits(store: Store, metrics: ApiMetrics) -> Store:
 
 
 def count_publications(publish: Publish, metrics: ApiMetrics) -> Publish:
-    """Return `publish` with its failures counted."""
+    """Wrap `publish` to count its failures."""
 
     def counted(dispatches: Sequence[Dispatch]) -> int:
         try:
@@ -41,7 +41,7 @@ def count_publications(publish: Publish, metrics: ApiMetrics) -> Publish:
 
 
 def trace_commits(accept: Accept, traces: Traces) -> Accept:
-    """Return `accept` with a span below the request: the wait for the writer, and the commit."""
+    """Wrap `accept` in a child span of the request: the wait for the writer and the commit."""
 
     def traced(submission: Submission) -> None:
         facts: Facts = {"drybeans.job": submission.id, "drybeans.rows": submission.row_count}
@@ -52,10 +52,10 @@ def trace_commits(accept: Accept, traces: Traces) -> Accept:
 
 
 def trace_publications(publish: Publish, traces: Traces) -> Publish:
-    """Return `publish` with a span below each request whose chunks go out together."""
+    """Wrap `publish` to record a child span for each request whose chunks are published."""
 
     def traced(dispatches: Sequence[Dispatch]) -> int:
-        began = time.time_ns()
+        started = time.time_ns()
         failure = ""
         try:
             return publish(dispatches)
@@ -63,18 +63,18 @@ def trace_publications(publish: Publish, traces: Traces) -> Publish:
             failure = error.code
             raise
         finally:
-            _record_publish_spans(traces, dispatches, began, failure)
+            _record_publish_spans(traces, dispatches, started, failure)
 
     return traced
 
 
 def _record_publish_spans(
-    traces: Traces, dispatches: Sequence[Dispatch], began: int, failure: str
+    traces: Traces, dispatches: Sequence[Dispatch], started: int, failure: str
 ) -> None:
-    # One span for a request, however many chunks: only what is kept is worth the time.
+    # One span a request, however many chunks, and only for sampled traces.
     parents = {d.trace.traceparent: d for d in dispatches if is_sampled(d.trace.traceparent)}
     for parent, dispatch in parents.items():
-        span = traces.begin("publish", "producer", parent, began)
+        span = traces.begin("publish", "producer", parent, started)
         span.note(
             {
                 "messaging.system": "redis",

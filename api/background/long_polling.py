@@ -1,9 +1,9 @@
-"""Waits for jobs to change or to finish: one thread looks for all who wait, however many.
+"""Long polling: one thread polls the versions of all watched jobs, however many clients wait.
 
-A job that workers tell the end of on Redis needs no look: whoever waits for it reads it. The thread
-looks soon at jobs that are told to have changed, and where nobody tells, at those that somebody has
-just begun to wait for: at these alone, so that they need not wait for a look at all the others. At
-those it looks in turn, since Redis may lose what it is told.
+A notification that a job has finished wakes its clients without a poll. Jobs that were reported as
+changed are polled soon; without notifications so are jobs that a client has just started to watch,
+apart from the others so that they need not wait for a full round. All other watched jobs are polled
+in turn, because Redis may lose notifications.
 """
 
 import logging
@@ -23,27 +23,27 @@ log = logging.getLogger(__name__)
 
 ReadVersions = Callable[[Iterable[JobId]], Mapping[JobId, Version]]
 
-# The most jobs of one look: what a look costs does not grow with the number of those who wait.
+# Bounds the cost of a poll, however many jobs are watched.
 _MAX_JOBS_PER_POLL: Final = 200
-# The pause between two turns in seconds, where workers tell of changes …
+# Seconds between two rounds while notifications arrive …
 _POLL_SECONDS: Final = 0.1
-# … and where nobody does: (seconds since somebody began to wait, pause)
+# … and while they do not: (seconds since the last client began to wait, pause)
 _BACKOFF: Final = ((0.25, 0.004), (2.0, 0.02), (float("inf"), 0.1))
 _GONE: Final = Version(finished=True, counters=("gone", 0, 0, 0))
 _ENDED: Final = Version(finished=True, counters=("ended", 0, 0, 0))
-# Jobs that are remembered to have ended: some seconds of them.
+# Finished jobs to remember: those of the last few seconds.
 _MAX_FINISHED: Final = 5_000
 
 
 class _Subscription:
-    """One who waits for a job."""
+    """A client that waits for a job."""
 
     def __init__(self) -> None:
         self.changed = threading.Event()
         self.version: Version | None = None
 
     def update(self, version: Version) -> None:
-        # A look that began before the end was told is late with what it saw.
+        # A poll that began before the end was notified brings an outdated version.
         ended = self.version is not None and self.version.finished
         if not ended and version != self.version:
             self.version = version
@@ -51,10 +51,10 @@ class _Subscription:
 
 
 class JobWatcher:
-    """Lets any number of threads wait for jobs, at the price of one query per look."""
+    """Wake threads that wait for jobs; one query polls many jobs."""
 
     def __init__(self, read: ReadVersions) -> None:
-        """Take `read`, which reads the versions of jobs and leaves out those that are gone."""
+        """Use `read`, which returns the versions of jobs and omits jobs that are gone."""
         self._read = read
         self._subscriptions: defaultdict[JobId, set[_Subscription]] = defaultdict(set)
         self._newest = 0.0
@@ -63,42 +63,42 @@ class JobWatcher:
         self._due = 0.0
         self._ended: dict[JobId, None] = {}
         self.pubsub_healthy = False
-        """Whether workers' words are heard at present."""
+        """Whether notifications from workers are being received."""
         self._arrived = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="waiter", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="job-watcher", daemon=True)
 
     def start(self) -> None:
-        """Start looking: after the server has forked."""
+        """Start the thread; call it after the server has forked."""
         self._thread.start()
 
     def notify_changed(self, jobs: Iterable[JobId]) -> None:
-        """Look soon at those of `jobs`, which have just changed, that somebody waits for."""
+        """Poll soon those of `jobs`, which have just changed, that a client waits for."""
         with self._arrived:
-            waited = [job for job in jobs if job in self._subscriptions]
-            if waited:
-                self._fresh.update(dict.fromkeys(waited))
+            watched = [job for job in jobs if job in self._subscriptions]
+            if watched:
+                self._fresh.update(dict.fromkeys(watched))
                 self._arrived.notify()
 
     def notify_finished(self, jobs: Sequence[JobId]) -> None:
-        """Wake those who wait for one of `jobs`, which have ended, and those who will."""
+        """Wake the present and later subscribers of `jobs`, which have finished."""
         with self._arrived:
             for job in jobs:
                 for watch in self._subscriptions.get(job, ()):
                     watch.update(_ENDED)
-            # A word may come before its job's client has begun to wait.
+            # A notification may arrive before the client of its job begins to wait.
             self._ended.update(dict.fromkeys(jobs))
             for job in list(islice(self._ended, max(0, len(self._ended) - _MAX_FINISHED))):
                 del self._ended[job]
 
     def forget_end(self, job: JobId) -> None:
-        """Forget that `job` was announced as ended, which the database says was not true."""
+        """Forget a notification that `job` has ended, which the database did not confirm."""
         with self._arrived:
             self._ended.pop(job, None)
 
     def wait(self, job: JobId, seconds: float) -> bool:
-        """Wait up to `seconds` for `job` to finish and say whether it has.
+        """Wait up to `seconds` for `job` to finish; return whether it has.
 
-        Whoever begins has just seen that it had not.
+        The caller must just have read that it had not.
         """
         until = time.monotonic() + seconds
         with self._subscribe(job, at_once=not self.pubsub_healthy) as watch:
@@ -111,14 +111,14 @@ class JobWatcher:
     def changes(self, job: JobId, quiet: float) -> Iterator[bool]:
         """Yield True at each change of `job`, and False after each `quiet` seconds without one.
 
-        The first change is at once; the last one is that the job has finished or is gone.
+        The first change is yielded at once, the last one when the job has finished or is gone.
         """
         with self._subscribe(job, at_once=True) as watch:
             finished = False
             while not finished:
                 changed = watch.changed.wait(quiet)
                 watch.changed.clear()
-                # Read before the caller looks: an end that comes meanwhile is a change of its own.
+                # Before the caller reads the job: an end in between is a change of its own.
                 finished = watch.version is not None and watch.version.finished
                 yield changed
 
@@ -149,20 +149,20 @@ class JobWatcher:
                 jobs = self._next()
             if not jobs:
                 continue
-            begun = time.monotonic()
+            started = time.monotonic()
             self._poll(jobs)
-            # Looking must leave room for the rest.
-            time.sleep(max(0.002, time.monotonic() - begun))
+            # Spend at most half of the time polling.
+            time.sleep(max(0.002, time.monotonic() - started))
 
     def _next(self) -> list[JobId]:
-        """Choose what to look at: what is fresh, and when it is time those whose turn it is."""
+        """Return the jobs to poll: the fresh ones and, when a round is due, the next in turn."""
         jobs = list(islice(self._fresh, _MAX_JOBS_PER_POLL))
         for job in jobs:
             del self._fresh[job]
         now = time.monotonic()
         again = now + self._pause(now - self._newest)
         if now < self._due:
-            # Who has just come may want it sooner.
+            # A new client may need the round sooner.
             self._due = min(self._due, again)
         else:
             self._due = again
@@ -170,7 +170,7 @@ class JobWatcher:
                 self._rotation.extend(self._subscriptions)
             while self._rotation and len(jobs) < _MAX_JOBS_PER_POLL:
                 jobs.append(self._rotation.popleft())
-        # Some may have been given up since.
+        # Clients of some may have stopped waiting since.
         return [job for job in dict.fromkeys(jobs) if job in self._subscriptions]
 
     def _pause(self, age: float) -> float:
@@ -182,10 +182,10 @@ class JobWatcher:
         try:
             versions = self._read(jobs)
         except DatabaseDown as error:
-            log.warning("waiter_waits", extra={"reason": error.detail})
+            log.warning("job_watcher_waits", extra={"reason": error.detail})
             time.sleep(0.5)
         except Exception:
-            log.exception("waiter_failed")
+            log.exception("job_watcher_failed")
             time.sleep(0.5)
         else:
             self._dispatch(jobs, versions)

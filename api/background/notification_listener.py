@@ -1,4 +1,4 @@
-"""Hears from workers which jobs have changed, and hands it to those who wait."""
+"""Receive the workers' notifications of changed jobs and pass them to the job watcher."""
 
 import logging
 import threading
@@ -16,38 +16,43 @@ _RETRY_SECONDS: Final = 1.0
 
 
 class NotificationSubscriber:
-    """Keeps `waiter` informed for as long as Redis answers; without it the waiter looks more."""
+    """Forward Redis notifications to `job_watcher`, which polls more often without Redis."""
 
-    def __init__(self, listen: Callable[[], Iterator[Notification]], waiter: JobWatcher) -> None:
-        """Take `listen`, which gives what workers tell until Redis is gone."""
+    def __init__(
+        self, listen: Callable[[], Iterator[Notification]], job_watcher: JobWatcher
+    ) -> None:
+        """Use `listen`, which yields notifications until Redis fails with `QueueDown`."""
         self._listen = listen
-        self._waiter = waiter
+        self._job_watcher = job_watcher
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="news", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name="notification-subscriber", daemon=True
+        )
 
     def start(self) -> None:
-        """Begin to listen: after the server has forked."""
+        """Start the thread; call it after the server has forked."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Listen no more; the thread ends within seconds, and nobody needs to wait for that."""
+        """Stop listening; the daemon thread ends by itself within seconds."""
         self._stopped.set()
 
     def _run(self) -> None:
+        watcher = self._job_watcher
         while not self._stopped.is_set():
             try:
-                for hint in self._listen():
-                    self._waiter.pubsub_healthy = True
-                    hear = (
-                        self._waiter.notify_finished if hint.ended else self._waiter.notify_changed
-                    )
-                    hear(hint.jobs)
+                for notification in self._listen():
+                    watcher.pubsub_healthy = True
+                    if notification.ended:
+                        watcher.notify_finished(notification.jobs)
+                    else:
+                        watcher.notify_changed(notification.jobs)
                     if self._stopped.is_set():
                         return
             except QueueDown as error:
-                if self._waiter.pubsub_healthy:
-                    log.warning("news_stopped", extra={"reason": error.detail})
+                if watcher.pubsub_healthy:
+                    log.warning("notifications_lost", extra={"reason": error.detail})
             except Exception:
-                log.exception("news_failed")
-            self._waiter.pubsub_healthy = False
+                log.exception("notifications_failed")
+            watcher.pubsub_healthy = False
             time.sleep(_RETRY_SECONDS)

@@ -1,4 +1,4 @@
-"""Hands committed chunks to Redis from a thread of its own, so that no request waits for Redis."""
+"""Publish committed chunks to Redis in a background thread, so that no request waits for Redis."""
 
 import logging
 import threading
@@ -11,16 +11,16 @@ from shared.domain.errors import QueueDown
 
 log = logging.getLogger(__name__)
 
-# More than this waits only while Redis does not answer, and then the sweep publishes it.
+# The queue grows this long only while Redis is down; the sweep publishes what is dropped.
 _MAX_QUEUED: Final = 20_000
 _CLOSE_TIMEOUT: Final = 3.0
 
 
 class Publisher:
-    """Publishes what it is offered, all that waits at once; drops it when Redis is down."""
+    """Publish dispatches in batches; drop them when Redis is down, for the sweep to publish."""
 
     def __init__(self, publish: Callable[[Sequence[Dispatch]], int]) -> None:
-        """Take `publish`, which raises `QueueDown` when Redis does not take messages."""
+        """Use `publish`, which raises `QueueDown` when Redis does not accept messages."""
         self._publish = publish
         self._queued: deque[Dispatch] = deque(maxlen=_MAX_QUEUED)
         self._arrived = threading.Event()
@@ -28,16 +28,16 @@ class Publisher:
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
     def start(self) -> None:
-        """Start publishing: after the server has forked."""
+        """Start the thread; call it after the server has forked."""
         self._thread.start()
 
     def enqueue(self, dispatches: Sequence[Dispatch]) -> None:
-        """Take `dispatches` without blocking."""
+        """Add `dispatches` to the queue without blocking."""
         self._queued.extend(dispatches)
         self._arrived.set()
 
     def close(self) -> None:
-        """Publish what waits and stop; give up when Redis takes too long, as the sweep will."""
+        """Publish the queue and stop; after a timeout leave the rest to the sweep."""
         self._closed = True
         self._arrived.set()
         if self._thread.is_alive():

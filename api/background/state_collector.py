@@ -1,4 +1,4 @@
-"""How things stand when Prometheus asks: queues, workers, models, database and Redis."""
+"""Prometheus collector for the state of queues, workers, models, database and Redis."""
 
 import threading
 import time
@@ -18,15 +18,15 @@ from shared.models.registry import ModelRegistry
 from shared.observability import metrics
 
 _FRESH: Final = 1.0
-# The first 40 of the 48 bits in which a UUIDv7 has its milliseconds.
-_CUT_OFF: Final = 8
+# Ages keep the first 40 of the 48 bits that hold the milliseconds of a UUIDv7.
+_DROPPED_BITS: Final = 8
 
 
 @dataclass(slots=True, kw_only=True)
 class StateCollector:
-    """Looks at the database and at Redis once a second at most.
+    """Collect gauges from the database and Redis, once a second at most.
 
-    What does not answer is told as down, and what depends on it is left out.
+    A component that does not respond is reported as down; gauges that depend on it are omitted.
     """
 
     ping_database: Callable[[], None]
@@ -43,7 +43,7 @@ class StateCollector:
     _families: Sequence[GaugeMetricFamily] = ()
 
     def __call__(self) -> Sequence[GaugeMetricFamily]:
-        """Return all gauges as they stand."""
+        """Return all gauges with their current values."""
         with self._lock:
             if time.monotonic() - self._collected_at > _FRESH:
                 self._families = [*self._database(), *self._redis(), self._models()]
@@ -59,7 +59,7 @@ class StateCollector:
             return
         yield metrics.DATABASE_UP.family([((), 1)])
         yield metrics.QUEUE_ROWS.family(
-            found for queue in Queue for found in _rows(queue, counted, running)
+            sample for queue in Queue for sample in _rows(queue, counted, running)
         )
         yield metrics.QUEUE_AGE.family(((queue,), self._age(counted[queue])) for queue in Queue)
         yield metrics.WEBHOOKS_DUE.family([((), due.count)])
@@ -67,11 +67,11 @@ class StateCollector:
         yield metrics.WEBHOOKS_LATE.family([((), late)])
 
     def _age(self, ages: Mapping[str, int]) -> float:
-        """Return the seconds since the oldest of jobs came, whose ids begin with keys of `ages`."""
+        """Return the age in seconds of the oldest job; the keys of `ages` are prefixes of ids."""
         if not ages:
             return 0.0
-        born = (int(min(ages).replace("-", ""), 16) << _CUT_OFF) / 1000
-        return max(0.0, self.now().timestamp() - born)
+        created = (int(min(ages).replace("-", ""), 16) << _DROPPED_BITS) / 1000
+        return max(0.0, self.now().timestamp() - created)
 
     def _redis(self) -> Iterator[GaugeMetricFamily]:
         try:
@@ -100,7 +100,7 @@ class StateCollector:
 def _rows(
     queue: Queue, counted: RowsByAge, running: Mapping[Queue, int]
 ) -> Iterator[tuple[tuple[str, str], float]]:
-    # Two looks at what moves: their difference may be off by what moved between them.
+    # The two counts are read at different times, so the difference may be slightly off.
     pending = max(0, sum(counted[queue].values()) - running[queue])
     yield (queue, "pending"), pending
     yield (queue, "running"), running[queue]

@@ -1,4 +1,4 @@
-"""Bodies that come too slowly are given up, so that nobody holds a connection by trickling."""
+"""Abort requests whose body arrives too slowly (slow-loris protection)."""
 
 import io
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from gunicorn.http.errors import ParseException
 from shared.domain.errors import BodyMalformed, BodyTooSlow, UploadIncomplete
 
 PROGRESS_BYTES: Final = 1 << 16
-"""How many bytes must come within the time."""
+"""How many bytes must arrive within the time-out."""
 
 
 class Body(Protocol):
-    """A body as gunicorn gives it: it returns when it has all that it is asked for, or the end."""
+    """A request body of gunicorn: reads block for the full size or the end of the body."""
 
     failed: bool
 
@@ -24,32 +24,32 @@ class Body(Protocol):
 
 
 class TimedBody(io.RawIOBase):
-    """A body each piece of which must arrive within some seconds.
+    """A body of which each piece must arrive within a time-out.
 
-    The clock runs only while somebody reads, and anew for each piece: however long an upload
-    takes, it goes on as long as it makes progress, and what came fast buys no right to trickle.
+    The timer runs only during reads and restarts for each piece: an upload of any length continues
+    as long as it makes progress, and a fast start does not allow a slow end.
     """
 
-    def __init__(self, body: Body, seconds: float, give_up: Callable[[], None]) -> None:
-        """Take gunicorn's `body`, and `give_up`, which says that the connection is to be closed."""
+    def __init__(self, body: Body, seconds: float, abort: Callable[[], None]) -> None:
+        """Wrap gunicorn's `body`; `abort` marks the connection to be closed."""
         super().__init__()
         self.body = body
         self._seconds = seconds
-        self._abort = give_up
+        self._abort = abort
 
     @property
     def failed(self) -> bool:
-        """Whether it is unknown where the next request begins, as gunicorn asks."""
+        """Whether the start of the next request is unknown; gunicorn then closes the connection."""
         return self.body.failed
 
     def readable(self) -> bool:
-        """Say that it can be read."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 - a buffer of any kind
-        """Fill `buffer`, or what the body has left.
+        """Fill `buffer` and return the number of bytes, fewer than its size at the end.
 
-        Raises `BodyTooSlow`, `BodyMalformed` and `UploadIncomplete`.
+        Raise `BodyTooSlow`, `BodyMalformed` or `UploadIncomplete`.
         """
         view = memoryview(buffer).cast("B")
         filled = 0
@@ -60,7 +60,7 @@ class TimedBody(io.RawIOBase):
 
     def _next(self, size: int) -> bytes:
         late = BodyTooSlow(
-            f"The body must bring {PROGRESS_BYTES} bytes in each {self._seconds:g} seconds."
+            f"The body must deliver {PROGRESS_BYTES} bytes every {self._seconds:g} seconds."
         )
         try:
             with gevent.Timeout(self._seconds, late):
@@ -72,6 +72,6 @@ class TimedBody(io.RawIOBase):
             self._abort()
             raise BodyMalformed("The body's chunked encoding is damaged.") from None
         except OSError:
-            # The client, or something between it and us, went away.
+            # The client or a proxy closed the connection.
             self._abort()
             raise UploadIncomplete from None

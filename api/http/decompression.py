@@ -1,4 +1,4 @@
-"""Undoes a body's Content-Encoding piece by piece, so that no body can grow without bound."""
+"""Streaming decompression of request bodies, with limits against decompression bombs."""
 
 import time
 import zlib
@@ -11,39 +11,39 @@ from shared.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 
 READ_BYTES: Final = 1 << 18
 _GZIP: Final = 16 + zlib.MAX_WBITS
-# Zstandard's own default allows a frame to ask for 128 MiB; levels up to 19 need 8 MiB.
+# By default a Zstandard frame may demand a window of 128 MiB; levels up to 19 need 8 MiB.
 _WINDOW_LOG: Final = 23
-_CUT_OFF: Final = "The compressed body ends before its data does."
+_TRUNCATED: Final = "The compressed body is truncated."
 
 RATIO_FREE_BYTES: Final = 1 << 20
-"""A compressed body may expand to so many bytes whatever its size: that does no harm."""
+"""The ratio is not checked up to this decompressed size, which is harmless."""
 
 FREE_FRAMES: Final = 10_000
 _FRAME_BYTES: Final = 1 << 12
-"""A body may have so many frames, and one more for so many bytes in them: each takes time."""
+"""A body may have this many frames plus one per `_FRAME_BYTES` bytes: each frame costs time."""
 
-# A frame gets twice as much each time: what is left after a small one is copied.
+# The slice doubles within a frame: the bytes after the end of a small frame are copied.
 _FIRST_SLICE: Final = 1 << 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyLimits:
-    """How many bytes a body may have once decompressed, and how many times its size."""
+    """The maximum decompressed size of a body in bytes, and the maximum compression ratio."""
 
     bytes: int
     ratio: int
 
 
 class Readable(Protocol):
-    """A body as it arrives."""
+    """A stream of bytes."""
 
     def read(self, size: int, /) -> bytes:
-        """Return up to `size` bytes, none at the end."""
+        """Return up to `size` bytes, b"" at the end."""
         ...
 
 
-class _Counted:
-    """Counts what is read of a body, and the frames in it."""
+class _CountedBody:
+    """Iterate over a body; count its compressed and decompressed bytes and its frames."""
 
     def __init__(self, body: Readable) -> None:
         self._body = body
@@ -55,17 +55,17 @@ class _Counted:
             yield piece
 
     def begin_frame(self) -> None:
-        """Count a frame. Raises `BodyMalformed` when there are too many for so little data."""
+        """Count a frame. Raise `BodyMalformed` when there are too many for the amount of data."""
         self.frames += 1
         if self.frames > FREE_FRAMES + self.expanded // _FRAME_BYTES:
             raise BodyMalformed(
-                f"The compressed body has more than {FREE_FRAMES} parts of next to nothing; "
-                "compress the file in one go."
+                f"The compressed body has more than {FREE_FRAMES} tiny frames; compress the file "
+                "as one stream."
             )
 
 
-def _gunzip(body: _Counted) -> Iterator[bytes]:
-    # Several gzip files, one after another, are one gzip file.
+def _gunzip(body: _CountedBody) -> Iterator[bytes]:
+    # Concatenated gzip files are a valid gzip file.
     stream = zlib.decompressobj(_GZIP)
     for piece in body:
         at, size = 0, _FIRST_SLICE
@@ -79,10 +79,10 @@ def _gunzip(body: _Counted) -> Iterator[bytes]:
             at += len(part) - rest
             size = _FIRST_SLICE if rest else 2 * size
     if body.received and not stream.eof:
-        raise BodyMalformed(_CUT_OFF)
+        raise BodyMalformed(_TRUNCATED)
 
 
-def _unzstd(body: _Counted) -> Iterator[bytes]:
+def _unzstd(body: _CountedBody) -> Iterator[bytes]:
     options = {int(DecompressionParameter.window_log_max): _WINDOW_LOG}
     frame = ZstdDecompressor(options=options)
     for piece in body:
@@ -96,10 +96,10 @@ def _unzstd(body: _Counted) -> Iterator[bytes]:
             at += len(part) - (len(frame.unused_data) if frame.eof else 0)
             size *= 2
     if body.received and not frame.eof:
-        raise BodyMalformed(_CUT_OFF)
+        raise BodyMalformed(_TRUNCATED)
 
 
-_DECODERS: Final[dict[str, Callable[[_Counted], Iterator[bytes]]]] = {
+_DECODERS: Final[dict[str, Callable[[_CountedBody], Iterator[bytes]]]] = {
     "": iter,
     "identity": iter,
     "gzip": _gunzip,
@@ -110,29 +110,29 @@ _DECODERS: Final[dict[str, Callable[[_Counted], Iterator[bytes]]]] = {
 def decompress(body: Readable, encoding: str, limits: BodyLimits) -> Iterator[bytes]:
     """Yield the body decoded from its Content-Encoding, at most `READ_BYTES` at a time.
 
-    Raises `BodyTypeUnsupported` for an unknown encoding, `BodyMalformed` for damaged or cut-off
+    Raise `BodyTypeUnsupported` for an unknown encoding, `BodyMalformed` for corrupt or truncated
     data, `BodyTooLarge` for a body beyond `limits`.
     """
     decode = _DECODERS.get(encoding.strip().lower())
     if decode is None:
         raise BodyTypeUnsupported(
-            f"Content-Encoding {encoding[:40]!r} is not known here; use gzip or zstd."
+            f"Content-Encoding {encoding[:40]!r} is not supported; use gzip or zstd."
         )
-    counted = _Counted(body)
+    counted = _CountedBody(body)
     try:
         for piece in decode(counted):
             counted.expanded += len(piece)
             _check_size(counted, limits)
             if piece:
                 yield piece
-                # A body that arrives fast, or expands much, never waits: others get a turn.
+                # A body that arrives fast or expands a lot never blocks: yield to other requests.
                 time.sleep(0)
     except (zlib.error, ZstdError) as error:
         reason = str(error).rstrip(".")
-        raise BodyMalformed(f"The compressed body is damaged: {reason}.") from None
+        raise BodyMalformed(f"The compressed body is corrupt: {reason}.") from None
 
 
-def _check_size(body: _Counted, limits: BodyLimits) -> None:
+def _check_size(body: _CountedBody, limits: BodyLimits) -> None:
     if body.expanded > limits.bytes:
         raise BodyTooLarge(f"The CSV is larger than {limits.bytes} bytes; send it in parts.")
     if body.expanded > max(RATIO_FREE_BYTES, body.received * limits.ratio):

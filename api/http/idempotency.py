@@ -1,7 +1,7 @@
-"""`Idempotency-Key`: the same request sent twice makes one job.
+"""`Idempotency-Key`: the same request sent twice creates one job.
 
-Two requests are the same if their options and their decoded content are, however they were sent:
-multipart boundary, charset, compression, trailing slash and the spelling of JSON do not count.
+Two requests are the same if their options and decoded content are equal. Multipart boundary,
+charset, compression, trailing slash and the formatting of JSON do not matter.
 """
 
 import hashlib
@@ -20,10 +20,10 @@ from shared.domain.errors import KeyInFlight, KeyReused, RequestInvalid
 
 _KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
 _VERSION: Final = "v2"
-"""How a fingerprint begins; those of the first release are hexadecimal digits only."""
+"""The prefix of fingerprints; those of the first release are hexadecimal digits only."""
 _HEX_DIGITS: Final = 64 - len(_VERSION)
 _NUMBERS: Final = frozenset({int, float})
-# What leaves an option out is the same request as what gives its default.
+# Omitting an option and sending its default are the same request.
 _DEFAULTS: Final[Mapping[str, object]] = {
     "outputs": ["label"],
     "labels": {},
@@ -35,18 +35,18 @@ _DEFAULTS: Final[Mapping[str, object]] = {
 
 
 class ContentHash:
-    """A hash of a request's options and decoded content, complete when all has been read.
+    """A hash of a request's options and decoded content, complete once the body has been read.
 
-    The options are hashed as they were sent and not as the models and limits of today read them:
-    a retry is the same request also when an alias has moved since.
+    The options are hashed as sent, before aliases and limits are resolved: a retry remains the same
+    request when an alias has moved since.
     """
 
     def __init__(self) -> None:
-        """Start without options and content."""
+        """Start an empty hash."""
         self._hash = hashlib.sha256()
 
     def add_rows(self, document: Mapping[str, Any]) -> None:
-        """Add a JSON job: its rows, in order, and its options."""
+        """Add the options and the rows, in order, of a JSON job."""
         self._add_options("rows", {k: v for k, v in document.items() if k != "instances"})
         instances = document.get("instances")
         if not isinstance(instances, list):
@@ -56,7 +56,7 @@ class ContentHash:
             self._hash.update(_row(instance))
 
     def stream(self, options: Mapping[str, Any], parts: Iterable[bytes]) -> Iterator[bytes]:
-        """Add `options`, then yield the decoded `parts` of a file, adding each on the way."""
+        """Add `options`, then add and yield each of the decoded `parts` of a file."""
         self._add_options("file", options)
         for part in parts:
             self._hash.update(part)
@@ -80,7 +80,7 @@ def _are_text(values: Iterable[object]) -> bool:
 
 def _row(instance: object) -> bytes:
     """Encode a row so that only rows with equal values have the same bytes."""
-    # Rows of numbers are packed: several times faster than the walk below.
+    # Packing rows of numbers is several times faster than the general encoding.
     if isinstance(instance, list) and set(map(type, instance)) <= _NUMBERS:
         return b"\n%d:" % len(instance) + array("d", instance).tobytes()
     if isinstance(instance, dict) and set(map(type, instance.values())) <= _NUMBERS:
@@ -91,41 +91,41 @@ def _row(instance: object) -> bytes:
 
 
 def _canonical(value: object) -> bytes:
-    """Encode JSON of any depth, blind to the order of members and to the spelling of numbers.
+    """Encode JSON of any depth independently of member order and number formatting.
 
-    Each list and object is written as its length, then what it holds.
+    Each list and object is encoded as its length and its items.
     """
     encoded: list[bytes] = []
-    left = [value]
-    while left:
-        item = left.pop()
+    stack = [value]
+    while stack:
+        item = stack.pop()
         if isinstance(item, dict):
             encoded.append(b"{%d" % len(item))
             for name in sorted(item, reverse=True):
-                left += (item[name], name)
+                stack += (item[name], name)
         elif isinstance(item, list):
             encoded.append(b"[%d" % len(item))
-            left += reversed(item)
+            stack += reversed(item)
         else:
             encoded.append(orjson.dumps(float(item) if type(item) is int else item))
     return b" ".join(encoded)
 
 
 class LegacyHash:
-    """The first release's hash of target, content type and body as they were sent.
+    """The first release's hash of target, content type and raw body.
 
-    Keys that it stored are good for a day after an upgrade, for requests that are sent again byte
-    for byte. To be removed in the release after.
+    Keys stored by that release stay valid for a day after an upgrade, for retries that are equal
+    byte by byte. To be removed in the next release.
     """
 
     def __init__(self, request: Request) -> None:
-        """Start with what comes before the body."""
+        """Hash the target and the content type."""
         self._hash = hashlib.sha256()
         for part in (request.full_path, request.content_type or ""):
             self._hash.update(part.encode() + b"\n")
 
     def add(self, body: bytes, /) -> None:
-        """Add the next bytes of the body, as they were sent."""
+        """Add the next raw bytes of the body."""
         self._hash.update(body)
 
     def __str__(self) -> str:
@@ -135,42 +135,42 @@ class LegacyHash:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContext:
-    """Whose request makes a job, which one, and under which idempotency key, if any.
+    """The owner, trace context and idempotency key, if any, of a request that creates a job.
 
     `row_quota` is how many rows the owner may have queued, None for any number.
     """
 
     owner: str = ""
     row_quota: int | None = None
-    trail: TraceContext = NO_TRACE
+    trace: TraceContext = NO_TRACE
     key_hash: str | None = None
     content: ContentHash = field(default_factory=ContentHash)
 
     def key(self, *, complete: bool) -> Idempotency | None:
-        """Return the key to store; its fingerprint counts once the body is `complete`."""
+        """Return the key to store, with a fingerprint only if the body is `complete`."""
         if self.key_hash is None:
             return None
         fingerprint = str(self.content) if complete else None
         return Idempotency(key_hash=self.key_hash, fingerprint=fingerprint)
 
     def add_rows(self, document: Mapping[str, Any]) -> None:
-        """Hash a JSON job, where there is a key."""
+        """Hash a JSON job if the request has a key."""
         if self.key_hash is not None:
             self.content.add_rows(document)
 
     def hashed(self, options: Mapping[str, Any], parts: Iterator[bytes]) -> Iterator[bytes]:
-        """Return `parts` of a file, hashed on the way with `options` where there is a key."""
+        """Return the `parts` of a file; with a key, hash them and `options` as they are read."""
         return parts if self.key_hash is None else self.content.stream(options, parts)
 
 
 ANONYMOUS: Final = RequestContext()
-"""A request without an idempotency key where API keys are off."""
+"""The context of a request without an idempotency key while API keys are off."""
 
 
 def read_key(request: Request) -> str | None:
     """Return the SHA-256 of the request's Idempotency-Key, None without one.
 
-    Raises `RequestInvalid` for a key that is no short printable text.
+    Raise `RequestInvalid` unless the key is 1 to 255 printable ASCII characters.
     """
     key = request.headers.get("Idempotency-Key")
     if key is None:
@@ -181,13 +181,16 @@ def read_key(request: Request) -> str | None:
 
 
 def is_legacy(known: KnownKey) -> bool:
-    """Return whether the first release stored `known`. Raises `KeyInFlight` before its end."""
+    """Return whether the first release stored `known`.
+
+    Raise `KeyInFlight` while the body of the first request is still being received.
+    """
     if known.fingerprint is None:
         raise KeyInFlight
     return not known.fingerprint.startswith(_VERSION)
 
 
 def check_fingerprint(known: KnownKey, fingerprint: ContentHash | LegacyHash) -> None:
-    """Raise `KeyReused` unless a request that comes again is the one that came before."""
+    """Raise `KeyReused` unless `fingerprint` equals that of the first request."""
     if known.fingerprint != str(fingerprint):
         raise KeyReused

@@ -1,4 +1,4 @@
-"""Reads request bodies: JSON only when it says so, strictly, within bounds."""
+"""Strict parsing of JSON request bodies."""
 
 import codecs
 from collections.abc import Mapping
@@ -14,26 +14,26 @@ _CHARSETS: Final = frozenset({"utf-8", "utf-8-sig", "ascii"})
 
 
 class BodyObserver(Protocol):
-    """Sees a body as it is read."""
+    """Observes a body as it is read."""
 
     def add(self, body: bytes, /) -> None:
-        """See a body, or its next piece."""
+        """Process the next piece of the body."""
         ...
 
 
 def read_json(request: Request, *, untyped: bool = False) -> Mapping[str, Any]:
-    """Read the body as a JSON object.
+    """Parse the body as a JSON object.
 
-    With `untyped` it may also come without a content type, as some protocols' clients send it.
-    Raises `BodyTypeUnsupported` for another content type, `BodyMalformed` for what is not JSON
-    (NaN and Infinity are not), `RequestInvalid` for JSON that is no object.
+    With `untyped` the content type may be missing, as in requests of some inference clients.
+    Raise `BodyTypeUnsupported` for another content type, `BodyMalformed` for invalid JSON
+    (including NaN and Infinity), `RequestInvalid` for JSON that is not an object.
     """
     if not request.is_json and not (untyped and not request.mimetype):
         given = request.mimetype or "no content type"
         raise BodyTypeUnsupported(f"Send application/json; the request has {given}.")
     check_charset(request.mimetype_params.get("charset"))
     body = request.get_data(cache=False)
-    # A chunked body over the limit was cut there without a word; asking for more raises.
+    # Werkzeug silently truncates a chunked body at the limit; reading further raises.
     request.stream.read(1)
     document = parse_json(body)
     if not isinstance(document, dict):
@@ -51,12 +51,12 @@ def check_charset(name: str | None) -> None:
         known = ""
     if known not in _CHARSETS:
         raise BodyTypeUnsupported(
-            f"The charset {name[:_MAX_TOKEN]!r} is not read here; send the text as UTF-8."
+            f"The charset {name[:_MAX_TOKEN]!r} is not supported; send the text as UTF-8."
         )
 
 
 def parse_json(text: bytes | str, what: str = "The body") -> Any:  # noqa: ANN401 - JSON
-    """Parse strict JSON. Raises `BodyMalformed` with the place of the first mistake in `what`."""
+    """Parse strict JSON. Raise `BodyMalformed` with the position of the first error in `what`."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -72,6 +72,6 @@ def _reason(text: bytes | str, error: orjson.JSONDecodeError) -> str:
 
 
 def pointer(*tokens: str | int) -> str:
-    """Write a JSON pointer (RFC 6901) of `tokens`; long ones, which are a client's, are cut."""
-    cut = (str(token)[:_MAX_TOKEN] for token in tokens)
-    return "".join(f"/{token.replace('~', '~0').replace('/', '~1')}" for token in cut)
+    """Return a JSON pointer (RFC 6901) of `tokens`; long tokens, sent by clients, are truncated."""
+    short = (str(token)[:_MAX_TOKEN] for token in tokens)
+    return "".join(f"/{token.replace('~', '~0').replace('/', '~1')}" for token in short)

@@ -1,4 +1,4 @@
-"""Reads a multipart form: its fields, and its file as a stream."""
+"""Streaming parser of multipart forms: text fields and one file."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -20,36 +20,37 @@ from werkzeug.sansio.multipart import (
 from api.http.json_body import check_charset
 from shared.domain.errors import BodyMalformed, BodyTooLarge, RequestInvalid
 
-_MOST_FIELD: Final = 1 << 16
-_MOST_PARTS: Final = 100
-_MAX_HELD: Final = 4 << 20
-"""The largest file, in bytes, whose form may have options after it."""
+_MAX_FIELD: Final = 1 << 16
+_MAX_PARTS: Final = 100
+_MAX_BUFFERED: Final = 4 << 20
+"""The largest file, in bytes, that fields may follow."""
 
 Form = tuple[dict[str, list[str]], Iterator[bytes]]
 
 
 def read_form(parts: Iterator[bytes], boundary: bytes) -> Form:
-    """Return the form's fields and the file's bytes, in whichever order they come.
+    """Return the form's fields and the file's bytes.
 
-    A file of up to `_MAX_HELD` bytes is held until the fields after it have been read; the fields
-    of a larger one must come first. Raises `RequestInvalid`, `BodyTooLarge` and `BodyMalformed`.
+    A file of up to `_MAX_BUFFERED` bytes is buffered until the fields after it have been read; the
+    fields of a larger one must come first. Raise `RequestInvalid`, `BodyTooLarge` or
+    `BodyMalformed`.
     """
-    # It must hold a slice beside what is left of the one before.
-    decoder = MultipartDecoder(boundary, 2 * _MOST_FIELD, max_parts=_MOST_PARTS)
+    # The buffer must hold a slice and the rest of the previous one.
+    decoder = MultipartDecoder(boundary, 2 * _MAX_FIELD, max_parts=_MAX_PARTS)
     events = _events(parts, decoder)
     fields: MultiDict[str, str] = MultiDict()
-    held: list[bytes] | None = None
+    buffered: list[bytes] | None = None
     for event in events:
         if isinstance(event, Field):
             fields.add(event.name or "", _field_text(events))
         elif isinstance(event, File):
-            _check_file(event, known=held is not None)
-            held, complete = _hold(events)
+            _check_file(event, known=buffered is not None)
+            buffered, complete = _buffer(events)
             if not complete:
-                return fields.to_dict(flat=False), chain(held, _rest_of_file(events))
-    if held is None:
+                return fields.to_dict(flat=False), chain(buffered, _rest_of_file(events))
+    if buffered is None:
         raise RequestInvalid('The form has no file; send the CSV as the field "file".')
-    return fields.to_dict(flat=False), iter(held)
+    return fields.to_dict(flat=False), iter(buffered)
 
 
 def _check_file(file: File, *, known: bool) -> None:
@@ -66,30 +67,30 @@ def _field_text(events: Iterator[Event]) -> str:
     for event in events:
         if isinstance(event, Data):
             text += event.data
-            if len(text) > _MOST_FIELD:
-                raise BodyTooLarge(f"A field is longer than {_MOST_FIELD} bytes.")
+            if len(text) > _MAX_FIELD:
+                raise BodyTooLarge(f"A field is longer than {_MAX_FIELD} bytes.")
             if not event.more_data:
                 break
     return text.decode("utf-8", "replace")
 
 
-def _hold(events: Iterator[Event]) -> tuple[list[bytes], bool]:
-    """Return the first bytes of a file, and whether they are all of it."""
-    held: list[bytes] = []
+def _buffer(events: Iterator[Event]) -> tuple[list[bytes], bool]:
+    """Return the first bytes of a file, and whether the file is complete."""
+    buffered: list[bytes] = []
     size = 0
     for event in events:
         if isinstance(event, Data):
-            held.append(event.data)
+            buffered.append(event.data)
             size += len(event.data)
             if not event.more_data:
-                return held, True
-            if size > _MAX_HELD:
+                return buffered, True
+            if size > _MAX_BUFFERED:
                 break
-    return held, False
+    return buffered, False
 
 
 def _rest_of_file(events: Iterator[Event]) -> Iterator[bytes]:
-    """Yield the rest of a file that is too large to be held, which nothing may follow."""
+    """Yield the rest of a file that is too large to be buffered. No field may follow it."""
     for event in events:
         if isinstance(event, Data):
             yield event.data
@@ -98,8 +99,8 @@ def _rest_of_file(events: Iterator[Event]) -> Iterator[bytes]:
     for event in events:
         if isinstance(event, File | Field):
             raise RequestInvalid(
-                f"The file has more than {_MAX_HELD} bytes: send the options before it, and one "
-                "file only."
+                f"The file has more than {_MAX_BUFFERED} bytes: send the options before it, and "
+                "one file only."
             )
 
 
@@ -114,8 +115,8 @@ def _events(parts: Iterator[bytes], decoder: MultipartDecoder) -> Iterator[Event
 
 def _slices(parts: Iterator[bytes]) -> Iterator[bytes]:
     for part in parts:
-        for at in range(0, len(part), _MOST_FIELD):
-            yield part[at : at + _MOST_FIELD]
+        for at in range(0, len(part), _MAX_FIELD):
+            yield part[at : at + _MAX_FIELD]
 
 
 def _decode(part: bytes | None, decoder: MultipartDecoder) -> Iterator[Event]:
@@ -130,5 +131,5 @@ def _decode(part: bytes | None, decoder: MultipartDecoder) -> Iterator[Event]:
     except ValueError as error:
         ends = "it ends before its last boundary"
         raise BodyMalformed(
-            f"The multipart body is damaged: {ends if part is None else error}."
+            f"The multipart body is malformed: {ends if part is None else error}."
         ) from None

@@ -1,4 +1,4 @@
-"""Which hosts requests may name, and which web pages may change anything.
+"""The checks of `Host` and `Origin`.
 
 Browsers send requests to any address that a page names. Two checks keep foreign pages out: the
 `Host` header must name this service (against DNS rebinding), and an unsafe request that comes
@@ -44,7 +44,7 @@ class OriginPolicy:
     def check_origin(self, method: str, headers: Headers) -> None:
         """Raise `CrossOriginRefused` for an unsafe request that a foreign page makes.
 
-        What sends neither `Sec-Fetch-Site` nor `RequestContext` is not a browser and passes.
+        A client that sends neither `Sec-Fetch-Site` nor `Origin` is not a browser and passes.
         """
         if method in SAFE_METHODS:
             return
@@ -52,7 +52,7 @@ class OriginPolicy:
         if origin is not None and origin.lower() in self.origins:
             return
         if site is not None:
-            # The browser's own word, also behind a proxy that changes Host.
+            # Set by the browser, so it holds behind a proxy that changes Host.
             same = site in {"same-origin", "none"}
         else:
             same = origin is None or _has_host(origin, headers.get("Host"))

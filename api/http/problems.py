@@ -1,4 +1,4 @@
-"""Every error as RFC 9457 problem+json: the one place that turns errors into HTTP."""
+"""Map errors to RFC 9457 problem documents and HTTP statuses."""
 
 import logging
 from collections.abc import Mapping
@@ -71,7 +71,7 @@ STATUS: Final[dict[type[DryBeansError], HTTPStatus]] = {
 
 
 class FieldErrorDocument(TypedDict):
-    """One thing that is wrong, and where."""
+    """An error in the request and its location."""
 
     pointer: str
     code: str
@@ -79,7 +79,7 @@ class FieldErrorDocument(TypedDict):
 
 
 class Problem(TypedDict):
-    """What went wrong (RFC 9457), with a stable code and a sentence for people."""
+    """A problem document (RFC 9457) with a stable code and a human-readable detail."""
 
     type: str
     title: str
@@ -92,12 +92,12 @@ class Problem(TypedDict):
 
 
 def http_code(status: HTTPStatus) -> str:
-    """Return the code of an error that HTTP itself has a name for."""
+    """Return the problem code of an error that is only an HTTP status."""
     return status.phrase.lower().replace(" ", "_").replace("-", "_")
 
 
 def headers_of(error: DryBeansError | type[DryBeansError]) -> dict[str, str]:
-    """Return the headers that go with the problem document of `error`."""
+    """Return the headers of the response to `error`."""
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     kind = error if isinstance(error, type) else type(error)
     if STATUS[kind] is HTTPStatus.UNAUTHORIZED:
@@ -109,10 +109,10 @@ def problem(
     status: HTTPStatus,
     code: str,
     detail: str,
-    faults: tuple[FieldError, ...] = (),
+    field_errors: tuple[FieldError, ...] = (),
     headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Response:
-    """Write a problem document; at most 100 faults are listed."""
+    """Return a response with a problem document, which lists at most `MAX_ERRORS` errors."""
     document: Problem = {
         "type": "about:blank",
         "title": status.phrase,
@@ -120,13 +120,13 @@ def problem(
         "code": code,
         "detail": detail,
         "errors": [
-            {"pointer": fault.pointer, "code": fault.code, "detail": fault.detail}
-            for fault in faults[:MAX_ERRORS]
+            {"pointer": error.pointer, "code": error.code, "detail": error.detail}
+            for error in field_errors[:MAX_ERRORS]
         ],
     }
     if request.path.startswith(_PROTOCOLS):
         document["error"] = detail
-    if len(faults) > MAX_ERRORS:
+    if len(field_errors) > MAX_ERRORS:
         document["errors_truncated"] = True
     kind = "application/problem+json"
     return Response(orjson.dumps(document), status, dict(headers), content_type=kind)
@@ -154,12 +154,12 @@ def _from_exception(error: Exception) -> Response:
     return problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal_error",
-        "The service made a mistake. Its log tells more under this answer's X-Request-ID.",
+        "Internal server error. The log has the details under this response's X-Request-ID.",
     )
 
 
 def register_errors(app: Flask, *, max_body_bytes: int) -> None:
-    """Answer every error of `app` with a problem document."""
+    """Return a problem document for every error of `app`."""
 
     def too_large(_: RequestEntityTooLarge) -> Response:
         detail = f"The body is larger than {max_body_bytes} bytes; send less, or a CSV."

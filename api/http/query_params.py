@@ -1,4 +1,4 @@
-"""Reads the query of a request."""
+"""Parsing of query parameters."""
 
 from typing import Final
 
@@ -16,25 +16,25 @@ def _read_digits(value: object, info: ValidationInfo) -> object:
         return value
     if not (value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS):
         raise validation_error(
-            "int_type", f"{info.field_name} must be a whole number; {value[:40]!r} is none."
+            "int_type", f"{info.field_name} must be an integer, not {value[:40]!r}."
         )
     return int(value)
 
 
 DIGITS: Final = BeforeValidator(_read_digits)
-"""Reads text as a whole number, as strictly as JSON would have it."""
+"""Parse text as an integer, as strictly as JSON does."""
 
 
 class Query(BaseModel):
-    """What may stand in a query; of what is given twice the first counts."""
+    """Query parameters; the first value of a repeated parameter counts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def read_query(shape: type[Shape]) -> Shape:
-    """Read the present request's query, in which `label.<name>` are members of `labels`.
+    """Parse the query of the current request; `label.<name>` are members of `labels`.
 
-    Raises `RequestInvalid` with every fault.
+    Raise `RequestInvalid` with all errors.
     """
     document: dict[str, object] = {}
     labels: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Answers in JSON, and the small headers that go with them."""
+"""JSON responses."""
 
 from http import HTTPStatus
 from typing import Any
@@ -12,6 +12,6 @@ def json_response(
     status: HTTPStatus = HTTPStatus.OK,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """Write `document` as JSON; datetimes as RFC 3339 in UTC."""
+    """Return `document` as a JSON response; datetimes are RFC 3339 in UTC."""
     body = orjson.dumps(document, option=orjson.OPT_UTC_Z)
     return Response(body, status, headers, content_type="application/json")

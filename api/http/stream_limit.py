@@ -1,7 +1,7 @@
-"""Bounds what responses hold in memory while clients read them slowly.
+"""Limit the memory of responses that clients read slowly.
 
-A response of more than one piece waits in this process for its client. Each of these takes one of
-a fixed number of places until it is sent; without a free place the client is asked to come back.
+A response of more than one piece stays in this process until its client has read it. The number of
+such responses is limited; beyond the limit clients get 503 and retry later.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,34 +15,34 @@ from shared.domain.errors import TooManyStreams
 from shared.malloc import return_freed_memory
 
 PIECE: Final = 1 << 16
-"""How many bytes a response may have without a place, and about how many a piece has."""
+"""The approximate size of a piece in bytes; responses up to this size are not limited."""
 
 
-# When more than this part of the places were taken, their memory is returned to the system.
+# Freed memory is returned to the system when more than 1/4 of the limit had been in use.
 _MANY: Final = 4
 
 
 class StreamLimit:
-    """At most `limit` responses of one kind are sent at a time."""
+    """Limit the number of concurrent large responses of one kind."""
 
     def __init__(self, limit: int) -> None:
-        """Allow `limit` of them."""
+        """Allow `limit` concurrent responses."""
         self._limit = limit
         self._open = 0
         self._peak = 0
         self._lock = Lock()
 
     def hold(self, response: Response) -> Response:
-        """Let `response` take a place until it is closed. Raise `TooManyStreams` without one."""
+        """Count `response` as open until it is closed. Raise `TooManyStreams` at the limit."""
         with self._lock:
             if self._open == self._limit:
                 raise TooManyStreams
             self._open += 1
             self._peak = max(self._peak, self._open)
-        place = ExitStack()
-        place.callback(self._release)
-        # Closing it twice releases one place.
-        response.call_on_close(place.close)
+        stack = ExitStack()
+        stack.callback(self._release)
+        # A response may be closed twice but is released once.
+        response.call_on_close(stack.close)
         return response
 
     def _release(self) -> None:
@@ -55,9 +55,9 @@ class StreamLimit:
             return_freed_memory()
 
     def send(self, pieces: Iterator[bytes], headers: Mapping[str, str], kind: str) -> Response:
-        """Send `pieces` as they are made; whole, and without a place, when they are small.
+        """Return a streaming response of `pieces`; small ones are complete and not limited.
 
-        Raises `TooManyStreams`.
+        Raise `TooManyStreams` at the limit.
         """
         start = b""
         for piece in pieces:

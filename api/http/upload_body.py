@@ -1,4 +1,4 @@
-"""A CSV request as options and a stream of bytes, whether its body is raw or a form."""
+"""Parse a CSV upload, raw or multipart, into its options and a stream of bytes."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -12,19 +12,19 @@ from api.http.multipart_form import read_form
 from api.schemas.job_options import LABEL_PREFIX
 from shared.domain.errors import BodyMalformed, BodyTooLarge, UploadIncomplete
 
-_WHOLE_NUMBERS: Final = frozenset({"retention_seconds", "max_errors"})
+_INTEGERS: Final = frozenset({"retention_seconds", "max_errors"})
 _BOOLEANS: Final = {"true": True, "false": False}
 
 
 def read_body(
-    request: Request, limits: BodyLimits, watcher: BodyObserver | None = None
+    request: Request, limits: BodyLimits, observer: BodyObserver | None = None
 ) -> tuple[Mapping[str, Any], Iterator[bytes]]:
-    """Return the options and the CSV's bytes, decompressed, within `limits`.
+    """Return the options and a stream of the decompressed CSV within `limits`.
 
-    Raises `BodyTypeUnsupported` for a charset other than UTF-8. The stream raises
-    `UploadIncomplete` when the body ends early, and what `decoded` raises.
+    Raise `BodyTypeUnsupported` for a charset other than UTF-8. The stream raises
+    `UploadIncomplete` when the body ends early, and the errors of `decompress`.
     """
-    body = _Body(_stream(request, limits.bytes), request.content_length, watcher)
+    body = _Body(_stream(request, limits.bytes), request.content_length, observer)
     fields = request.args.to_dict(flat=False)
     encoding = request.headers.get("Content-Encoding", "")
     if request.mimetype != "multipart/form-data":
@@ -38,30 +38,32 @@ def read_body(
     return parse_options(fields | form), stream
 
 
-def _stream(request: Request, most: int) -> Readable:
+def _stream(request: Request, max_bytes: int) -> Readable:
     try:
         return request.stream
     except RequestEntityTooLarge:
-        raise BodyTooLarge(f"The body is larger than {most} bytes; send it in parts.") from None
+        raise BodyTooLarge(
+            f"The body is larger than {max_bytes} bytes; send it in parts."
+        ) from None
 
 
 class _Body:
-    """A body that knows how long it must be, and shows what it reads to a watcher."""
+    """A body that checks its Content-Length and passes what it reads to an observer."""
 
-    def __init__(self, stream: Readable, length: int | None, watcher: BodyObserver | None) -> None:
-        self._stream, self._left, self._watcher = stream, length, watcher
+    def __init__(self, stream: Readable, length: int | None, observer: BodyObserver | None) -> None:
+        self._stream, self._left, self._observer = stream, length, observer
 
     def read(self, size: int, /) -> bytes:
-        """Return up to `size` bytes. Raises `UploadIncomplete` when the rest never comes."""
+        """Return up to `size` bytes. Raise `UploadIncomplete` when the body ends early."""
         try:
             data = self._stream.read(size)
         except (OSError, ClientDisconnected):
-            # The client, or something between it and us, went away.
+            # The client or a proxy closed the connection.
             raise UploadIncomplete from None
         except RequestEntityTooLarge:
             raise BodyTooLarge from None
-        if self._watcher is not None:
-            self._watcher.add(data)
+        if self._observer is not None:
+            self._observer.add(data)
         if self._left is not None:
             self._left -= len(data)
             if not data and self._left > 0:
@@ -70,7 +72,7 @@ class _Body:
 
 
 def parse_options(fields: Mapping[str, list[str]]) -> dict[str, Any]:
-    """Turn text fields into the options that JSON would hold: numbers, lists, `label.k=v`."""
+    """Parse text fields into the options of a JSON job: numbers, lists, `label.<name>`."""
     options: dict[str, Any] = {}
     labels = {}
     for name, values in fields.items():
@@ -78,7 +80,7 @@ def parse_options(fields: Mapping[str, list[str]]) -> dict[str, Any]:
             labels[name.removeprefix(LABEL_PREFIX)] = values[-1]
         elif name == "outputs":
             options[name] = [word.strip() for text in values for word in text.split(",")]
-        elif name in _WHOLE_NUMBERS and values[-1].isascii() and values[-1].isdigit():
+        elif name in _INTEGERS and values[-1].isascii() and values[-1].isdigit():
             options[name] = int(values[-1][:18])
         elif name == "validate_only" and values[-1].lower() in _BOOLEANS:
             options[name] = _BOOLEANS[values[-1].lower()]

@@ -1,4 +1,4 @@
-"""Cuts a stream of bytes into pieces of whole lines, and counts rows and lines on the way."""
+"""Split a stream of CSV into chunks that end at line ends, and count their rows and lines."""
 
 import csv
 import re
@@ -20,7 +20,7 @@ _MAYBE_BLANK: Final = re.compile(rb"\n[ \t\r\n]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CsvSlice:
-    """Some whole lines: `first_line` counts from 1 in the file, blank lines are no rows."""
+    """Complete lines of a CSV; `first_line` counts from 1 in the file, blank lines are no rows."""
 
     data: bytes
     first_line: int
@@ -30,10 +30,10 @@ class CsvSlice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkLimits:
-    """About how many bytes make a piece, how many lines at most, and how long one line may be.
+    """The approximate size and maximum number of lines of a chunk, and limits of line and file.
 
-    A piece of very short lines would cost a worker too much: each may be a row with an error.
-    All pieces together may have `max_rows` rows.
+    Lines are limited because a chunk of very short lines costs a worker too much: each may be a
+    row with an error. `max_rows` limits the rows of all chunks together.
     """
 
     piece_bytes: int
@@ -44,7 +44,7 @@ class ChunkLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstLine:
-    """The first line that is not blank: its text, its bytes, its number, and what follows."""
+    """The first line that is not blank: its text, bytes and number, and the bytes after it."""
 
     text: str
     raw: bytes
@@ -52,31 +52,31 @@ class FirstLine:
     rest: bytes
 
 
-def read_first_line(stream: Iterator[bytes], most: int) -> FirstLine:
-    """Take the first line that is not blank off `stream`, and a byte order mark before it.
+def read_first_line(stream: Iterator[bytes], max_bytes: int) -> FirstLine:
+    """Read the first line of `stream` that is not blank; skip a byte order mark.
 
-    Raises `RequestInvalid` when there is none or it is not UTF-8, `BodyTooLarge` when it is over
-    `most` bytes.
+    Raise `RequestInvalid` when there is none or it is not UTF-8, `BodyTooLarge` when it is longer
+    than `max_bytes`.
     """
     data = b""
     number = 1
     start = _without_mark(stream)
     if start.startswith(_UTF16):
-        raise RequestInvalid(f"The file is in UTF-16, which is not read here. {_SAVE_AS_UTF8}")
+        raise RequestInvalid(f"The file is in UTF-16, which is not supported. {_SAVE_AS_UTF8}")
     for part in chain((start,), stream, (b"\n",)):
         data += part
         blank = _end_of_blank_lines(data)
         number += data.count(b"\n", 0, blank)
         data = data[blank:]
         end = data.find(b"\n")
-        if end > most or (end < 0 and len(data) > most):
-            raise _line_too_long(most)
+        if end > max_bytes or (end < 0 and len(data) > max_bytes):
+            raise _line_too_long(max_bytes)
         if end >= 0:
             raw = data[: end + 1]
-            refuse_invalid_text(raw, "", number)
+            check_encoding(raw, "", number)
             if b"\0" in raw:
                 raise RequestInvalid(
-                    f"Line {number} holds NUL characters, so this is no CSV in UTF-8. "
+                    f"Line {number} contains NUL characters, so this is not a CSV in UTF-8. "
                     f"{_SAVE_AS_UTF8}"
                 )
             text = raw.decode().removesuffix("\n").removesuffix("\r")
@@ -85,7 +85,7 @@ def read_first_line(stream: Iterator[bytes], most: int) -> FirstLine:
 
 
 def _without_mark(stream: Iterator[bytes]) -> bytes:
-    """Take the first few bytes off `stream`, and a byte order mark off those."""
+    """Return the first few bytes of `stream` without a byte order mark."""
     data = b""
     while len(data) < len(BOM) and (part := next(stream, None)) is not None:
         data += part
@@ -97,25 +97,25 @@ def _end_of_blank_lines(data: bytes) -> int:
     return data.rfind(b"\n", 0, blank) + 1
 
 
-def _line_too_long(most: int) -> BodyTooLarge:
-    return BodyTooLarge(f"A line is longer than {most} bytes; end lines with a line feed.")
+def _line_too_long(max_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(f"A line is longer than {max_bytes} bytes; end lines with a line feed.")
 
 
 def split_into_chunks(
     stream: Iterable[bytes], limits: ChunkLimits, delimiter: str, first_line: int
 ) -> Iterator[CsvSlice]:
-    """Cut `stream`, which begins with line `first_line`, into pieces that end at line ends.
+    """Split `stream`, which begins with line `first_line`, into chunks that end at line ends.
 
-    Memory is bounded by one piece. Raises `BodyTooLarge` for a line or a number of rows over the
-    limit, and `RequestInvalid` for bytes that are not UTF-8 and for a quoted field that holds a
-    line break, naming the line.
+    Memory is bounded by one chunk. Raise `BodyTooLarge` for a line or a number of rows over the
+    limit, and `RequestInvalid`, naming the line, for bytes that are not UTF-8 and for a quoted
+    field that contains a line break.
     """
     line = first_line
     total = 0
-    whole = _whole_lines(stream, limits)
-    for data, lines in chain.from_iterable(_halved(data, limits.piece_lines) for data in whole):
-        _refuse_long_lines(data, limits.line_bytes)
-        refuse_invalid_text(data, delimiter, line)
+    pieces = _complete_lines(stream, limits)
+    for data, lines in chain.from_iterable(_halve(data, limits.piece_lines) for data in pieces):
+        _check_line_lengths(data, limits.line_bytes)
+        check_encoding(data, delimiter, line)
         check_quotes(data, delimiter, line)
         rows = count_rows(data) if _may_have_blanks(data) else lines
         total += rows
@@ -123,13 +123,13 @@ def split_into_chunks(
             raise BodyTooLarge(
                 f"The CSV has more than {limits.max_rows} rows; send it as several jobs."
             )
-        # Other requests get a turn: a body may expand into many pieces.
+        # Yield to other requests: a body may expand into many chunks.
         time.sleep(0)
         yield CsvSlice(data=data, first_line=line, line_count=lines, row_count=rows)
         line += lines
 
 
-def _whole_lines(stream: Iterable[bytes], limits: ChunkLimits) -> Iterator[bytes]:
+def _complete_lines(stream: Iterable[bytes], limits: ChunkLimits) -> Iterator[bytes]:
     parts: list[bytes] = []
     size = 0
     unbroken = 0
@@ -150,40 +150,40 @@ def _whole_lines(stream: Iterable[bytes], limits: ChunkLimits) -> Iterator[bytes
         yield rest if rest.endswith(b"\n") else rest + b"\n"
 
 
-def _halved(data: bytes, most: int) -> Iterator[tuple[bytes, int]]:
-    """Cut `data`, whole lines, in halves of halves until none has more than `most` lines.
+def _halve(data: bytes, max_lines: int) -> Iterator[tuple[bytes, int]]:
+    """Split `data`, complete lines, in halves until none has more than `max_lines` lines.
 
-    Gives each with the number of its lines.
+    Yield each part with its number of lines.
     """
     lines = data.count(b"\n")
-    if lines <= most:
+    if lines <= max_lines:
         yield data, lines
         return
     middle = data.find(b"\n", len(data) // 2) + 1
     if middle == len(data):
         # The last line is the longer half.
         middle = data.rfind(b"\n", 0, -1) + 1
-    yield from _halved(data[:middle], most)
-    yield from _halved(data[middle:], most)
+    yield from _halve(data[:middle], max_lines)
+    yield from _halve(data[middle:], max_lines)
 
 
 def _may_have_blanks(data: bytes) -> bool:
     return data[0] in b" \t\r\n" or _MAYBE_BLANK.search(data) is not None
 
 
-def _refuse_long_lines(data: bytes, most: int) -> None:
+def _check_line_lengths(data: bytes, max_bytes: int) -> None:
     start = 0
-    while len(data) - start > most:
-        start = data.rfind(b"\n", start, start + most + 1) + 1
+    while len(data) - start > max_bytes:
+        start = data.rfind(b"\n", start, start + max_bytes + 1) + 1
         if not start:
-            raise _line_too_long(most)
+            raise _line_too_long(max_bytes)
 
 
-def refuse_invalid_text(data: bytes, delimiter: str, first_line: int) -> None:
+def check_encoding(data: bytes, delimiter: str, first_line: int) -> None:
     """Raise `RequestInvalid` for the first byte of `data` that is not UTF-8.
 
-    `data` are whole lines, of which the first has the number `first_line`. The column is named
-    where the `delimiter` is known.
+    `data` consists of complete lines, of which the first has the number `first_line`. The error
+    names the column if the `delimiter` is not empty.
     """
     if data.isascii():
         return
@@ -210,7 +210,7 @@ def _count_fields(data: bytes, delimiter: str) -> int:
 def check_quotes(data: bytes, delimiter: str, first_line: int) -> None:
     """Raise `RequestInvalid` for the first line of `data` that ends inside a quoted field.
 
-    `data` are whole lines, of which the first has the number `first_line`.
+    `data` consists of complete lines, of which the first has the number `first_line`.
     """
     if b'"' not in data:
         return
@@ -219,19 +219,19 @@ def check_quotes(data: bytes, delimiter: str, first_line: int) -> None:
     if end < len(data):
         line = first_line + data.count(b"\n", 0, end)
         raise RequestInvalid(
-            f"Line {line} has a quoted field that does not end on that line; a field may not hold "
-            "a line break."
+            f"Line {line} has a quoted field that does not end on that line; a field may not "
+            "contain a line break."
         )
 
 
 @cache
 def _well_quoted(delimiter: str) -> re.Pattern[bytes]:
-    """Match whole lines in which every field that begins with a quote has its last one there.
+    """Return a pattern of complete lines in which every quoted field ends on its line.
 
-    What follows that quote, and quotes within a field that begins otherwise, are text.
+    Text after the closing quote, and quotes in a field that does not begin with one, are literal.
     """
     mark = re.escape(delimiter.encode())
-    # Possessive, so that a piece of megabytes leaves no trail of places to come back to.
+    # Possessive quantifiers: a chunk of megabytes must not fill memory with backtracking states.
     quoted = rb'"[^"\n]*+(?:""[^"\n]*+)*+"'
     rest = rb"[^\n" + mark + rb"]*+"
     field = rb"(?:" + quoted + rest + rb'|(?!")' + rest + rb")"

@@ -1,4 +1,4 @@
-"""Results written as NDJSON and as CSV, and the failed rows as a CSV to mend."""
+"""Export results as JSON, NDJSON and CSV, and failed rows as a CSV to fix and resend."""
 
 import csv
 import re
@@ -16,7 +16,7 @@ from api.schemas.job import ResultRow
 from shared.db.queries.results import StoredResult
 
 _NUMBER: Final = re.compile(r"[+-]?[\d.]+(?:[eE][+-]?\d+)?")
-_PAGE_ROWS: Final = 16
+_BATCH_ROWS: Final = 16
 _PLAIN_ROWS: Final = 4096
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -24,7 +24,7 @@ Stored = Iterable[StoredResult]
 
 
 def ndjson(results: Stored, shape: ResultShape) -> Iterator[bytes]:
-    """Yield one JSON object a line, in pieces of about 64 KiB."""
+    """Yield one JSON object per line, in pieces of about 64 KiB."""
     for stored in results:
         rows = row_documents(stored, shape)
         yield from in_pieces(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
@@ -33,7 +33,7 @@ def ndjson(results: Stored, shape: ResultShape) -> Iterator[bytes]:
 def json_page(
     results: Stored, shape: ResultShape, rows: range, following: str | None
 ) -> Iterator[bytes]:
-    """Yield the page with the numbers `rows`, in pieces of about 64 KiB.
+    """Yield the JSON page with the row numbers `rows`, in pieces of about 64 KiB.
 
     `following` is the link to the next page.
     """
@@ -45,18 +45,18 @@ def json_page(
 
 
 def _members(rows: Iterator[ResultRow]) -> Iterator[bytes]:
-    """Write `rows` as the members of a JSON array, a few at a time."""
+    """Yield `rows` as the elements of a JSON array, a few at a time."""
     comma = b""
-    while some := list(islice(rows, _PAGE_ROWS)):
-        yield comma + orjson.dumps(some)[1:-1]
+    while batch := list(islice(rows, _BATCH_ROWS)):
+        yield comma + orjson.dumps(batch)[1:-1]
         comma = b","
 
 
 def csv_table(results: Stored, shape: ResultShape) -> Iterator[bytes]:
-    """Yield a header and one line a row, in pieces of about 64 KiB.
+    """Yield a CSV with a header and one line per row, in pieces of about 64 KiB.
 
-    The columns are row, line and id where the job has them, label, p_<class> where asked for,
-    error, and the features with `include_input`.
+    The columns are row, line and id if the job has them, label, p_<class> if requested, error, and
+    the features with `include_input`.
     """
     yield from _lines([_header(shape)])
     for stored in results:
@@ -67,22 +67,22 @@ def csv_table(results: Stored, shape: ResultShape) -> Iterator[bytes]:
 
 
 def errors_table(results: Stored, shape: ResultShape) -> Iterator[bytes]:
-    """Write only the failed rows: where they stand, why they failed, and their own columns.
+    """Yield a CSV of the failed rows: their position, their error and their original columns.
 
-    The columns that say why are no features, so the mended table can be sent again as it is.
+    The error columns are not features, so the fixed file can be resent unchanged otherwise.
     """
     layout = shape.job.layout
     names: Sequence[str] = layout.names if layout and layout.names else shape.features
-    where = "line" if layout else "row"
-    yield from _lines([[where, "error_code", "error_field", "error_detail", *names]])
+    position = "line" if layout else "row"
+    yield from _lines([[position, "error_code", "error_field", "error_detail", *names]])
     for stored in results:
         yield from _lines(_failed(stored, shape))
 
 
 def escape_formula(cell: Cell) -> Cell:
-    """Keep a spreadsheet from running a text cell as a formula: an apostrophe goes before it.
+    """Prefix a text cell that a spreadsheet would run as a formula with an apostrophe.
 
-    Numbers stay as they are.
+    Numbers are returned unchanged.
     """
     if isinstance(cell, str) and cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell):
         return f"'{cell}"
@@ -90,17 +90,17 @@ def escape_formula(cell: Cell) -> Cell:
 
 
 def in_pieces(parts: Iterable[bytes], size: int = PIECE) -> Iterator[bytes]:
-    """Join `parts` to pieces that end with the part that makes `size` bytes full."""
-    held: list[bytes] = []
+    """Join `parts` into pieces of at least `size` bytes; only the last may be smaller."""
+    buffered: list[bytes] = []
     length = 0
     for part in parts:
-        held.append(part)
+        buffered.append(part)
         length += len(part)
         if length >= size:
-            yield b"".join(held)
-            held, length = [], 0
-    if held:
-        yield b"".join(held)
+            yield b"".join(buffered)
+            buffered, length = [], 0
+    if buffered:
+        yield b"".join(buffered)
 
 
 def _lines(rows: Iterable[Sequence[Cell]]) -> Iterator[bytes]:
@@ -128,25 +128,25 @@ def _header(shape: ResultShape) -> list[str]:
 
 
 def _is_plain(stored: StoredResult, shape: ResultShape) -> bool:
-    """Return whether every row of `stored` is only a number, a line and a label."""
+    """Return whether the rows of `stored` have only a number, a line and an unquoted label."""
     extras = shape.include_input or shape.has_probabilities or stored.ids is not None
     gaps = stored.errors or stored.labels is None or stored.lines is not None
     quoted = any(
         b"".join(_lines([[name, ""]])) != f"{name},\r\n".encode() for name in shape.classes
     )
-    # Labels that are not known beforehand may need quotes too.
+    # Without known classes any label may need quotes.
     return bool(shape.classes) and not (extras or gaps or quoted)
 
 
 def _plain(stored: StoredResult, shape: ResultShape) -> Iterator[bytes]:
-    # The case of a large job without trouble, many times faster than row by row.
-    gap = stored.first_line - stored.first_row
-    every = stored.labels or ()
+    # The common case of a large job without errors, many times faster than row by row.
+    line_offset = stored.first_line - stored.first_row
+    all_labels = stored.labels or ()
     for start in range(0, stored.row_count, _PLAIN_ROWS):
-        labels = every[start : start + _PLAIN_ROWS]
+        labels = all_labels[start : start + _PLAIN_ROWS]
         rows = enumerate(labels, stored.first_row + start)
         if shape.has_lines:
-            lines = [f"{at},{at + gap},{label},\r\n" for at, label in rows]
+            lines = [f"{at},{at + line_offset},{label},\r\n" for at, label in rows]
         else:
             lines = [f"{at},{label},\r\n" for at, label in rows]
         yield "".join(lines).encode()
@@ -158,8 +158,8 @@ def _cells(row: ResultRow, shape: ResultShape) -> list[Cell]:
     cells += [row.get("id", "")] if shape.has_ids else []
     cells.append(row.get("label"))
     if shape.has_probabilities:
-        chances = row.get("probabilities", {})
-        cells += [chances.get(name) for name in shape.classes]
+        values = row.get("probabilities", {})
+        cells += [values.get(name) for name in shape.classes]
     error = row.get("error")
     cells.append(f"{error['code']}: {error['detail']}" if error else None)
     return cells + (list(row["input"].values()) if shape.include_input else [])
@@ -169,16 +169,16 @@ def _failed(stored: StoredResult, shape: ResultShape) -> Iterator[list[Cell]]:
     layout = shape.job.layout
     offsets = failed_offsets(stored)
     errors = {error.row: error for error in stored.errors}
-    for offset, cells in zip(offsets, _own(stored, shape, offsets), strict=True):
+    for offset, cells in zip(offsets, _original_cells(stored, shape, offsets), strict=True):
         error = error_document(stored, errors.get(offset))
-        where = stored.line(offset) if layout else stored.first_row + offset
-        yield [where, error["code"], error["field"], error["detail"], *cells]
+        position = stored.line(offset) if layout else stored.first_row + offset
+        yield [position, error["code"], error["field"], error["detail"], *cells]
 
 
-def _own(
+def _original_cells(
     stored: StoredResult, shape: ResultShape, offsets: Sequence[int]
 ) -> Iterable[Sequence[Cell]]:
-    """Return the columns that the rows at `offsets` came with."""
+    """Return the original cells of the rows at `offsets`."""
     if stored.input is not None and shape.job.layout is not None:
         return original_rows(stored.input, shape.job.layout, offsets)
     return input_rows(stored, None, shape.features, offsets)

@@ -1,4 +1,4 @@
-"""A chunk's rows as the client sent them."""
+"""Read the input rows of a chunk as the client sent them."""
 
 import csv
 import sys
@@ -22,10 +22,10 @@ def input_rows(
     features: Sequence[str],
     offsets: Sequence[int],
 ) -> Iterator[list[Cell]]:
-    """Yield the values of the rows at `offsets` by feature: text from a CSV, numbers from JSON.
+    """Yield the features of the rows at `offsets`: text from a CSV, numbers from JSON.
 
-    A value that is not there, or that belongs to a row refused before it was stored, is None.
-    `offsets` are in order. One row is in memory at a time, beside the chunk's own bytes.
+    A missing value, or one of a row that was refused before it was stored, is None. `offsets` are
+    in order. One row at a time is decoded.
     """
     given = stored.input
     if given is None:
@@ -39,7 +39,7 @@ def input_rows(
 
 
 def as_numbers(data: bytes, code: Literal["d", "f"]) -> Sequence[float]:
-    """Return little-endian floats of 8 or 4 bytes, without a copy where that is possible."""
+    """Return little-endian floats of 8 or 4 bytes, without a copy on little-endian machines."""
     if sys.byteorder == "little":
         return memoryview(data).cast(code)
     swapped = array(code, data)
@@ -50,7 +50,7 @@ def as_numbers(data: bytes, code: Literal["d", "f"]) -> Sequence[float]:
 def original_rows(
     given: StoredInput, layout: CsvLayout, offsets: Iterable[int]
 ) -> Iterator[list[str]]:
-    """Yield the fields, as they were written, of the rows at `offsets` of a chunk of CSV."""
+    """Yield the unparsed fields of the rows at `offsets`, in order, of a chunk of CSV."""
     lines = (line for line in ZstdFile(BytesIO(given.body)) if not is_blank(line))
     following = 0
     for at in offsets:
@@ -64,7 +64,7 @@ def _fields(line: bytes, layout: CsvLayout) -> list[str]:
     try:
         return split_line(text, layout.delimiter)
     except csv.Error:
-        # A carriage return within the line: it is shown as it is.
+        # A carriage return within the line is kept.
         return text.split(layout.delimiter)
 
 

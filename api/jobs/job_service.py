@@ -1,4 +1,4 @@
-"""Finds the job that a path names, and describes it."""
+"""Find the job that a path names, wait for it and describe it."""
 
 import time
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from shared.domain.jobs import Job, JobId
 
 
 def owner() -> str:
-    """Return the owner of the present request: the id of its API key, empty where keys are off."""
+    """Return the owner of the current request: the id of its API key, empty while keys are off."""
     caller: Caller = g.caller
     return caller.owner
 
@@ -26,51 +26,51 @@ def owner() -> str:
 def request_context() -> RequestContext:
     """Return the context of the current request: its owner, its row quota and its trace."""
     caller: Caller = g.caller
-    return RequestContext(owner=caller.owner, row_quota=caller.row_quota, trail=g.trail)
+    return RequestContext(owner=caller.owner, row_quota=caller.row_quota, trace=g.trace)
 
 
 def log_job(job: Job) -> None:
-    """Have the line that the log gets of the present request name the job that it made."""
+    """Add `job` to the access log line of the current request."""
     g.job = job.id
 
 
 def get_job(services: Services, job_id: str) -> Job:
-    """Read the job that `job_id` names.
+    """Return the job `job_id`.
 
-    Raises `JobNotFound`, also for what is no job id, and `JobDeleted`.
+    Raise `JobNotFound`, also for a malformed id, or `JobDeleted`.
     """
     return _visible(services.load_job(parse_job_id(job_id)))
 
 
 def get_job_with_results(services: Services, job: JobId) -> JobWithResults:
-    """Read `job`, which has been waited for, with its results where these are few.
+    """Return `job`, with its results if it is small.
 
-    Raises `JobNotFound` and `JobDeleted`.
+    Raise `JobNotFound` or `JobDeleted`.
     """
-    whole = services.load_job_with_results(job)
-    if whole is None:
+    found = services.load_job_with_results(job)
+    if found is None:
         raise JobNotFound
-    _visible(whole.job)
-    return whole
+    _visible(found.job)
+    return found
 
 
 def wait_until_finished(services: Services, job: JobId, seconds: float) -> JobWithResults | None:
-    """Wait up to `seconds` for `job` and return it with its results, None when it goes on.
+    """Wait up to `seconds` for `job`; return it with its results, None if it has not finished.
 
-    A notification on Redis only wakes: the database says whether the job has finished. Raises
-    `JobNotFound` and `JobDeleted`.
+    A Redis notification only wakes the request: the database decides whether the job has finished.
+    Raise `JobNotFound` or `JobDeleted`.
     """
     until = time.monotonic() + seconds
     while services.job_watcher.wait(job, until - time.monotonic()):
-        whole = get_job_with_results(services, job)
-        if whole.job.finished:
-            return whole
+        found = get_job_with_results(services, job)
+        if found.job.finished:
+            return found
         services.job_watcher.forget_end(job)
     return None
 
 
 def _visible(job: Job | None) -> Job:
-    # Another key's job does not exist: not even its absence may be told apart.
+    # Jobs of other keys must be indistinguishable from jobs that do not exist.
     if job is None or job.owner != owner():
         raise JobNotFound
     if job.deleted_at is not None:
@@ -79,41 +79,43 @@ def _visible(job: Job | None) -> Job:
 
 
 def ensure_capacity(services: Services) -> None:
-    """Check that new rows may come: in all, and for this caller.
+    """Check that new rows may be queued, in total and for this caller.
 
-    Raises `Overloaded` and `QuotaExceeded`.
+    Raise `Overloaded` or `QuotaExceeded`.
     """
     services.admission.check()
     services.authenticator.check_rows(g.caller)
 
 
 def describe(services: Services, job: Job) -> JobDocument:
-    """Write `job` as a document, with its drift, its webhook and what waits before it."""
+    """Return the document of `job`, with its drift, its webhook and its queue position."""
     return describe_all(services, [job])[0]
 
 
 def describe_all(services: Services, jobs: Sequence[Job]) -> list[JobDocument]:
-    """Write `jobs` as documents; those with webhooks cost one query together."""
-    called = [job.id for job in jobs if job.webhook_url and job.finished]
-    deliveries = services.database.read(lambda c: read_deliveries(c, called)) if called else {}
-    # Only a summary needs them; jobs of a page share a few.
+    """Return the documents of `jobs`; one query reads all webhook deliveries."""
+    notified = [job.id for job in jobs if job.webhook_url and job.finished]
+    deliveries = services.database.read(lambda c: read_deliveries(c, notified)) if notified else {}
+    # Only summaries need manifests; the jobs of a page share a few.
     summarized = {job.pin: job for job in jobs if job.finished and job.summary}
     manifests = {pin: services.manifests.find(job) for pin, job in summarized.items()}
     return [
-        job_document(job, manifests.get(job.pin), _ahead(services, job), deliveries.get(job.id))
+        job_document(
+            job, manifests.get(job.pin), _queue_position(services, job), deliveries.get(job.id)
+        )
         for job in jobs
     ]
 
 
-def _ahead(services: Services, job: Job) -> QueuePosition | None:
+def _queue_position(services: Services, job: Job) -> QueuePosition | None:
     if job.finished:
         return None
-    left = job.rows_total - job.rows_succeeded - job.rows_failed
-    return services.admission.rows_ahead(job.id, job.queue, left)
+    remaining = job.rows_total - job.rows_succeeded - job.rows_failed
+    return services.admission.rows_ahead(job.id, job.queue, remaining)
 
 
 def parse_job_id(text: str) -> JobId:
-    """Read a job id in any spelling of a UUID. Raises `JobNotFound` for anything else."""
+    """Parse a job id in any notation of a UUID. Raise `JobNotFound` for anything else."""
     try:
         return JobId(str(UUID(text)))
     except ValueError:

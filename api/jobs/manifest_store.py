@@ -1,4 +1,4 @@
-"""The manifests that the results of jobs are read with, however long ago a job was accepted."""
+"""Manifests of all models that jobs were accepted for, including removed ones."""
 
 import logging
 
@@ -13,20 +13,19 @@ log = logging.getLogger(__name__)
 
 
 class ManifestStore:
-    """Finds a job's manifest in the model folder, or in the database once it was removed there."""
+    """Find a job's manifest in the model folder, or in the database after its removal there."""
 
     def __init__(self, database: Database, catalog: ModelCatalog) -> None:
-        """Use `database`, which is asked only for what `catalog` does not have."""
+        """Use `catalog`, and `database` for manifests that it does not have."""
         self._database = database
         self._catalog = catalog
         self._stored: set[ModelPin] = set()
         self._read: dict[ModelPin, Manifest] = {}
 
     def store(self, manifest: Manifest) -> None:
-        """Store `manifest`, with which a job was accepted: once for each process and model.
+        """Store the `manifest` of an accepted job, once per process and model.
 
-        The job is committed by now, so an error is logged and the next job's acceptance tries
-        again.
+        The job is already committed, so an error is only logged; the next accepted job retries.
         """
         pin = manifest.pin
         if pin in self._stored:
@@ -41,7 +40,7 @@ class ManifestStore:
             self._stored.add(pin)
 
     def store_for(self, job: Job) -> None:
-        """Store the manifest of `job`, a retry, if the model folder has it."""
+        """Store the manifest of `job`, which is a retry, if the model folder has it."""
         manifest = self._catalog.find(job.pin)
         if manifest is not None:
             self.store(manifest)
@@ -49,8 +48,8 @@ class ManifestStore:
     def find(self, job: Job) -> Manifest | None:
         """Return the manifest of the artifact that `job` was accepted for.
 
-        None when it is neither in the model folder nor stored: the job was accepted by a release
-        that did not store manifests.
+        Return None when it is neither in the model folder nor stored: the job was accepted by a
+        release that did not store manifests.
         """
         pin = job.pin
         found = self._catalog.find(pin) or self._read.get(pin)

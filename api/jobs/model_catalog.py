@@ -1,4 +1,4 @@
-"""The models as they are now: read again when their folder changes, kept when it is broken."""
+"""The model catalog: reloaded when the model folder changes, kept while the folder is invalid."""
 
 import logging
 import threading
@@ -15,31 +15,31 @@ from shared.models.registry import ModelRegistry
 log = logging.getLogger(__name__)
 
 _REFRESH_SECONDS: Final = 1.0
-"""Seconds between two looks at the folder."""
+"""The minimum number of seconds between two checks of the folder."""
 
 _Stamps = frozenset[tuple[str, int]]
 
 
 class ModelCatalog:
-    """The catalog of models under a folder, which may change while the service runs.
+    """The catalog of models in a folder, which may change while the service runs.
 
-    A change that breaks it is logged, and the last catalog that was whole stays.
+    An invalid change is logged, and the last valid catalog stays in use.
     """
 
     def __init__(self, root: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        """Read the catalog at `root`. Raises `ManifestInvalid`: no service starts without one."""
+        """Load the catalog at `root`. Raise `ManifestInvalid`: the service needs one to start."""
         self._root = root
         self._clock = clock
         self._lock = threading.Lock()
-        self._looked = clock()
+        self._checked_at = clock()
         self._stamps = _stamps(root)
         self._catalog = ModelRegistry.read(root)
 
     def __call__(self) -> ModelRegistry:
-        """Return the catalog as it is now."""
+        """Return the current catalog."""
         with self._lock:
-            if self._clock() - self._looked >= _REFRESH_SECONDS:
-                self._looked = self._clock()
+            if self._clock() - self._checked_at >= _REFRESH_SECONDS:
+                self._checked_at = self._clock()
                 self._refresh()
             return self._catalog
 
@@ -47,18 +47,18 @@ class ModelCatalog:
         try:
             stamps = _stamps(self._root)
             if stamps != self._stamps:
-                # Noted first, so that a broken folder is logged once and not every second.
+                # Set first, so that an invalid folder is logged once and not every second.
                 self._stamps = stamps
                 self._catalog = ModelRegistry.read(self._root)
         except (ManifestInvalid, OSError) as error:
-            log.error("catalog_kept", extra={"reason": str(error)})  # noqa: TRY400 - no bug of ours
+            log.error("catalog_kept", extra={"reason": str(error)})  # noqa: TRY400 - not a bug
 
     def resolve(self, name: str) -> Manifest:
-        """Find the manifest that `name` stands for. Raises `ModelUnknown`."""
+        """Return the manifest that `name` refers to. Raise `ModelUnknown`."""
         return self().resolve(name)
 
     def find(self, pin: ModelPin) -> Manifest | None:
-        """Return the manifest of just this artifact, or None when the folder does not have it."""
+        """Return the manifest of exactly this artifact, None if the folder does not have it."""
         manifest = self().models.get(pin.name, {}).get(pin.version)
         return manifest if manifest is not None and manifest.pin == pin else None
 

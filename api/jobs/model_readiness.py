@@ -1,4 +1,4 @@
-"""Which models can be predicted with at present: those that a living worker can load."""
+"""Readiness of models: a model is ready while a live worker can load it."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,16 +9,16 @@ from shared.observability.worker_status import read_status
 
 
 class ModelReadiness:
-    """Checks models against the last heartbeats of the workers."""
+    """Check models against the last heartbeats of the workers."""
 
     def __init__(self, read: Callable[[], Sequence[Heartbeat]]) -> None:
-        """Take `read`, which returns the last heartbeats of all processes."""
+        """Use `read`, which returns the last heartbeats of all processes."""
         self._read = read
 
     def __call__(self, manifest: Manifest) -> bool:
         """Return whether a worker reports that it can load the artifact of `manifest`.
 
-        False while Redis is away: no worker is reached then.
+        Return False while Redis is down: no worker can be reached then.
         """
         try:
             heartbeats = self._read()

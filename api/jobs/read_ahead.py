@@ -1,4 +1,4 @@
-"""Makes the next item while the one before it is used."""
+"""Prefetching: produce the next item while the previous one is in use."""
 
 from collections.abc import Generator, Iterator
 from typing import TypeVar
@@ -9,25 +9,25 @@ T = TypeVar("T")
 
 
 def prefetch_one(items: Iterator[T]) -> Generator[T, None, None]:
-    """Return `items`, none of which is None, each made by a greenlet while the last one is used.
+    """Yield `items`, none of which is None, and produce the next one in a greenlet meanwhile.
 
-    Whoever stops early closes the generator, which stops the making too. What making an item
-    raises comes in its place.
+    Closing the generator early also stops the greenlet. An error of `items` is raised in the place
+    of the item.
     """
-    coming = gevent.spawn(_step, items)
+    upcoming = gevent.spawn(_step, items)
     try:
-        while (item := coming.get()) is not None:
+        while (item := upcoming.get()) is not None:
             if isinstance(item, Exception):
                 raise item
-            coming = gevent.spawn(_step, items)
+            upcoming = gevent.spawn(_step, items)
             yield item
     finally:
-        coming.kill()
+        upcoming.kill()
 
 
 def _step(items: Iterator[T]) -> T | Exception | None:
-    """Make an item; give None at the end, or what was raised, which gevent would print."""
+    """Return the next item, None at the end, or the error raised, which gevent would print."""
     try:
         return next(items, None)
-    except Exception as error:  # noqa: BLE001 - raised again where the item is wanted
+    except Exception as error:  # noqa: BLE001 - raised where the item is consumed
         return error

@@ -1,4 +1,4 @@
-"""A stored chunk's result as rows, each with its label or its error."""
+"""Convert the stored result of a chunk into rows, each with its label or its error."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ DIGITS: Final = 7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultShape:
-    """What the rows of a job's results have: its model's classes and features, and the extras.
+    """The members that the rows of a job's results have.
 
-    `classes` and `features` are names in the model's order. Where the classes are not known any
-    more, there are none.
+    `classes` and `features` are names in the model's order. `classes` is empty when the classes are
+    no longer known.
     """
 
     job: Job
@@ -29,31 +29,31 @@ class ResultShape:
 
     @property
     def has_lines(self) -> bool:
-        """Return whether the rows came as lines of a CSV."""
+        """Whether the rows were sent as lines of a CSV."""
         return self.job.layout is not None
 
     @property
     def has_ids(self) -> bool:
-        """Return whether the CSV had a column of ids."""
+        """Whether the CSV had a column of ids."""
         return self.job.layout is not None and self.job.layout.id_position is not None
 
     @property
     def has_probabilities(self) -> bool:
-        """Return whether the client asked for them; without names of classes they mean nothing."""
+        """Whether probabilities were requested; without class names they are omitted."""
         return bool(self.classes) and "probabilities" in self.job.outputs
 
 
 def row_documents(
     stored: StoredResult, shape: ResultShape, first: int = 0, last: int | None = None
 ) -> Iterator[ResultRow]:
-    """Yield those rows of `stored` as documents that lie between `first` and `last` - 1."""
+    """Yield the documents of the rows of `stored` from `first` to `last` - 1."""
     start = max(first - stored.first_row, 0)
     end = stored.row_count if last is None else min(last - stored.first_row, stored.row_count)
     offsets = range(start, max(start, end))
     errors = {error.row: error for error in stored.errors}
-    chances = probabilities(stored, len(shape.classes), offsets)
+    distributions = probabilities(stored, len(shape.classes), offsets)
     layout, features = shape.job.layout, shape.features
-    given = input_rows(stored, layout, features, offsets) if shape.include_input else None
+    inputs = input_rows(stored, layout, features, offsets) if shape.include_input else None
     for offset in offsets:
         row: ResultRow = {"row": stored.first_row + offset}
         if shape.has_lines:
@@ -61,15 +61,15 @@ def row_documents(
         if stored.ids is not None:
             row["id"] = stored.ids[offset]
         label = stored.labels[offset] if stored.labels is not None else None
-        likely = next(chances) if chances is not None else None
+        distribution = next(distributions) if distributions is not None else None
         if label is None:
             row["error"] = error_document(stored, errors.get(offset))
         else:
             row["label"] = label
-            if likely is not None:
-                row["probabilities"] = dict(zip(shape.classes, likely, strict=True))
-        if given is not None:
-            row["input"] = dict(zip(features, next(given), strict=True))
+            if distribution is not None:
+                row["probabilities"] = dict(zip(shape.classes, distribution, strict=True))
+        if inputs is not None:
+            row["input"] = dict(zip(features, next(inputs), strict=True))
         yield row
 
 
@@ -84,7 +84,7 @@ def probabilities(stored: StoredResult, width: int, offsets: range) -> Iterator[
 
 
 def error_document(stored: StoredResult, error: RowError | None) -> RowProblem:
-    """Return why a row of `stored` has no label: its own error, or that of its whole chunk."""
+    """Return the error of a row of `stored` without a label: its own or that of its chunk."""
     if error is not None:
         return {"code": error.code, "field": error.field, "detail": error.detail}
     if stored.failure is not None:
@@ -93,7 +93,7 @@ def error_document(stored: StoredResult, error: RowError | None) -> RowProblem:
 
 
 def failed_offsets(stored: StoredResult) -> Sequence[int]:
-    """Return the rows of `stored` without a label, counted from 0 within it."""
+    """Return the offsets within `stored`, from 0, of the rows without a label."""
     if stored.labels is None:
         return range(stored.row_count)
     return [error.row for error in stored.errors]

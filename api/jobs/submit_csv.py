@@ -1,4 +1,4 @@
-"""Receives a CSV: checks its header at once, then stores its lines chunk by chunk."""
+"""Accept CSV uploads: check the header at once, then store the lines chunk by chunk."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -25,7 +25,7 @@ from shared.domain.jobs import Job, JobFailure, JobId, JobState, Queue
 from shared.models.manifest import Manifest
 from shared.zstd import CompressionParameter, compress
 
-# Digits seldom repeat: few and long matches are looked for, in half the time of level 1 alone.
+# Digits rarely repeat: searching for few, long matches takes half the time of plain level 1.
 _COMPRESSION: Final[Mapping[int, int]] = {
     CompressionParameter.compression_level: 1,
     CompressionParameter.hash_log: 8,
@@ -34,40 +34,41 @@ _COMPRESSION: Final[Mapping[int, int]] = {
 
 
 class UploadRepository(Protocol):
-    """Where a growing job is kept; each call is committed, and publishes what it releases."""
+    """Storage of an upload in progress; each call commits and publishes the released chunks."""
 
     def begin(self, submission: Submission, /) -> None:
         """Store the job without chunks."""
         ...
 
     def add(self, submission: Submission, chunk: NewChunk, /) -> None:
-        """Store its next chunk."""
+        """Store the next chunk."""
         ...
 
     def complete(self, submission: Submission, /) -> None:
-        """Say that there are no more."""
+        """Mark the upload as complete."""
         ...
 
     def end(self, job: JobId, state: JobState, failure: JobFailure, /) -> None:
-        """End the job as failed or canceled, and keep none of its rows."""
+        """End the job as failed or canceled and discard its rows."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CsvLimits:
-    """How a CSV is cut; up to `interactive_rows` rows in one chunk it counts as a small job."""
+    """Limits of CSV jobs; one chunk of up to `interactive_rows` rows is an interactive job."""
 
-    cut: ChunkLimits
+    chunk_limits: ChunkLimits
     interactive_rows: int
     deadline: timedelta
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitCsv:
-    """Accepts a job whose rows come as a stream of CSV.
+    """Accept a job whose rows are a stream of CSV.
 
-    What fits one chunk goes through the intake like any small job. More becomes a job that is
-    `receiving`, whose first chunks run while the rest arrives. `store_manifest` must not fail.
+    A CSV of one chunk is committed in a group like a JSON job. A larger one becomes a job in the
+    state `receiving`, whose first chunks run while the rest arrives. `store_manifest` must not
+    raise.
     """
 
     read_options: ReadOptions
@@ -82,39 +83,39 @@ class SubmitCsv:
         self,
         document: Mapping[str, Any],
         stream: Iterator[bytes],
-        origin: RequestContext = ANONYMOUS,
+        context: RequestContext = ANONYMOUS,
     ) -> Job:
-        """Receive `stream` from `origin` under the options in `document`, and give the job.
+        """Receive `stream` with the options in `document` and return the job.
 
-        Raises `RequestInvalid` (the header does not fit, a line is broken, no rows),
-        `UploadIncomplete`, `BodyTooLarge`, `BodyMalformed`, and what intake and database raise.
+        Raise `RequestInvalid` (wrong header, malformed line, no rows), `UploadIncomplete`,
+        `BodyTooLarge`, `BodyMalformed`, and the errors of group commit and database.
         """
         options = self.read_options(CsvOptions, document)
-        header, pieces = open_csv(options.model, stream, self.limits.cut)
+        header, pieces = open_csv(options.model, stream, self.limits.chunk_limits)
         chunks = _chunks(pieces)
         first = next(chunks, None)
         if first is None:
             raise RequestInvalid("The CSV has no rows.")
-        submission = self._submission(options, header, origin)
+        submission = self._submission(options, header, context)
         second = next(chunks, None)
         if second is None:
-            whole = self._small(submission, first, origin)
-            self.accept(whole)
+            complete = self._single_chunk(submission, first, context)
+            self.accept(complete)
             self.store_manifest(options.model)
-            return as_job(whole)
+            return as_job(complete)
         self.store.begin(submission)
         self.store_manifest(options.model)
-        return self._receive(submission, chain((first, second), chunks), origin)
+        return self._receive(submission, chain((first, second), chunks), context)
 
     def _submission(
-        self, options: CsvOptions, header: Header, origin: RequestContext
+        self, options: CsvOptions, header: Header, context: RequestContext
     ) -> Submission:
         created = self.now()
         return Submission(
             id=self.new_id(),
-            owner=origin.owner,
-            row_quota=origin.row_quota,
-            idempotency=origin.key(complete=False),
+            owner=context.owner,
+            row_quota=context.row_quota,
+            idempotency=context.key(complete=False),
             state=JobState.RECEIVING,
             queue=Queue.BULK,
             model_name=options.model.name,
@@ -124,25 +125,27 @@ class SubmitCsv:
             labels=options.labels,
             warnings=header.warnings,
             layout=header.layout,
-            max_errors=options.most_errors,
+            max_errors=options.allowed_errors,
             retention=options.retention,
             webhook=options.webhook,
             created_at=created,
             deadline_at=created + self.limits.deadline,
-            trace=origin.trail,
+            trace=context.trace,
             chunks=(),
         )
 
-    def _small(self, submission: Submission, only: NewChunk, origin: RequestContext) -> Submission:
-        small = only.row_count <= self.limits.interactive_rows
+    def _single_chunk(
+        self, submission: Submission, chunk: NewChunk, context: RequestContext
+    ) -> Submission:
+        small = chunk.row_count <= self.limits.interactive_rows
         queue = Queue.INTERACTIVE if small else Queue.BULK
-        key = origin.key(complete=True)
+        key = context.key(complete=True)
         return replace(
-            submission, state=JobState.QUEUED, queue=queue, chunks=(only,), idempotency=key
+            submission, state=JobState.QUEUED, queue=queue, chunks=(chunk,), idempotency=key
         )
 
     def _receive(
-        self, submission: Submission, chunks: Iterable[NewChunk], origin: RequestContext
+        self, submission: Submission, chunks: Iterable[NewChunk], context: RequestContext
     ) -> Job:
         received = []
         try:
@@ -150,9 +153,9 @@ class SubmitCsv:
                 for chunk in ahead:
                     self.store.add(submission, chunk)
                     received.append(replace(chunk, body=b""))
-            self.store.complete(replace(submission, idempotency=origin.key(complete=True)))
+            self.store.complete(replace(submission, idempotency=context.key(complete=True)))
         except DryBeansError as error:
-            # A sender that stops has canceled; any other error lies in what it sent.
+            # A client that stops sending cancels its job; any other error fails it.
             state = JobState.CANCELED if isinstance(error, UploadIncomplete) else JobState.FAILED
             failure = JobFailure(code=error.code, detail=error.detail)
             self.store.end(submission.id, state, failure)
@@ -161,20 +164,20 @@ class SubmitCsv:
 
 
 def open_csv(
-    manifest: Manifest, stream: Iterator[bytes], cut: ChunkLimits
+    manifest: Manifest, stream: Iterator[bytes], limits: ChunkLimits
 ) -> tuple[Header, Iterator[CsvSlice]]:
-    """Read the header of `stream`, and give it with what follows, cut into pieces.
+    """Parse the header of `stream` and return it with the lines after it, split into chunks.
 
-    Raises `RequestInvalid` for a header that does not fit `manifest`.
+    Raise `RequestInvalid` for a header that does not match `manifest`.
     """
-    head = read_first_line(stream, cut.line_bytes)
+    head = read_first_line(stream, limits.line_bytes)
     names = [feature.name for feature in manifest.features]
     header = read_header(head.text, manifest.columns, names)
     delimiter = header.layout.delimiter
     check_quotes(head.raw, delimiter, head.number)
-    begin = (head.raw, head.rest) if header.is_data else (head.rest,)
+    start = (head.raw, head.rest) if header.is_data else (head.rest,)
     first_line = head.number if header.is_data else head.number + 1
-    return header, split_into_chunks(chain(begin, stream), cut, delimiter, first_line)
+    return header, split_into_chunks(chain(start, stream), limits, delimiter, first_line)
 
 
 def _chunks(pieces: Iterable[CsvSlice]) -> Iterator[NewChunk]:

@@ -1,4 +1,4 @@
-"""Turns a request into a job: checks the options and the rows, cuts chunks, hands them in."""
+"""Accept JSON jobs: validate options and rows, split them into chunks and commit them."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ _FLOAT64: Final = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitLimits:
-    """How much one request may ask for, and how its rows are cut."""
+    """Limits of JSON jobs: rows of a request, of a chunk and of an interactive job; deadline."""
 
     instances: int
     chunk_rows: int
@@ -30,7 +30,7 @@ class SubmitLimits:
 
 @dataclass(frozen=True, slots=True)
 class SubmitRows:
-    """Accepts jobs of rows given as JSON; `store_manifest` must not fail."""
+    """Accept a job whose rows are JSON; `store_manifest` must not raise."""
 
     read_options: ReadOptions
     accept: Callable[[Submission], None]
@@ -39,32 +39,31 @@ class SubmitRows:
     new_id: Callable[[], JobId]
     store_manifest: Callable[[Manifest], None]
 
-    def __call__(self, document: Mapping[str, Any], origin: RequestContext = ANONYMOUS) -> Job:
-        """Check `document`, commit the job it asks for in the name of `origin`, and return it.
+    def __call__(self, document: Mapping[str, Any], context: RequestContext = ANONYMOUS) -> Job:
+        """Validate `document`, commit its job and return it.
 
-        Raises `RequestInvalid` (with every fault), `ModelUnknown`, `BodyTooLarge`, and what the
-        intake raises.
+        Raise `RequestInvalid` with all errors, `BodyTooLarge`, and the errors of group commit.
         """
         options = self.read_options(JsonJob, document)
         rows = parse_instances(options, self.limits.instances)
         if len(rows.errors) == rows.count:
-            raise RequestInvalid(_nothing_usable(rows), faults=_row_faults(rows))
-        submission = self._submission(options, rows, origin)
+            raise RequestInvalid(_no_usable_row(rows), faults=_row_errors(rows))
+        submission = self._submission(options, rows, context)
         self.accept(submission)
         self.store_manifest(options.model)
         return as_job(submission)
 
     def _submission(
-        self, options: JobOptions, rows: PackedRows, origin: RequestContext
+        self, options: JobOptions, rows: PackedRows, context: RequestContext
     ) -> Submission:
         created = self.now()
         manifest = options.model
         bulk = rows.count > self.limits.interactive_rows
         return Submission(
             id=self.new_id(),
-            owner=origin.owner,
-            row_quota=origin.row_quota,
-            idempotency=origin.key(complete=True),
+            owner=context.owner,
+            row_quota=context.row_quota,
+            idempotency=context.key(complete=True),
             queue=Queue.BULK if bulk else Queue.INTERACTIVE,
             model_name=manifest.name,
             model_version=manifest.version,
@@ -72,49 +71,49 @@ class SubmitRows:
             outputs=tuple(options.outputs),
             labels=options.labels,
             warnings=(),
-            max_errors=options.most_errors,
+            max_errors=options.allowed_errors,
             retention=options.retention,
             webhook=options.webhook,
             created_at=created,
             deadline_at=created + self.limits.deadline,
-            trace=origin.trail,
-            chunks=tuple(_cut(rows, self.limits.chunk_rows, len(manifest.features))),
+            trace=context.trace,
+            chunks=tuple(_split(rows, self.limits.chunk_rows, len(manifest.features))),
         )
 
 
-def parse_instances(options: JsonJob, most: int) -> PackedRows:
-    """Read the rows of a JSON job; what is wrong with single rows stands among them.
+def parse_instances(options: JsonJob, max_rows: int) -> PackedRows:
+    """Parse and pack the rows of a JSON job; errors of single rows are collected.
 
-    Raises `RequestInvalid` when there is no row, `BodyTooLarge` when there are over `most`.
+    Raise `RequestInvalid` when there is no row, `BodyTooLarge` when there are over `max_rows`.
     """
     instances = options.instances
     if not isinstance(instances, list) or not instances:
         detail = "Send a list of at least one row."
-        raise RequestInvalid(detail, faults=(_fault("/instances", "instances", detail),))
-    if len(instances) > most:
+        raise RequestInvalid(detail, faults=(_field_error("/instances", "instances", detail),))
+    if len(instances) > max_rows:
         raise BodyTooLarge(
-            f"{len(instances)} rows are more than the {most} that one JSON job may have; send "
+            f"{len(instances)} rows are more than the {max_rows} that one JSON job may have; send "
             "several jobs, or a CSV."
         )
     names = [feature.name for feature in options.model.features]
-    # Other requests get a turn meanwhile.
+    # Yield to other requests meanwhile.
     return pack(instances, options.model.columns, names, lambda: time.sleep(0))
 
 
-def _fault(where: str, code: str, detail: str) -> FieldError:
+def _field_error(where: str, code: str, detail: str) -> FieldError:
     return FieldError(pointer=where, code=code, detail=detail)
 
 
-def _nothing_usable(rows: PackedRows) -> str:
+def _no_usable_row(rows: PackedRows) -> str:
     first = rows.errors[0].detail
     if rows.count == 1:
         return f"The only row cannot be predicted. {first}"
-    return f"None of the {rows.count} rows can be predicted; errors says why. The first: {first}"
+    return f"None of the {rows.count} rows can be predicted; see errors. The first: {first}"
 
 
-def _row_faults(rows: PackedRows) -> tuple[FieldError, ...]:
+def _row_errors(rows: PackedRows) -> tuple[FieldError, ...]:
     return tuple(
-        _fault(
+        _field_error(
             pointer("instances", error.row, *([error.field] if error.field else [])),
             error.code,
             error.detail,
@@ -123,7 +122,7 @@ def _row_faults(rows: PackedRows) -> tuple[FieldError, ...]:
     )
 
 
-def _cut(rows: PackedRows, size: int, width: int) -> Sequence[NewChunk]:
+def _split(rows: PackedRows, size: int, width: int) -> Sequence[NewChunk]:
     stride = width * _FLOAT64
     return [
         NewChunk(
@@ -139,7 +138,7 @@ def _cut(rows: PackedRows, size: int, width: int) -> Sequence[NewChunk]:
 
 
 def as_job(submission: Submission) -> Job:
-    """Show a submission that has just been committed as the job it has become."""
+    """Return the queued job that a submission, which has just been committed, has created."""
     return Job(
         id=submission.id,
         state=JobState.QUEUED,

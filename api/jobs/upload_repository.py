@@ -1,4 +1,4 @@
-"""Keeps uploads in the database, and publishes each chunk that enters its job's window."""
+"""Store uploads in the database and publish each chunk that its job may run next."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -26,46 +26,46 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseUploadRepository:
-    """Stores each step of an upload in a transaction of its own.
+    """Store each step of an upload in a separate transaction.
 
-    `patience` is how long the next chunk may take before the sweep counts the upload as broken.
+    `idle_timeout` is how long the next chunk may take before the sweep ends the upload.
     """
 
     database: Database
     publish: Callable[[Sequence[Dispatch]], None]
-    outbox: DispatchPolicy
-    patience: timedelta
+    dispatch_policy: DispatchPolicy
+    idle_timeout: timedelta
     traces: Traces = field(default_factory=NoTraces)
 
     def begin(self, submission: Submission, /) -> None:
         """Store the job without chunks."""
         with self._span(submission):
             self.database.write(
-                lambda c: begin_upload(c, submission, self.outbox, self.patience),
+                lambda c: begin_upload(c, submission, self.dispatch_policy, self.idle_timeout),
                 lambda c: are_stored(c, [submission.id]),
             )
-        log.info("upload_begins", extra={"job": submission.id})
+        log.info("upload_started", extra={"job": submission.id})
 
     def add(self, submission: Submission, chunk: NewChunk, /) -> None:
-        """Store the next chunk. Raises `UploadStopped` when the job has ended meanwhile."""
+        """Store the next chunk. Raise `UploadStopped` when the job has ended meanwhile."""
         with self._span(submission):
             released = self.database.write(
-                lambda c: add_chunk(c, submission, chunk, self.outbox, self.patience),
+                lambda c: add_chunk(c, submission, chunk, self.dispatch_policy, self.idle_timeout),
                 lambda c: has_chunk(c, ChunkRef(job=submission.id, seq=chunk.seq)),
             )
         self.publish(released)
 
     def complete(self, submission: Submission, /) -> None:
-        """Close the upload. Raises `UploadStopped` when the job has ended meanwhile."""
+        """Complete the upload. Raise `UploadStopped` when the job has ended meanwhile."""
         with self._span(submission):
             released = self.database.write(
-                lambda c: complete_upload(c, submission, self.outbox),
+                lambda c: complete_upload(c, submission, self.dispatch_policy),
                 lambda c: is_completed(c, submission),
             )
         self.publish([replace(dispatch, trace=submission.trace) for dispatch in released])
 
     def end(self, job: JobId, state: JobState, failure: JobFailure, /) -> None:
-        """End the job without its rows; if the database is down, the sweep will do it."""
+        """End the job and discard its rows; if the database is down, the sweep will do it."""
         try:
             self.database.write(lambda c: end_upload(c, job, state, failure))
         except DatabaseDown as error:

@@ -1,4 +1,4 @@
-"""Says what is wrong with rows, and makes no job of them: nothing is stored, nobody is asked."""
+"""Dry runs: validate rows without creating a job; nothing is stored."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,11 +20,11 @@ from shared.domain.errors import RequestInvalid
 _MAX_ERRORS: Final = 100
 _PIECE: Final = 1 << 16
 _PAUSE_ROWS: Final = 500
-"""Bytes that are held, and rows that are read before other requests get a turn."""
+"""Bytes that are buffered, and rows that are read before yielding to other requests."""
 
 
 class InvalidRow(TypedDict):
-    """Why a row cannot be used."""
+    """A row that cannot be used, and why."""
 
     row: int
     line: NotRequired[int]
@@ -33,11 +33,11 @@ class InvalidRow(TypedDict):
     detail: str
 
 
-_UNSEEN: Final = InvalidRow(row=0, code="", field=None, detail="")
+_UNREPORTED: Final = InvalidRow(row=0, code="", field=None, detail="")
 
 
 class Column(TypedDict):
-    """Where a feature is found: from 0, and by which name if there are names."""
+    """The column of a feature: its position from 0, and its name if the file has a header."""
 
     feature: str
     position: int
@@ -45,7 +45,7 @@ class Column(TypedDict):
 
 
 class ValidationReport(TypedDict):
-    """What became of the rows, had they been sent as a job.
+    """The validation result of rows that were sent with `validate_only`.
 
     Rows that only the model itself can refuse (`not_predictable`) count as usable.
     """
@@ -61,45 +61,48 @@ class ValidationReport(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidateRows:
-    """Looks at the rows of a JSON job, of which there may be `instances`."""
+    """Validate the rows of a JSON job, at most `instances`."""
 
     read_options: ReadOptions
     instances: int
 
     def __call__(self, document: Mapping[str, Any]) -> ValidationReport:
-        """Report on `document`. Raises `RequestInvalid` and `BodyTooLarge` as a job would."""
+        """Return a report on `document`. Raise `RequestInvalid` or `BodyTooLarge` as a job does."""
         options = self.read_options(JsonJob, document)
         rows = parse_instances(options, self.instances)
-        flaws = [
+        invalid = [
             InvalidRow(row=error.row, code=error.code, field=error.field, detail=error.detail)
             for error in rows.errors[:_MAX_ERRORS]
         ]
-        return _report(options, rows.count, len(rows.errors), flaws)
+        return _report(options, rows.count, len(rows.errors), invalid)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidateCsv:
-    """Looks at the lines of a CSV, within the limits of `cut`."""
+    """Validate the lines of a CSV within `chunk_limits`."""
 
     read_options: ReadOptions
-    cut: ChunkLimits
+    chunk_limits: ChunkLimits
 
     def __call__(self, document: Mapping[str, Any], stream: Iterator[bytes]) -> ValidationReport:
-        """Report on `stream`, of which one piece is held at a time. Raises what a job would."""
+        """Return a report on `stream`. Raise the errors that a job would raise.
+
+        One piece of the file at a time is in memory.
+        """
         options = self.read_options(CsvOptions, document)
-        cut = replace(self.cut, piece_bytes=_PIECE)
-        header, pieces = open_csv(options.model, stream, cut)
+        limits = replace(self.chunk_limits, piece_bytes=_PIECE)
+        header, pieces = open_csv(options.model, stream, limits)
         rows = failed = 0
-        flaws: list[InvalidRow] = []
-        for flaw in _flaws(pieces, header.layout):
-            if flaw is not None:
+        invalid: list[InvalidRow] = []
+        for error in _row_errors(pieces, header.layout):
+            if error is not None:
                 failed += 1
-                if len(flaws) < _MAX_ERRORS:
-                    flaws.append({**flaw, "row": rows})
+                if len(invalid) < _MAX_ERRORS:
+                    invalid.append({**error, "row": rows})
             rows += 1
         if not rows:
             raise RequestInvalid("The CSV has no rows.")
-        report = _report(options, rows, failed, flaws)
+        report = _report(options, rows, failed, invalid)
         layout = header.layout
         report["warnings"] = list(header.warnings)
         for column, position in zip(report["columns"], layout.positions, strict=True):
@@ -108,13 +111,13 @@ class ValidateCsv:
         return report
 
 
-def _flaws(pieces: Iterable[CsvSlice], layout: CsvLayout) -> Iterator[InvalidRow | None]:
-    """Return the error of each row, or None; the row number is set by the caller."""
+def _row_errors(pieces: Iterable[CsvSlice], layout: CsvLayout) -> Iterator[InvalidRow | None]:
+    """Yield the error of each row, or None; the caller sets the row number."""
     found = 0
     for line, raw in _rows(pieces):
         if found >= _MAX_ERRORS and has_other_width(raw, layout):
-            # Nobody will see more of it, and there may be millions.
-            yield _UNSEEN
+            # Counted but not reported: there may be millions.
+            yield _UNREPORTED
             continue
         _, error, _ = read_line(raw.decode("utf-8", "replace").removesuffix("\r"), layout)
         if error is None:
@@ -126,7 +129,7 @@ def _flaws(pieces: Iterable[CsvSlice], layout: CsvLayout) -> Iterator[InvalidRow
 
 
 def _rows(pieces: Iterable[CsvSlice]) -> Iterator[tuple[int, bytes]]:
-    """Yield each row with its line in the file; other requests get a turn meanwhile."""
+    """Yield each row with its line in the file; yield to other requests meanwhile."""
     for piece in pieces:
         for done, (at, raw) in enumerate(iter_rows(piece.data) if piece.row_count else ()):
             if done % _PAUSE_ROWS == 0:
@@ -135,14 +138,14 @@ def _rows(pieces: Iterable[CsvSlice]) -> Iterator[tuple[int, bytes]]:
 
 
 def _report(
-    options: JobOptions, rows: int, failed: int, flaws: list[InvalidRow]
+    options: JobOptions, rows: int, failed: int, invalid: list[InvalidRow]
 ) -> ValidationReport:
     model = options.model
     return {
         "model": {"name": model.name, "version": model.version, "sha256": model.sha256},
         "rows": rows,
         "usable_rows": rows - failed,
-        "errors": flaws,
+        "errors": invalid,
         "errors_truncated": failed > _MAX_ERRORS,
         "warnings": [],
         "columns": [

@@ -1,1 +1,1 @@
-"""The OpenAPI document, built from the routes and from the types that check and write."""
+"""The OpenAPI document, generated from the routes and their request and response types."""

@@ -1,4 +1,4 @@
-"""Builds the OpenAPI document of an application from its routes."""
+"""Generate the OpenAPI document of an application from its routes."""
 
 import re
 from collections import defaultdict
@@ -33,7 +33,7 @@ _GUARDED: Final[Errors] = (
     *(HostNotAllowed, KeyMissing, KeyWrong, QuotaExceeded, DatabaseDown),
     TooManyStreams,
 )
-"""The errors of every route that may ask for a key, and whose response may be large."""
+"""The errors of every route that may require a key; its response may be large."""
 _UNSAFE: Final[Errors] = (CrossOriginRefused,)
 """The errors of every route whose method changes something."""
 
@@ -45,14 +45,14 @@ _IDS: Final = {
     "events.events": "streamJobEvents",
     "health.healthz": "getHealth",
     "health.readyz": "getReadiness",
-    "jobs.look": "getJob",
+    "jobs.show": "getJob",
     "jobs.submit": "submitJob",
     "listing.jobs": "listJobs",
     "listing.limits": "getLimits",
     "metrics.metrics": "getMetrics",
     "models.default": "getModel",
-    "models.every": "listModels",
-    "models.one": "getModelVersion",
+    "models.index": "listModels",
+    "models.version": "getModelVersion",
     "predict.predict": "predict",
     "protocols.infer": "infer",
     "protocols.live": "getServerLive",
@@ -64,16 +64,16 @@ _IDS: Final = {
     "protocols.status": "getModelStatus",
     "results.errors": "getJobErrors",
     "results.results": "getJobResults",
-    "webhooks.deliver_again": "redeliverWebhook",
+    "webhooks.redeliver": "redeliverWebhook",
 }
-"""What generated clients call the operation of each route."""
+"""The operation id of each endpoint; generated clients use it as method name."""
 
-_BY_SERVER: Final = {
-    # gunicorn's own, before any of our code runs.
+_SERVER_RESPONSES: Final = {
+    # Sent by gunicorn before the application runs.
     status: {"description": detail, "content": {"text/html": {"schema": {"type": "string"}}}}
     for status, detail in (
-        ("414", "The address is longer than the server takes."),
-        ("431", "The headers are longer than the server takes."),
+        ("414", "The URL is too long."),
+        ("431", "The headers are too large."),
     )
 }
 
@@ -81,16 +81,16 @@ _INFO: Final = {
     "title": "drybeans",
     "version": "1",
     "description": (
-        "Post rows of measurements, get a job at once, read a label for every row. Every error "
-        "is a problem document (RFC 9457) with a stable `code`; so is the 500 that no call "
-        "should ever answer. Every answer has an `X-Request-ID`."
+        "Submit rows of measurements, get a job at once, read a label for every row. Every error "
+        "is a problem document (RFC 9457) with a stable `code`, including an unexpected 500. "
+        "Every response has an `X-Request-ID`."
     ),
     "license": {"name": "MIT", "identifier": "MIT"},
 }
 
 
 def describe_operation(app: Flask) -> Iterator[tuple[Rule, str, Operation]]:
-    """Return every rule of `app` whose route says something of itself, and its method."""
+    """Yield every rule of `app` that has an operation, with each method and the operation."""
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
         operation = operation_of(app.view_functions[rule.endpoint])
         if operation is not None:
@@ -100,12 +100,15 @@ def describe_operation(app: Flask) -> Iterator[tuple[Rule, str, Operation]]:
 
 
 def path_of(rule: Rule) -> str:
-    """Write the path of `rule` as OpenAPI does."""
+    """Return the path of `rule` as an OpenAPI template."""
     return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
 
 
 def openapi_document(app: Flask, *, public: frozenset[str], keys: bool) -> dict[str, Any]:
-    """Describe `app`; `public` names the endpoints that need no key, `keys` whether others do."""
+    """Return the OpenAPI document of `app`.
+
+    `public` names the endpoints that need no API key, `keys` is whether the others require one.
+    """
     operations = [*describe_operation(app)]
     schemas = _Schemas([operation for _, _, operation in operations])
     paths: defaultdict[str, dict[str, Any]] = defaultdict(dict)
@@ -134,7 +137,7 @@ def openapi_document(app: Flask, *, public: frozenset[str], keys: bool) -> dict[
 
 
 def _name(rule: Rule) -> str:
-    # A route with two paths has two operations, and each needs a name of its own.
+    # A route with two paths has two operations, and operation ids must be unique.
     suffix = "Version" if "versions/<version>" in rule.rule else ""
     name: str = rule.endpoint
     return _IDS.get(name, name.partition(".")[2]) + suffix
@@ -145,16 +148,16 @@ def _names_in(document: object) -> set[str]:
 
 
 class _Schemas:
-    """The JSON schemas of all types that some operations speak of."""
+    """The JSON schemas of all types that some operations use."""
 
     def __init__(self, operations: list[Operation]) -> None:
-        """Collect the types."""
+        """Generate the schemas of the types of `operations`."""
         self._names: dict[str, tuple[str, str]] = {}
         inputs: list[Any] = []
         for operation in operations:
             contents = [*operation.body]
-            for answer in operation.responses.values():
-                contents += answer.content
+            for response in operation.responses.values():
+                contents += response.content
             inputs += [content.shape for content in contents]
             inputs += [operation.query] if operation.query else []
         shapes = {repr(shape): shape for shape in [Problem, *inputs]}
@@ -165,17 +168,17 @@ class _Schemas:
         self.components: dict[str, Any] = definitions.get("$defs", {})
 
     def of(self, shape: Any) -> dict[str, Any]:  # noqa: ANN401 - a type
-        """Return the schema of `shape`, most often a reference."""
+        """Return the schema of `shape`, usually a reference."""
         return self._found[repr(shape), "validation"]
 
     def used_by(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the named schemas that `document` refers to, and those that they refer to."""
+        """Return the named schemas that `document` refers to, directly or indirectly."""
         found: dict[str, Any] = {}
-        waiting = _names_in(document)
-        while waiting:
-            name = waiting.pop()
+        pending = _names_in(document)
+        while pending:
+            name = pending.pop()
             found[name] = self.components[name]
-            waiting |= _names_in(found[name]) - found.keys()
+            pending |= _names_in(found[name]) - found.keys()
         return dict(sorted(found.items()))
 
     def members(self, shape: type[BaseModel]) -> dict[str, Any]:
@@ -190,17 +193,17 @@ class _Schemas:
 def _operation(
     rule: Rule, operation: Operation, schemas: _Schemas, checks: Errors
 ) -> dict[str, Any]:
-    answers = {
-        str(status.value): _answer(answer, schemas)
-        for status, answer in operation.responses.items()
+    responses = {
+        str(status.value): _response(response, schemas)
+        for status, response in operation.responses.items()
     }
     for status, problem in _problems(operation.errors + checks, schemas).items():
-        answers[status] = _either(answers[status], problem) if status in answers else problem
-    answers |= _BY_SERVER
+        responses[status] = _merge(responses[status], problem) if status in responses else problem
+    responses |= _SERVER_RESPONSES
     entry: dict[str, Any] = {
         "tags": [operation.tag],
         "parameters": [*_parameters(rule, operation, schemas)],
-        "responses": dict(sorted(answers.items())),
+        "responses": dict(sorted(responses.items())),
     }
     if operation.body:
         content = {content.kind: _content(content, schemas) for content in operation.body}
@@ -217,31 +220,31 @@ def _parameters(rule: Rule, operation: Operation, schemas: _Schemas) -> Iterator
         return
     for name, schema in schemas.members(operation.query).items():
         parameter = {"name": name, "in": "query", "description": schema.get("description", "")}
-        kept = _without_null(schema)
+        plain = _without_null(schema)
         if name == "labels":
-            # Each label is a parameter of its own, such as label.batch=7.
+            # Each label is a separate parameter, such as label.batch=7.
             names = {"pattern": f"^{re.escape(LABEL_PREFIX)}"}
-            kept = {
+            plain = {
                 "type": "object",
                 "propertyNames": names,
                 "additionalProperties": label_values(schema),
             }
-            # Without an example, tools make up names of labels.
+            # Without an example, tools invent names of labels.
             parameter["example"] = {}
-        yield parameter | {"schema": kept} | _STYLES.get(kept.get("type", ""), {})
+        yield parameter | {"schema": plain} | _STYLES.get(plain.get("type", ""), {})
 
 
 def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the schema of a parameter, which is left out instead of being null."""
-    kept = {k: v for k, v in schema.items() if k not in {"description", "title", "anyOf"}}
-    if kept.get("default", "") is None:
-        del kept["default"]
-    if isinstance(kept.get("type"), list):
-        (kept["type"],) = (kind for kind in kept["type"] if kind != "null")
+    """Return `schema` without null: a parameter is omitted instead of being null."""
+    plain = {k: v for k, v in schema.items() if k not in {"description", "title", "anyOf"}}
+    if plain.get("default", "") is None:
+        del plain["default"]
+    if isinstance(plain.get("type"), list):
+        (plain["type"],) = (kind for kind in plain["type"] if kind != "null")
     for choice in schema.get("anyOf", ()):
         if choice != {"type": "null"}:
-            kept |= choice
-    return kept
+            plain |= choice
+    return plain
 
 
 _STYLES: Final = {
@@ -257,24 +260,24 @@ def _content(content: Content, schemas: _Schemas) -> dict[str, Any]:
     return document
 
 
-def _answer(answer: ResponseSpec, schemas: _Schemas) -> dict[str, Any]:
+def _response(response: ResponseSpec, schemas: _Schemas) -> dict[str, Any]:
     document: dict[str, Any] = {
-        "description": answer.detail,
-        "headers": _headers("X-Request-ID", *answer.headers),
+        "description": response.detail,
+        "headers": _headers("X-Request-ID", *response.headers),
     }
-    if answer.content:
+    if response.content:
         document["content"] = {
-            content.kind: _content(content, schemas) for content in answer.content
+            content.kind: _content(content, schemas) for content in response.content
         }
     return document
 
 
-def _either(answer: dict[str, Any], problem: dict[str, Any]) -> dict[str, Any]:
-    """Merge two answers of one status, whose bodies are of different media types."""
+def _merge(response: dict[str, Any], problem: dict[str, Any]) -> dict[str, Any]:
+    """Merge two responses of one status, whose bodies have different media types."""
     return {
-        "description": f"{answer['description']} {problem['description']}",
-        "headers": answer["headers"] | problem["headers"],
-        "content": answer.get("content", {}) | problem["content"],
+        "description": f"{response['description']} {problem['description']}",
+        "headers": response["headers"] | problem["headers"],
+        "content": response.get("content", {}) | problem["content"],
     }
 
 
@@ -283,7 +286,7 @@ def _headers(*names: str) -> dict[str, Any]:
 
 
 def _problems(errors: Errors, schemas: _Schemas) -> dict[str, Any]:
-    """Write an answer for each status of `errors`, with the codes that may stand in it."""
+    """Return a response for each status of `errors`, with its possible problem codes."""
     codes: defaultdict[HTTPStatus, dict[str, str]] = defaultdict(dict)
     headers: defaultdict[HTTPStatus, set[str]] = defaultdict(set)
     for error in errors:
@@ -295,14 +298,14 @@ def _problems(errors: Errors, schemas: _Schemas) -> dict[str, Any]:
             codes[STATUS[each]][each.code] = each().detail
             headers[STATUS[each]].update(headers_of(each))
     return {
-        str(status.value): _problem(status, told, schemas)
+        str(status.value): _problem(status, details, schemas)
         | {"headers": _headers("X-Request-ID", *sorted(headers[status]))}
-        for status, told in codes.items()
+        for status, details in codes.items()
     }
 
 
-def _problem(status: HTTPStatus, told: Mapping[str, str], schemas: _Schemas) -> dict[str, Any]:
-    code = {"properties": {"code": {"enum": sorted(told)}}}
+def _problem(status: HTTPStatus, details: Mapping[str, str], schemas: _Schemas) -> dict[str, Any]:
+    code = {"properties": {"code": {"enum": sorted(details)}}}
     examples: dict[str, Any] = {
         name: {
             "value": {
@@ -314,10 +317,10 @@ def _problem(status: HTTPStatus, told: Mapping[str, str], schemas: _Schemas) -> 
                 "errors": [],
             }
         }
-        for name, detail in told.items()
+        for name, detail in details.items()
     }
     content = {"schema": {"allOf": [schemas.of(Problem), code]}, "examples": examples}
     return {
-        "description": f"{status.phrase}: {', '.join(f'`{name}`' for name in sorted(told))}.",
+        "description": f"{status.phrase}: {', '.join(f'`{name}`' for name in sorted(details))}.",
         "content": {"application/problem+json": content},
     }

@@ -1,4 +1,4 @@
-"""What a route says of itself: what it takes, what it answers, and with which errors."""
+"""Metadata of routes for OpenAPI: parameters, bodies, responses and errors."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ Errors = tuple[type[DryBeansError] | type[HTTPException], ...]
 Route = TypeVar("Route", bound=Callable[..., Any])
 
 FIND: Final[Errors] = (JobNotFound, JobDeleted, DatabaseDown)
-"""The errors of every route that looks for a job."""
+"""The errors of every route that finds a job by id."""
 
 _ATTRIBUTE: Final = "__operation__"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """A body of one media type: its type, and an example of it."""
+    """A body of one media type: its Python type and examples."""
 
     shape: Any = str
     kind: str = JSON
@@ -32,7 +32,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseSpec:
-    """What a status means, what comes with it, and which headers may."""
+    """A response: its description, bodies and possible headers."""
 
     detail: str
     content: tuple[Content, ...] = ()
@@ -41,7 +41,7 @@ class ResponseSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """What a route says of itself; its summary is its docstring's first line."""
+    """The OpenAPI operation of a route; the route's docstring is its summary and description."""
 
     tag: str
     responses: Mapping[HTTPStatus, ResponseSpec]
@@ -51,18 +51,19 @@ class Operation:
     body: tuple[Content, ...] = ()
 
     def __call__(self, route: Route) -> Route:
-        """Write this on `route`."""
+        """Attach this operation to `route`."""
         setattr(route, _ATTRIBUTE, self)
         return route
 
 
 def operation_of(route: Callable[..., Any]) -> Operation | None:
-    """Return what `route` says of itself, or None when it says nothing."""
+    """Return the operation of `route`, None if it has none."""
     operation: Operation | None = getattr(route, _ATTRIBUTE, None)
     return operation
 
 
 def ok(shape: Any, *headers: str, **examples: Any) -> dict[HTTPStatus, ResponseSpec]:  # noqa: ANN401 - a type
-    """Answer 200 with JSON of type `shape`."""
+    """Describe a 200 response with JSON of type `shape`."""
     content = Content(shape=shape, examples=examples)
-    return {HTTPStatus.OK: ResponseSpec(detail="Here it is.", content=(content,), headers=headers)}
+    spec = ResponseSpec(detail="Successful response.", content=(content,), headers=headers)
+    return {HTTPStatus.OK: spec}

@@ -1,6 +1,6 @@
 """The Open Inference Protocol (/v2) and KServe's V1: existing clients work unchanged.
 
-Both are answered through the queue, as jobs that are waited for.
+Both run through the queue, as jobs that the request waits for.
 """
 
 from collections.abc import Sequence
@@ -30,15 +30,15 @@ _EXAMPLE: Final = {
 }
 
 
-class Ready(TypedDict):
+class ModelReady(TypedDict):
     """Whether a model is ready."""
 
     name: str
     ready: bool
 
 
-class Live(TypedDict):
-    """That the process lives."""
+class ServerLive(TypedDict):
+    """The liveness of the process."""
 
     live: bool
 
@@ -49,8 +49,8 @@ class ServerReady(TypedDict):
     ready: bool
 
 
-class Server(TypedDict):
-    """What serves."""
+class ServerMetadata(TypedDict):
+    """The name and version of the server."""
 
     name: str
     version: str
@@ -58,15 +58,15 @@ class Server(TypedDict):
 
 
 class TensorShape(TypedDict):
-    """What a tensor is called, and what is in it; -1 stands for any number."""
+    """The name, data type and shape of a tensor; -1 is any length."""
 
     name: str
     datatype: str
     shape: list[int]
 
 
-class Metadata(TypedDict):
-    """What a model takes and gives."""
+class ModelMetadata(TypedDict):
+    """The versions, inputs and outputs of a model."""
 
     name: str
     versions: list[str]
@@ -76,8 +76,8 @@ class Metadata(TypedDict):
     parameters: dict[str, str]
 
 
-class Inferred(TypedDict):
-    """The labels, and probabilities if asked for, as tensors."""
+class InferResponse(TypedDict):
+    """The labels, and probabilities if requested, as tensors."""
 
     model_name: str
     model_version: str
@@ -85,55 +85,55 @@ class Inferred(TypedDict):
     id: NotRequired[str]
 
 
-class AskedOutput(BaseModel):
-    """An output that is wanted; how it is to be written is not for clients to say."""
+class RequestedOutput(BaseModel):
+    """A requested output; its parameters are ignored."""
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
 
     name: str
 
 
-class InferCall(BaseModel):
-    """Rows as one tensor, or as one tensor a feature."""
+class InferRequest(BaseModel):
+    """Rows as one tensor, or as one tensor per feature."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     id: str | None = None
-    # Checked with the model at hand.
+    # Checked by `parse_tensors`, which knows the model.
     inputs: Annotated[Any, WithJsonSchema(INPUTS)]
-    outputs: Annotated[list[AskedOutput], Field(min_length=1)] | None = None
+    outputs: Annotated[list[RequestedOutput], Field(min_length=1)] | None = None
     parameters: Any = None
 
 
-class V1Call(BaseModel):
-    """Rows; what else is sent is not looked at."""
+class V1Request(BaseModel):
+    """Rows; other members are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     instances: Annotated[Any, WithJsonSchema(INSTANCES)]
 
 
-class V1Predictions(TypedDict):
+class V1Response(TypedDict):
     """A label for each row."""
 
     predictions: list[str]
 
 
-_READY: Final = ok(Ready) | {
+_READY: Final = ok(ModelReady) | {
     HTTPStatus.SERVICE_UNAVAILABLE: ResponseSpec(
-        detail="No worker can load the model.", content=(Content(shape=Ready),)
+        detail="No worker can load the model.", content=(Content(shape=ModelReady),)
     )
 }
 _INFER: Final = Operation(
     tag="v2",
-    responses=ok(Inferred),
+    responses=ok(InferResponse),
     errors=(ModelNotFound, *WAITED),
-    body=(Content(shape=InferCall, examples={"a bean": _EXAMPLE}),),
+    body=(Content(shape=InferRequest, examples={"a bean": _EXAMPLE}),),
 )
 
 
 def blueprint(services: Services) -> Blueprint:
-    """Make the routes under /v2 and /v1."""
+    """Return the blueprint of the routes under /v2 and /v1."""
     routes = Blueprint("protocols", __name__)
     _add_server(routes, services)
     _add_models(routes, services)
@@ -147,33 +147,33 @@ def blueprint(services: Services) -> Blueprint:
     @routes.post("/v1/models/<name>:predict")
     @Operation(
         tag="v1",
-        responses=ok(V1Predictions, bean={"predictions": ["DERMASON"]}),
+        responses=ok(V1Response, bean={"predictions": ["DERMASON"]}),
         errors=(ModelNotFound, *WAITED),
-        body=(Content(shape=V1Call, examples={"a bean": {"instances": [BEAN]}}),),
+        body=(Content(shape=V1Request, examples={"a bean": {"instances": [BEAN]}}),),
     )
     def predict(name: str) -> Response:
-        """Send rows and get their labels (KServe V1)."""
+        """Predict the labels of rows (KServe V1)."""
         manifest = _find(services, name)
-        call = validate(V1Call, read_json(request))
+        call = validate(V1Request, read_json(request))
         job = submit_and_log(services, {"instances": call.instances, "model": manifest.id})
         rows = await_rows(services, job, lambda row: f"/instances/{row}")
-        answer: V1Predictions = {"predictions": [row["label"] for row in rows]}
-        return json_response(answer)
+        response: V1Response = {"predictions": [row["label"] for row in rows]}
+        return json_response(response)
 
     return routes
 
 
 def _add_server(routes: Blueprint, services: Services) -> None:
     @routes.get("/v2")
-    @Operation(tag="v2", responses=ok(Server))
+    @Operation(tag="v2", responses=ok(ServerMetadata))
     def server() -> Response:
-        """Return what serves (Open Inference Protocol)."""
+        """Return server metadata (Open Inference Protocol)."""
         return json_response({"name": "drybeans", "version": "1", "extensions": []})
 
     @routes.get("/v2/health/live")
-    @Operation(tag="v2", responses=ok(Live))
+    @Operation(tag="v2", responses=ok(ServerLive))
     def live() -> Response:
-        """Say that the process lives (Open Inference Protocol)."""
+        """Return the liveness of the server (Open Inference Protocol)."""
         return json_response({"live": True})
 
     @routes.get("/v2/health/ready")
@@ -182,7 +182,7 @@ def _add_server(routes: Blueprint, services: Services) -> None:
         responses=ok(ServerReady)
         | {
             HTTPStatus.SERVICE_UNAVAILABLE: ResponseSpec(
-                detail="The database does not answer.", content=(Content(shape=ServerReady),)
+                detail="The database does not respond.", content=(Content(shape=ServerReady),)
             )
         },
     )
@@ -198,9 +198,9 @@ def _add_server(routes: Blueprint, services: Services) -> None:
 def _add_models(routes: Blueprint, services: Services) -> None:
     @routes.get("/v2/models/<name>")
     @routes.get("/v2/models/<name>/versions/<version>")
-    @Operation(tag="v2", responses=ok(Metadata), errors=(ModelNotFound,))
+    @Operation(tag="v2", responses=ok(ModelMetadata), errors=(ModelNotFound,))
     def metadata(name: str, version: str = "") -> Response:
-        """Return what a model takes and gives (Open Inference Protocol)."""
+        """Return the metadata of a model (Open Inference Protocol)."""
         manifest = _find(services, name, version)
         versions = [m.version for m in services.catalog().all() if m.name == manifest.name]
         return json_response(_metadata(manifest, versions))
@@ -216,20 +216,20 @@ def _add_models(routes: Blueprint, services: Services) -> None:
     @routes.post("/v2/models/<name>/versions/<version>/infer")
     @_INFER
     def infer(name: str, version: str = "") -> Response:
-        """Send rows as tensors and get their labels (Open Inference Protocol)."""
+        """Predict the labels of rows sent as tensors (Open Inference Protocol)."""
         manifest = _find(services, name, version)
-        call = validate(InferCall, read_json(request, untyped=True))
+        call = validate(InferRequest, read_json(request, untyped=True))
         names = _read_outputs(call, manifest)
         job = submit_and_log(services, _as_job(call, manifest, names), rows_at="/inputs/0/data")
         rows = await_rows(services, job, lambda row: f"/inputs/0/data/{row}")
-        answer: Inferred = {
+        response: InferResponse = {
             "model_name": manifest.name,
             "model_version": str(manifest.version),
             "outputs": write_outputs(rows, manifest, names),
         }
         if call.id is not None:
-            answer["id"] = call.id
-        return json_response(answer)
+            response["id"] = call.id
+        return json_response(response)
 
 
 def _find(services: Services, name: str, version: str = "") -> Manifest:
@@ -245,13 +245,13 @@ def _ready(services: Services, manifest: Manifest) -> Response:
     return json_response({"name": manifest.name, "ready": ready}, status)
 
 
-def _as_job(call: InferCall, manifest: Manifest, names: list[str]) -> dict[str, Any]:
+def _as_job(call: InferRequest, manifest: Manifest, names: list[str]) -> dict[str, Any]:
     outputs = ["label", "probabilities"] if PROBABILITIES in names else ["label"]
     rows = parse_tensors(call.inputs, manifest)
     return {"instances": rows, "model": manifest.id, "outputs": outputs}
 
 
-def _read_outputs(call: InferCall, manifest: Manifest) -> list[str]:
+def _read_outputs(call: InferRequest, manifest: Manifest) -> list[str]:
     possible = [LABELS] + ([PROBABILITIES] if "probabilities" in manifest.outputs else [])
     if call.outputs is None:
         return [LABELS]
@@ -261,7 +261,7 @@ def _read_outputs(call: InferCall, manifest: Manifest) -> list[str]:
     return names
 
 
-def _metadata(manifest: Manifest, versions: list[int]) -> Metadata:
+def _metadata(manifest: Manifest, versions: list[int]) -> ModelMetadata:
     outputs: list[TensorShape] = [{"name": LABELS, "datatype": "BYTES", "shape": [-1]}]
     if "probabilities" in manifest.outputs:
         shape = [-1, len(manifest.classes)]

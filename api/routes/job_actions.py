@@ -1,4 +1,4 @@
-"""What a client may do to a job: cancel it, run it again, delete it."""
+"""Actions on a job: cancel, retry and delete."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,7 +40,7 @@ _RETRY: Final = Operation(
     tag="jobs",
     responses={
         HTTPStatus.ACCEPTED: ResponseSpec(
-            detail="A new job runs what had not been run.",
+            detail="A new job runs the remaining rows.",
             content=(Content(shape=JobDocument),),
             headers=("Location", "Retry-After"),
         )
@@ -55,25 +55,26 @@ _DELETE: Final = Operation(
 
 
 def blueprint(services: Services) -> Blueprint:
-    """Make POST /jobs/<id>/cancel, POST /jobs/<id>/retry and DELETE /jobs/<id>."""
+    """Return the blueprint of the cancel, retry and delete routes."""
     routes = Blueprint("changes", __name__)
     database = services.database
 
     @routes.post("/jobs/<job_id>/cancel")
     @Operation(tag="jobs", responses=ok(JobDocument), errors=(*FIND, JobFinished))
     def cancel(job_id: str) -> Response:
-        """Stop a job.
+        """Cancel a job.
 
-        It takes effect at once: a chunk that a worker holds can no longer write its result.
+        Cancellation takes effect at once: results of chunks still running are discarded.
         """
         return json_response(describe(services, _cancel(services, job_id)))
 
     @routes.post("/jobs/<job_id>/retry")
     @_RETRY
     def retry(job_id: str) -> Response:
-        """Run again what was not run, as a new job.
+        """Retry the remaining rows of a job as a new job.
 
-        Sent twice it makes two jobs: if no answer comes, look for `retry_of` in the list first.
+        The request is not idempotent: if no response arrives, look for `retry_of` in the list of
+        jobs before sending it new_id.
         """
         return _retry(services, job_id)
 
@@ -82,10 +83,10 @@ def blueprint(services: Services) -> Blueprint:
     def delete(job_id: str) -> Response:
         """Delete a finished job.
 
-        It is gone at once (410); its rows and results are deleted from the database shortly after.
+        The job is gone at once (410); its rows and results are deleted shortly after.
         """
         job = get_job(services, job_id)
-        with uncertain("The job may have been deleted; ask for it before you try again."):
+        with uncertain("The job may have been deleted; fetch it before you try new_id."):
             deleted = database.write(
                 lambda c: soft_delete(c, job.id), lambda c: is_deleted(c, job.id)
             )
@@ -99,7 +100,7 @@ def blueprint(services: Services) -> Blueprint:
 
 @contextmanager
 def uncertain(detail: str) -> Iterator[None]:
-    """Say `detail` where nobody can tell whether a change was committed."""
+    """Raise `CommitUncertain` with `detail` when it is unknown whether a change was committed."""
     try:
         yield
     except CommitUncertain as error:
@@ -107,14 +108,14 @@ def uncertain(detail: str) -> Iterator[None]:
 
 
 def _cancel(services: Services, job_id: str) -> Job:
-    """Cancel a job and read it.
+    """Cancel a job and return it.
 
-    Raises `JobFinished` when it had ended before, and `CommitUncertain`.
+    Raise `JobFinished` when it had ended before, or `CommitUncertain`.
     """
     job = get_job(services, job_id)
-    told = "The job may have been canceled; look at it before you try again."
+    uncertainty = "The job may have been canceled; fetch it before you try new_id."
     if not job.finished:
-        with uncertain(told):
+        with uncertain(uncertainty):
             services.database.write(
                 lambda c: stop_job(c, job.id, JobState.CANCELED),
                 lambda c: is_in_state(c, job.id, JobState.CANCELED),
@@ -122,8 +123,8 @@ def _cancel(services: Services, job_id: str) -> Job:
         try:
             after = get_job(services, job_id)
         except DatabaseDown as error:
-            raise CommitUncertain(told) from error
-        # It was unfinished a moment ago: whoever canceled it since, it is what was asked for.
+            raise CommitUncertain(uncertainty) from error
+        # It was unfinished a moment ago: whoever canceled it, the request is fulfilled.
         if after.state is JobState.CANCELED:
             return after
         job = after
@@ -134,22 +135,24 @@ def _retry(services: Services, job_id: str) -> Response:
     ensure_capacity(services)
     get_job(services, job_id)
     moment = services.clock()
-    again = new_job_id(moment)
-    told = f"The retry may have been accepted as the job {again}; look for it before you try again."
-    with uncertain(told):
+    new_id = new_job_id(moment)
+    uncertainty = (
+        f"The retry may have been accepted as the job {new_id}; fetch it before you try new_id."
+    )
+    with uncertain(uncertainty):
         dispatches = services.database.write(
             lambda c: retry_job(
-                c, parse_job_id(job_id), again, moment, services.settings.dispatch_policy
+                c, parse_job_id(job_id), new_id, moment, services.settings.dispatch_policy
             ),
-            lambda c: are_stored(c, [again]),
+            lambda c: are_stored(c, [new_id]),
         )
-    trail = request_context().trail
-    services.publisher.enqueue([replace(dispatch, trace=trail) for dispatch in dispatches])
-    headers = {"Location": f"/jobs/{again}", "Retry-After": "1"}
+    trace = request_context().trace
+    services.publisher.enqueue([replace(dispatch, trace=trace) for dispatch in dispatches])
+    headers = {"Location": f"/jobs/{new_id}", "Retry-After": "1"}
     try:
-        job = get_job(services, again)
+        job = get_job(services, new_id)
     except DatabaseDown as error:
-        raise CommitUncertain(told) from error
+        raise CommitUncertain(uncertainty) from error
     services.manifests.store_for(job)
     log_job(job)
     return json_response(describe(services, job), HTTPStatus.ACCEPTED, headers)

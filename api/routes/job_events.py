@@ -1,4 +1,4 @@
-"""A job as server-sent events: the job at each change, then the end."""
+"""Server-sent events of a job: the job at each change, then the end."""
 
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -15,18 +15,18 @@ from shared.domain.errors import DryBeansError
 from shared.domain.jobs import JobId
 
 _QUIET: Final = 15.0
-"""Seconds after which a comment is sent: proxies close connections that say nothing."""
+"""Seconds without an event after which a comment is sent: proxies close idle connections."""
 
 
 class Event(TypedDict):
-    """One event: `job`, `end` or `error`; the data is JSON."""
+    """An event `job`, `end` or `error`; the data is JSON."""
 
     event: str
     data: str
 
 
 def blueprint(services: Services) -> Blueprint:
-    """Make GET /jobs/<id>/events."""
+    """Return the blueprint of GET /jobs/<id>/events."""
     routes = Blueprint("events", __name__)
 
     @routes.get("/jobs/<job_id>/events")
@@ -44,7 +44,7 @@ def blueprint(services: Services) -> Blueprint:
         """Follow a job as server-sent events."""
         job = get_job(services, job_id)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        # Each look at the job asks whose request this is.
+        # Reading the job checks its owner, which needs the request context.
         stream = stream_with_context(_events(services, job.id))
         kind = "text/event-stream; charset=utf-8"
         return services.event_streams.hold(Response(stream, headers=headers, content_type=kind))
@@ -58,17 +58,17 @@ def _events(services: Services, job: JobId) -> Iterator[bytes]:
         while not finished:
             for changed in services.job_watcher.changes(job, _QUIET):
                 if not changed:
-                    yield b": still here\n\n"
+                    yield b": keep-alive\n\n"
                     continue
                 found = get_job(services, job)
                 finished = found.finished
                 yield _event("job", describe(services, found))
             if not finished:
-                # A notification said so; the database knows better.
+                # The database did not confirm the notification of its end.
                 services.job_watcher.forget_end(job)
         yield _event("end", {"id": job})
     except DryBeansError as error:
-        # The answer has begun, so its status cannot say it any more.
+        # The response has started, so its status cannot report the error.
         yield _event("error", {"code": error.code, "detail": error.detail})
 
 

@@ -1,4 +1,4 @@
-"""The list of jobs, and what may be asked of the service."""
+"""The list of jobs and the limits of the service."""
 
 import base64
 import binascii
@@ -26,7 +26,7 @@ _FIRST_YEAR: Final = 1971
 
 
 def _read_moment(text: object) -> object:
-    """Turn an instant into the smallest id that a job made at it can have."""
+    """Convert a time into the smallest id of a job that is created at that time."""
     try:
         # A plus in a query is a space.
         moment = datetime.fromisoformat(str(text).replace(" ", "+"))
@@ -34,7 +34,8 @@ def _read_moment(text: object) -> object:
         moment = None
     if moment is None or moment.tzinfo is None or not _FIRST_YEAR <= moment.year < MAXYEAR:
         raise validation_error(
-            "datetime", "created_after must be a time with a zone, such as 2026-01-31T12:00:00Z."
+            "datetime",
+            "created_after must be a time with a time zone, such as 2026-01-31T12:00:00Z.",
         )
     return first_id_at(moment)
 
@@ -45,21 +46,21 @@ def _read_token(text: object) -> object:
         return parse_job_id(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode())
     except (binascii.Error, ValueError, JobNotFound):
         raise validation_error(
-            "page_token", "page_token is none that a page gave; leave it out."
+            "page_token", "page_token is invalid; use the next_page_token of a page."
         ) from None
 
 
 class ListQuery(Query):
-    """Which jobs to list."""
+    """The filters and the page of a list of jobs."""
 
     state: JobState | None = Field(default=None, description="Only jobs in this state.")
     model: Annotated[str, StringConstraints(pattern=r"^[^@]*(?:@[0-9]{1,9})?$")] | None = Field(
         default=None,
-        description="Only jobs for this model, or for one version of it.",
+        description="Only jobs of this model or model version.",
         examples=["drybeans", "drybeans@2"],
     )
     labels: dict[str, str] = Field(
-        default={}, description="Only jobs that have these labels: `label.batch=7`."
+        default={}, description="Only jobs with these labels: `label.batch=7`."
     )
     created_after: (
         Annotated[
@@ -68,16 +69,16 @@ class ListQuery(Query):
             WithJsonSchema({"type": "string", "format": "date-time"}),
         ]
         | None
-    ) = Field(default=None, description="Only jobs that were made at this time or later.")
+    ) = Field(default=None, description="Only jobs created at this time or later.")
     page_size: Annotated[int, Field(ge=1, le=_MAX_PAGE_SIZE), DIGITS] = Field(
-        default=50, description="How many jobs to list at most."
+        default=50, description="The maximum number of jobs on a page."
     )
     page_token: (
         Annotated[JobId, PlainValidator(_read_token), WithJsonSchema({"type": "string"})] | None
-    ) = Field(default=None, description="The `next_page_token` of the page before.")
+    ) = Field(default=None, description="The `next_page_token` of the previous page.")
 
     def filter(self, owner: str) -> JobFilter:
-        """Return what to look for among the jobs of `owner`."""
+        """Return the filter for the jobs of `owner`."""
         name, _, version = (self.model or "").partition("@")
         return JobFilter(
             owner=owner,
@@ -91,14 +92,14 @@ class ListQuery(Query):
 
 
 class JsonLimits(TypedDict):
-    """How large a JSON job may be."""
+    """The maximum size of a JSON job."""
 
     bytes: int
     rows: int
 
 
 class CsvLimits(TypedDict):
-    """How large a CSV may be, decompressed, and how many times its compressed size."""
+    """The maximum decompressed size and compression ratio of a CSV."""
 
     bytes: int
     line_bytes: int
@@ -107,21 +108,21 @@ class CsvLimits(TypedDict):
 
 
 class ResultLimits(TypedDict):
-    """How many rows an answer holds."""
+    """The maximum number of rows of a page of results and of results inside a job."""
 
     page_rows: int
     inline_rows: int
 
 
 class WaterMarks(TypedDict):
-    """At how many queued rows work is refused, and taken again."""
+    """The numbers of queued rows at which new jobs are refused and accepted again."""
 
     high: int
     low: int
 
 
 class Limits(TypedDict):
-    """What may be asked of this service."""
+    """The limits of the service."""
 
     json: JsonLimits
     csv: CsvLimits
@@ -133,7 +134,7 @@ class Limits(TypedDict):
 
 
 def blueprint(services: Services) -> Blueprint:
-    """Make GET /jobs and GET /limits."""
+    """Return the blueprint of GET /jobs and GET /limits."""
     routes = Blueprint("listing", __name__)
 
     @routes.get("/jobs")
@@ -146,8 +147,8 @@ def blueprint(services: Services) -> Blueprint:
     def jobs() -> Response:
         """List jobs, newest first."""
         query = read_query(ListQuery)
-        size, wanted = query.page_size, query.filter(owner())
-        found = services.database.read(lambda c: list_jobs(c, wanted, size + 1))
+        size, job_filter = query.page_size, query.filter(owner())
+        found = services.database.read(lambda c: list_jobs(c, job_filter, size + 1))
         token = _token(found[size - 1].id) if len(found) > size else None
         document: JobsPage = {
             "jobs": describe_all(services, found[:size]),
@@ -159,7 +160,7 @@ def blueprint(services: Services) -> Blueprint:
     @routes.get("/limits")
     @Operation(tag="service", responses=ok(Limits))
     def limits() -> Response:
-        """Return what may be asked of this service."""
+        """Return the limits of the service."""
         return json_response(_limits(services))
 
     return routes

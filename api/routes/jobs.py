@@ -1,4 +1,4 @@
-"""Jobs: submit them and look at them."""
+"""Submit and fetch jobs."""
 
 import re
 from dataclasses import replace
@@ -70,8 +70,8 @@ _SUBMIT: Final = Operation(
         ),
         HTTPStatus.OK: ResponseSpec(
             detail=(
-                "The job has finished within the time that was waited; or, with "
-                "`validate_only`, a report, and no job."
+                "The job has finished during the wait; or, with `validate_only`, a validation "
+                "report, and no job is created."
             ),
             content=(Content(shape=JobDocument | ValidationReport),),
             headers=_ACCEPTED,
@@ -119,12 +119,12 @@ _GET: Final = Operation(
     tag="jobs",
     responses={
         HTTPStatus.OK: ResponseSpec(
-            detail="The job as it is; with its results when it was waited for and is small.",
+            detail="The job; with its results if the request wait for it and it is small.",
             content=(Content(shape=JobDocument),),
             headers=("ETag", "Retry-After", "Preference-Applied"),
         ),
         HTTPStatus.NOT_MODIFIED: ResponseSpec(
-            detail="It is as it was.", headers=("ETag", "Preference-Applied")
+            detail="The job has not changed.", headers=("ETag", "Preference-Applied")
         ),
     },
     errors=FIND,
@@ -133,89 +133,92 @@ _GET: Final = Operation(
 
 
 def blueprint(services: Services) -> Blueprint:
-    """Make POST /jobs and GET /jobs/<id>."""
+    """Return the blueprint of POST /jobs and GET /jobs/<id>."""
     routes = Blueprint("jobs", __name__)
 
     @routes.post("/jobs")
     @_SUBMIT
     def submit() -> Response:
-        """Submit rows as JSON, or a CSV of any size, and get a job.
+        """Submit rows as JSON or CSV and create a job.
 
-        Options stand in the query, in JSON beside the rows, or in a form beside its file.
+        Options may be query parameters, members of the JSON body, or fields of the form.
         """
         key = read_key(request)
-        origin = replace(request_context(), key_hash=key)
-        known = _known(services, origin)
-        job = _replay(services, origin, known) if known else _submit(services, origin)
+        context = replace(request_context(), key_hash=key)
+        known = _find_known_key(services, context)
+        job = _replay(services, context, known) if known else _submit(services, context)
         if not isinstance(job, Job):
             return json_response(job)
         log_job(job)
-        answer = _answer(services, job, accepted=True)
+        response = _job_response(services, job, accepted=True)
         if known:
-            answer.headers["Idempotency-Replayed"] = "true"
-        return answer
+            response.headers["Idempotency-Replayed"] = "true"
+        return response
 
     @routes.get("/jobs/<job_id>")
     @_GET
-    def look(job_id: str) -> Response:
-        """Look at a job, or wait for it."""
-        return _answer(services, get_job(services, job_id), accepted=False)
+    def show(job_id: str) -> Response:
+        """Fetch a job, optionally waiting for it to finish."""
+        return _job_response(services, get_job(services, job_id), accepted=False)
 
     return routes
 
 
-def _known(services: Services, origin: RequestContext) -> KnownKey | None:
-    if origin.key_hash is None:
+def _find_known_key(services: Services, context: RequestContext) -> KnownKey | None:
+    if context.key_hash is None:
         return None
-    find = partial(find_key, owner=origin.owner, key_hash=origin.key_hash)
+    find = partial(find_key, owner=context.owner, key_hash=context.key_hash)
     return services.database.read(find)
 
 
-def _replay(services: Services, origin: RequestContext, known: KnownKey) -> Job:
-    """Return the job that the same request made before; its body is read once more to be sure."""
-    most = services.settings.max_upload_bytes
+def _replay(services: Services, context: RequestContext, known: KnownKey) -> Job:
+    """Return the job that an earlier request with the same key created.
+
+    Raise `KeyReused` when the body, which is read and hashed, differs from the earlier one.
+    """
+    max_bytes = services.settings.max_upload_bytes
     if is_legacy(known):
         fingerprint = LegacyHash(request)
         if request.is_json:
             fingerprint.add(request.get_data(cache=False))
         else:
-            request.max_content_length = most
+            request.max_content_length = max_bytes
             for _ in read_body(request, services.body_limits, fingerprint)[1]:
                 pass
         check_fingerprint(known, fingerprint)
     else:
         if request.is_json:
-            origin.add_rows(_read_rows())
+            context.add_rows(_read_rows())
         else:
-            request.max_content_length = most
-            for _ in origin.hashed(*read_body(request, services.body_limits)):
+            request.max_content_length = max_bytes
+            for _ in context.hashed(*read_body(request, services.body_limits)):
                 pass
-        check_fingerprint(known, origin.content)
+        check_fingerprint(known, context.content)
     return get_job(services, known.job)
 
 
 def _read_rows() -> dict[str, Any]:
-    """Read a JSON job, whose options may stand in the query too."""
+    """Return a JSON job, whose options may also be in the query."""
     return {**_query_options(), **read_json(request)}
 
 
-def _submit(services: Services, origin: RequestContext) -> Job | ValidationReport:
-    """Make a job of the request, or only report on its rows where that is asked for."""
+def _submit(services: Services, context: RequestContext) -> Job | ValidationReport:
+    """Create the job of the request, or return a report with `validate_only`."""
     if request.is_json:
-        asked = _read_rows()
-        if asked.get("validate_only") is True:
-            return services.validate_rows(asked)
-        ensure_capacity(services)
-        origin.add_rows(asked)
-        return services.submit_rows(asked, origin)
-    if request.mimetype in {"text/csv", "multipart/form-data"}:
-        # Streamed: the limit on bodies that are held in memory does not apply.
-        request.max_content_length = services.settings.max_upload_bytes
-        document, stream = read_body(request, services.body_limits)
+        document = _read_rows()
         if document.get("validate_only") is True:
-            return services.validate_csv(document, stream)
+            return services.validate_rows(document)
         ensure_capacity(services)
-        return services.submit_csv(document, origin.hashed(document, stream), origin)
+        context.add_rows(document)
+        return services.submit_rows(document, context)
+    if request.mimetype in {"text/csv", "multipart/form-data"}:
+        # Streamed: the limit of bodies that are read into memory does not apply.
+        request.max_content_length = services.settings.max_upload_bytes
+        options, stream = read_body(request, services.body_limits)
+        if options.get("validate_only") is True:
+            return services.validate_csv(options, stream)
+        ensure_capacity(services)
+        return services.submit_csv(options, context.hashed(options, stream), context)
     given = request.mimetype or "no content type"
     raise BodyTypeUnsupported(
         f"Send application/json, text/csv or multipart/form-data; the request has {given}."
@@ -223,9 +226,9 @@ def _submit(services: Services, origin: RequestContext) -> Job | ValidationRepor
 
 
 def _query_options() -> dict[str, Any]:
-    """Read the query of a JSON job, without options of a CSV that are left at their defaults.
+    """Return the query of a JSON job without options of a CSV that have their default values.
 
-    Tools that send every documented default cannot know which of them belong to a CSV alone.
+    Tools that send every documented default cannot know which options only a CSV has.
     """
     if not request.query_string:
         return {}
@@ -238,16 +241,16 @@ def _query_options() -> dict[str, Any]:
     }
 
 
-def _wait_asked() -> float | None:
-    """Read `Prefer: wait=N` (RFC 7240) in seconds, at most 30."""
+def _requested_wait() -> float | None:
+    """Return N of `Prefer: wait=N` (RFC 7240) in seconds, at max_bytes 30; None without it."""
     found = _WAIT.search(request.headers.get("Prefer", ""))
     return min(float(found[1]), _MAX_WAIT) if found else None
 
 
-def _find_waited(
+def _wait_for_job(
     services: Services, known: JobWithResults, seconds: float, *, accepted: bool
 ) -> JobWithResults:
-    """Wait for a job and read it; one just accepted stays so without a database."""
+    """Wait for a job and return it; a job just accepted is returned even if the database fails."""
     try:
         return wait_until_finished(services, known.job.id, seconds) or known
     except DatabaseDown:
@@ -256,23 +259,23 @@ def _find_waited(
         return known
 
 
-def _answer(services: Services, job: Job, *, accepted: bool) -> Response:
-    waited = _wait_asked()
-    whole = JobWithResults(job=job, results=None)
-    if waited is not None and not job.finished:
-        whole = _find_waited(services, whole, waited, accepted=accepted)
-        job = whole.job
+def _job_response(services: Services, job: Job, *, accepted: bool) -> Response:
+    wait = _requested_wait()
+    found = JobWithResults(job=job, results=None)
+    if wait is not None and not job.finished:
+        found = _wait_for_job(services, found, wait, accepted=accepted)
+        job = found.job
     document = describe(services, job)
     headers = {}
-    # Who did not ask to wait is told 202, also when a request that comes again finds it finished.
-    waits = not job.finished or waited is None
-    status = HTTPStatus.ACCEPTED if accepted and waits else HTTPStatus.OK
+    # Without a wait the status is 202, even if a retried request finds its job finished.
+    pending = not job.finished or wait is None
+    status = HTTPStatus.ACCEPTED if accepted and pending else HTTPStatus.OK
     if not job.finished:
         headers["Retry-After"] = "1"
-    elif waited is not None and job.rows_total <= MAX_INLINE_ROWS:
-        document["results"] = read_rows(services, whole)
-    if waited is not None:
-        headers["Preference-Applied"] = f"wait={waited:.0f}"
+    elif wait is not None and job.rows_total <= MAX_INLINE_ROWS:
+        document["results"] = read_rows(services, found)
+    if wait is not None:
+        headers["Preference-Applied"] = f"wait={wait:.0f}"
     if accepted:
         headers["Location"] = f"/jobs/{job.id}"
     response = json_response(document, status, headers)

@@ -12,9 +12,9 @@ from shared.observability.multiprocess import CONTENT_TYPE, aggregate_metrics, e
 
 
 def blueprint(services: Services) -> Blueprint:
-    """Make GET /metrics: what all processes of this API counted, and how things stand."""
+    """Return the blueprint of GET /metrics, which aggregates all processes of this API."""
     routes = Blueprint("metrics", __name__)
-    standing = ScrapeCollector(services.state_collector)
+    state_collector = ScrapeCollector(services.state_collector)
 
     @routes.get("/metrics")
     @Operation(
@@ -27,17 +27,17 @@ def blueprint(services: Services) -> Blueprint:
         errors=(NotPermitted,),
     )
     def metrics() -> Response:
-        """Read metrics as Prometheus does.
+        """Return metrics in the Prometheus text format.
 
-        Where keys are on they are served only on the port of DRYBEANS_METRICS_PORT: they tell of
-        all keys' jobs.
+        While API keys are on, metrics are served only on the port of DRYBEANS_METRICS_PORT,
+        because they cover the jobs of all keys.
         """
         if g.caller.owner:
             raise NotPermitted(
-                "An API key does not permit reading metrics, which tell of all keys' jobs. "
-                "Prometheus reads them on the port of DRYBEANS_METRICS_PORT."
+                "An API key does not permit reading metrics, which cover the jobs of all keys. "
+                "They are served on the port of DRYBEANS_METRICS_PORT."
             )
-        body = exposition(aggregate_metrics(services.metrics.registry), standing)
+        body = exposition(aggregate_metrics(services.metrics.registry), state_collector)
         return Response(body, content_type=CONTENT_TYPE)
 
     return routes

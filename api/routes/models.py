@@ -1,4 +1,4 @@
-"""The models that can be asked for."""
+"""List and describe models."""
 
 from flask import Blueprint, Response
 
@@ -11,7 +11,7 @@ from shared.models.manifest import Manifest
 
 
 def blueprint(services: Services) -> Blueprint:
-    """Make the routes under /models."""
+    """Return the blueprint of the routes under /models."""
     routes = Blueprint("models", __name__)
 
     def document(manifest: Manifest) -> ModelDocument:
@@ -20,21 +20,21 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.get("/models")
     @Operation(tag="models", responses=ok(ModelList))
-    def every() -> Response:
-        """List the models."""
+    def index() -> Response:
+        """List all versions of all models."""
         listed: ModelList = {"models": [_short(document(m)) for m in services.catalog().all()]}
         return json_response(listed)
 
     @routes.get("/models/<name>")
     @Operation(tag="models", responses=ok(ModelDocument), errors=(ModelNotFound,))
     def default(name: str) -> Response:
-        """Look at a model's default version."""
+        """Return the default version of a model."""
         return json_response(document(_find(services, name)))
 
     @routes.get("/models/<name>/<version>")
     @Operation(tag="models", responses=ok(ModelDocument), errors=(ModelNotFound,))
-    def one(name: str, version: str) -> Response:
-        """Look at a version of a model: columns, units, ranges, metrics, sample rows."""
+    def version(name: str, version: str) -> Response:
+        """Return a model version: features, units, ranges, metrics, sample rows."""
         return json_response(document(_find(services, f"{name}@{version}")))
 
     return routes
@@ -56,5 +56,5 @@ def _find(services: Services, name: str) -> Manifest:
     try:
         return services.catalog.resolve(name)
     except ModelUnknown as error:
-        # In a path an unknown name is a missing resource, in a job's body a mistake.
+        # An unknown name is a missing resource in a path but a validation error in a job.
         raise ModelNotFound(error.detail) from None

@@ -1,4 +1,4 @@
-"""The OpenAPI document, and a page that shows it with assets served from here."""
+"""The OpenAPI document and Swagger UI with self-hosted assets."""
 
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,10 @@ _ASSETS: Final = frozenset({"swagger-ui.css", "swagger-ui-bundle.js"})
 
 
 def blueprint(services: Services, public: frozenset[str]) -> Blueprint:
-    """Make GET /openapi.json and GET /docs; `public` names the endpoints that need no key."""
+    """Return the blueprint of GET /openapi.json and GET /docs.
+
+    `public` names the endpoints that need no key.
+    """
     routes = Blueprint("documents", __name__)
 
     @cache
@@ -29,7 +32,7 @@ def blueprint(services: Services, public: frozenset[str]) -> Blueprint:
     @routes.get("/openapi.json")
     @Operation(tag="service", responses=ok(dict[str, Any]), errors=(HostNotAllowed,))
     def openapi() -> Response:
-        """Read this document."""
+        """Return this OpenAPI document."""
         return json_response(document())
 
     @routes.get("/docs")

@@ -1,4 +1,4 @@
-"""The walkthrough's own call: a job like any other that is waited for."""
+"""The synchronous call of the walkthrough: submits a job and waits for it."""
 
 import json
 from typing import Annotated, Any
@@ -18,57 +18,58 @@ from shared.db.jobs.cancel import hard_delete
 from shared.domain.errors import BodyMalformed, RequestInvalid
 
 
-class PredictCall(BaseModel):
-    """The walkthrough's request."""
+class PredictRequest(BaseModel):
+    """A request of the walkthrough."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    # Checked with the rows of any job.
+    # Checked like the rows of any job.
     data: Annotated[Any, WithJsonSchema({"anyOf": [{"type": "string"}, INSTANCES]})] = Field(
-        description="Rows of numbers, as JSON inside text or as they are."
+        description="Rows of numbers, as a JSON string or as an array."
     )
-    store: bool = Field(default=True, description="false erases the job after the answer.")
-    model: str | None = Field(default=None, description="A model's name, or name and version.")
+    store: bool = Field(
+        default=True, description="If false, the job is deleted after the response."
+    )
+    model: str | None = Field(default=None, description="A model name, with or without a version.")
 
 
-class Predictions(TypedDict):
-    """The walkthrough's answer."""
+class PredictResponse(TypedDict):
+    """A response of the walkthrough."""
 
-    predictions: Annotated[str, Field(description="A list of labels, as JSON inside text.")]
+    predictions: Annotated[str, Field(description="A list of labels, as a JSON string.")]
 
 
 def blueprint(services: Services) -> Blueprint:
-    """Make POST /predict."""
+    """Return the blueprint of POST /predict."""
     routes = Blueprint("predict", __name__)
 
     @routes.post("/predict")
     @Operation(
         tag="predictions",
-        responses=ok(Predictions, bean={"predictions": '["DERMASON"]'}),
+        responses=ok(PredictResponse, bean={"predictions": '["DERMASON"]'}),
         errors=WAITED,
-        body=(Content(shape=PredictCall, examples={"a bean": {"data": json.dumps([BEAN])}}),),
+        body=(Content(shape=PredictRequest, examples={"a bean": {"data": json.dumps([BEAN])}}),),
     )
     def predict() -> Response:
-        """Send rows and get their labels, as the walkthrough does.
+        """Predict the labels of rows, as in the walkthrough.
 
-        Rows and labels are JSON inside text. It is a job that is waited for.
+        Rows and labels are JSON strings. The request submits a job and waits for it.
         """
-        call = validate(PredictCall, read_json(request))
+        call = validate(PredictRequest, read_json(request))
         job = submit_and_log(services, _as_submission(call), rows_at="/data")
         try:
             rows = await_rows(services, job, lambda row: f"/data/{row}")
         finally:
             if not call.store:
                 services.database.write(lambda connection: hard_delete(connection, job.id))
-        # Both fields are JSON inside text, as the walkthrough has them.
-        answer: Predictions = {"predictions": json.dumps([row["label"] for row in rows])}
-        body = json.dumps(answer)
-        return Response(body, content_type="application/json")
+        # The labels are a JSON string inside JSON, as in the walkthrough.
+        document: PredictResponse = {"predictions": json.dumps([row["label"] for row in rows])}
+        return Response(json.dumps(document), content_type="application/json")
 
     return routes
 
 
-def _as_submission(call: PredictCall) -> dict[str, Any]:
+def _as_submission(call: PredictRequest) -> dict[str, Any]:
     rows = call.data
     if isinstance(rows, str):
         try:

@@ -1,4 +1,4 @@
-"""A job's results and errors, in the form the client asks for."""
+"""Results and failed rows of a job, as JSON, NDJSON or CSV."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -38,25 +38,27 @@ _FORMATS: Final = {
 
 
 class PartialQuery(Query):
-    """Whether an unfinished job will do."""
+    """Whether partial results of an unfinished job are accepted."""
 
-    partial: bool = Field(default=False, description="Tell what is there of an unfinished job.")
+    partial: bool = Field(
+        default=False, description="Return the available results of an unfinished job."
+    )
 
 
 class ResultsQuery(PartialQuery):
-    """Which results to read, and in which form."""
+    """Which results to return, and in which format."""
 
     format: Literal["json", "ndjson", "csv"] | None = Field(
-        default=None, description="The form of the results; without it, Accept decides."
+        default=None, description="The format of the results; defaults to the Accept header."
     )
     include: Literal["input"] | None = Field(
-        default=None, description="Tell the features of each row too."
+        default=None, description="Include the features of each row."
     )
     limit: Annotated[int, Field(ge=1, le=_MAX_PAGE_ROWS), DIGITS] = Field(
-        default=1000, description="How many rows a JSON page holds at most."
+        default=1000, description="The maximum number of rows of a JSON page."
     )
     offset: Annotated[int, Field(ge=0, le=2**53), DIGITS] = Field(
-        default=0, description="The row that a JSON page begins with."
+        default=0, description="The first row of a JSON page, from 0."
     )
 
 
@@ -80,7 +82,7 @@ _ERRORS: Final = Operation(
     tag="jobs",
     responses={
         HTTPStatus.OK: ResponseSpec(
-            detail="The failed rows, each with the reason and its own columns.",
+            detail="The failed rows, each with its error and its original columns.",
             content=(Content(kind=CSV),),
             headers=("Content-Disposition",),
         )
@@ -91,13 +93,13 @@ _ERRORS: Final = Operation(
 
 
 def blueprint(services: Services) -> Blueprint:
-    """Make GET /jobs/<id>/results and GET /jobs/<id>/errors."""
+    """Return the blueprint of GET /jobs/<id>/results and GET /jobs/<id>/errors."""
     routes = Blueprint("results", __name__)
 
     @routes.get("/jobs/<job_id>/results")
     @_RESULTS
     def results(job_id: str) -> Response:
-        """Read a label or an error for each row of a job, in its order."""
+        """Return a label or an error for each row of a job, in input order."""
         query = read_query(ResultsQuery)
         kind = _kind(query.format)
         job = _readable_job(services, job_id, query)
@@ -111,7 +113,7 @@ def blueprint(services: Services) -> Blueprint:
     @routes.get("/jobs/<job_id>/errors")
     @_ERRORS
     def errors(job_id: str) -> Response:
-        """Read the failed rows as a CSV to mend and send again."""
+        """Return the failed rows as a CSV to fix and resubmit."""
         job = _readable_job(services, job_id, read_query(PartialQuery))
         stored = _stored(services, job, with_input=True, only_errors=True)
         table = errors_table(stored, _shape(services, job))
@@ -120,14 +122,14 @@ def blueprint(services: Services) -> Blueprint:
     return routes
 
 
-def read_rows(services: Services, whole: JobWithResults) -> list[ResultRow]:
-    """Read all rows of a job that was waited for; rows without a result are left out."""
-    job, stored = whole.job, whole.results
+def read_rows(services: Services, found: JobWithResults) -> list[ResultRow]:
+    """Return all rows of a job; rows without a result are omitted."""
+    job, stored = found.job, found.results
     if not job.rows_total:
         return []
     shape = _shape(services, job)
     if stored is None and job.rows_total <= MAX_INLINE_ROWS:
-        # All of a small job: read together with those that others ask for at the same time.
+        # Small jobs of concurrent requests are read in one query.
         stored = services.load_results(job.id) or ()
     if stored is None:
         return _rows(services, shape, 0, job.rows_total)
@@ -150,7 +152,7 @@ def _shape(services: Services, job: Job, *, include_input: bool = False) -> Resu
 
 
 def _column_names(services: Services, job: Job) -> tuple[str, ...]:
-    """Return names for the inputs of `job` where no manifest does: the CSV's own, or numbers."""
+    """Return the column names of `job`, whose manifest is missing: those of its CSV, or numbers."""
     if job.layout is not None:
         return tuple(job.layout.column_name(position) for position in job.layout.positions)
     width = services.database.read(lambda c: read_input_width(c, job.id))
@@ -168,22 +170,22 @@ def _readable_job(services: Services, job_id: str, query: PartialQuery) -> Job:
 
 
 def _kind(asked: str | None) -> str:
-    """Choose the media type by ?format= or else by Accept. Raises `NotAcceptable`."""
+    """Return the media type by ?format= or else by Accept. Raise `NotAcceptable`."""
     if asked is not None:
         return _FORMATS[asked]
     kinds = list(_FORMATS.values())
     best = request.accept_mimetypes.best_match(kinds) if request.accept_mimetypes else kinds[0]
     if best is None:
-        raise NotAcceptable(f"Results come as {', '.join(kinds)}.")
+        raise NotAcceptable(f"Results are available as {', '.join(kinds)}.")
     return best
 
 
 def _stored(
     services: Services, job: Job, *, with_input: bool, only_errors: bool = False
 ) -> Iterator[StoredResult]:
-    """Return the results of `job` chunk by chunk, each read in a transaction of its own."""
+    """Yield the results of `job` chunk by chunk, each read in a separate transaction."""
     after = -1
-    # Without rows it is an upload that did not complete, and what it had stored is being purged.
+    # Without rows it is an incomplete upload whose stored chunks are being purged.
     while job.rows_total:
         read = partial(
             next_result, job=job.id, after=after, with_input=with_input, only_errors=only_errors
@@ -214,7 +216,7 @@ def _page(services: Services, shape: ResultShape, query: ResultsQuery) -> Respon
 def _next_link(services: Services, job: Job, limit: int, end: int) -> str | None:
     """Return the link to the next page with rows, or None when no row from `end` on has a result.
 
-    Chunks of a job that was stopped, or still runs, may be missing anywhere.
+    Any chunk of a stopped or running job may lack a result.
     """
     following: int | None = end
     if job.rows_tried < job.rows_total:
@@ -228,9 +230,9 @@ def _next_link(services: Services, job: Job, limit: int, end: int) -> str | None
 def _stored_page(
     services: Services, shape: ResultShape, first: int, last: int
 ) -> Iterator[StoredResult]:
-    """Yield the results that hold the rows `first` to `last` - 1, each read by itself.
+    """Yield the results that contain the rows `first` to `last` - 1, each read separately.
 
-    The chunks of such a page may be many: a row of a CSV can be as long as a line may be.
+    A page may span many chunks, because a row of a CSV can be as long as the line limit.
     """
     while first < last:
         read = partial(

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can do its work."""
+"""Liveness and readiness probes."""
 
 from http import HTTPStatus
 from typing import Final, Literal
@@ -13,13 +13,13 @@ from shared.domain.errors import DatabaseDown, QueueDown
 
 
 class Health(TypedDict):
-    """That the process lives."""
+    """The liveness of the process."""
 
     status: Literal["ok"]
 
 
 class Readiness(TypedDict):
-    """Whether the service can do its work, and which part cannot."""
+    """The readiness of the service and the state of each dependency."""
 
     status: Literal["ok", "degraded", "unavailable"]
     checks: dict[str, Literal["ok", "down"]]
@@ -30,7 +30,7 @@ _READY: Final = Operation(
     responses=ok(Readiness)
     | {
         HTTPStatus.SERVICE_UNAVAILABLE: ResponseSpec(
-            detail="The database does not answer: send nothing here.",
+            detail="The database does not respond; route no traffic here.",
             content=(Content(shape=Readiness),),
             headers=("Retry-After",),
         )
@@ -39,13 +39,13 @@ _READY: Final = Operation(
 
 
 def blueprint(services: Services) -> Blueprint:
-    """Make /healthz and /readyz."""
+    """Return the blueprint of /healthz and /readyz."""
     routes = Blueprint("health", __name__)
 
     @routes.get("/healthz")
     @Operation(tag="service", responses=ok(Health))
     def healthz() -> Response:
-        """Say that the process lives."""
+        """Return the liveness of the process."""
         return json_response({"status": "ok"})
 
     @routes.get("/readyz")
@@ -53,7 +53,8 @@ def blueprint(services: Services) -> Blueprint:
     def readyz() -> Response:
         """Return whether jobs can be accepted.
 
-        Without Redis they still are, and published later: degraded, but ready.
+        While Redis is down, jobs are still accepted and published later: the service is degraded
+        but ready.
         """
         checks = {"database": _database(services), "redis": _redis(services)}
         if checks["database"] != "ok":

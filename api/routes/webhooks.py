@@ -1,4 +1,4 @@
-"""A job's webhook, sent again."""
+"""Redeliver the webhook of a job."""
 
 from http import HTTPStatus
 
@@ -10,12 +10,12 @@ from api.jobs.job_service import describe, get_job
 from api.openapi.operation import FIND, Content, Operation, ResponseSpec
 from api.routes.job_actions import uncertain
 from api.schemas.job import JobDocument
-from shared.db.webhooks import redeliver
+from shared.db.webhooks import redeliver as schedule_redelivery
 from shared.domain.errors import JobUnfinished, NoWebhook
 
 
 def blueprint(services: Services) -> Blueprint:
-    """Make POST /jobs/<id>/webhook/redeliver."""
+    """Return the blueprint of POST /jobs/<id>/webhook/redeliver."""
     routes = Blueprint("webhooks", __name__)
 
     @routes.post("/jobs/<job_id>/webhook/redeliver")
@@ -23,20 +23,20 @@ def blueprint(services: Services) -> Blueprint:
         tag="jobs",
         responses={
             HTTPStatus.ACCEPTED: ResponseSpec(
-                detail="It will be sent.", content=(Content(shape=JobDocument),)
+                detail="The webhook will be sent.", content=(Content(shape=JobDocument),)
             )
         },
         errors=(*FIND, NoWebhook, JobUnfinished),
     )
-    def deliver_again(job_id: str) -> Response:
-        """Send a finished job's webhook once more, whatever became of it before."""
+    def redeliver(job_id: str) -> Response:
+        """Redeliver the webhook of a finished job, whether or not it was delivered before."""
         job = get_job(services, job_id)
         if job.webhook_url is None:
             raise NoWebhook
-        with uncertain("The webhook may be sent again; look at the job before you try again."):
-            sent_again = services.database.write(lambda c: redeliver(c, job.id))
-        if not sent_again:
-            raise JobUnfinished(f"The job is {job.state}; its webhook is sent when it has ended.")
+        with uncertain("The webhook may be redelivered; fetch the job before you try again."):
+            scheduled = services.database.write(lambda c: schedule_redelivery(c, job.id))
+        if not scheduled:
+            raise JobUnfinished(f"The job is {job.state}; its webhook is sent when it finishes.")
         return json_response(describe(services, job), HTTPStatus.ACCEPTED)
 
     return routes

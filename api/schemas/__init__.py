@@ -1,1 +1,1 @@
-"""The documents of the HTTP contract: job, model, result, options."""
+"""The documents of the HTTP contract: jobs, models, results and options."""

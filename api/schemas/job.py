@@ -1,4 +1,4 @@
-"""The JSON documents that clients read: what they hold, and how jobs and models become them."""
+"""The JSON documents of jobs, results and models, and their construction."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ from shared.models.summaries import drift, drift_rows
 
 
 class RowProblem(TypedDict):
-    """Why a row has no label."""
+    """The reason why a row has no label."""
 
     code: str
     field: str | None
@@ -23,7 +23,7 @@ class RowProblem(TypedDict):
 
 
 class ResultRow(TypedDict):
-    """A row's label or its error."""
+    """The label or the error of a row."""
 
     row: int
     line: NotRequired[int | None]
@@ -35,7 +35,7 @@ class ResultRow(TypedDict):
 
 
 class ResultsPage(TypedDict):
-    """Some of a job's results, and where there are more."""
+    """A page of results and the link to the next page."""
 
     results: Sequence[ResultRow]
     next: str | None
@@ -43,7 +43,7 @@ class ResultsPage(TypedDict):
 
 
 class ModelVersion(TypedDict):
-    """Which model a job runs on."""
+    """A version of a model."""
 
     name: str
     version: int
@@ -51,7 +51,7 @@ class ModelVersion(TypedDict):
 
 
 class RowCounts(TypedDict):
-    """How many rows a job has, and what became of them."""
+    """The number of rows of a job, in total and by outcome."""
 
     total: int
     succeeded: int
@@ -59,7 +59,7 @@ class RowCounts(TypedDict):
 
 
 class Summary(TypedDict):
-    """What a job's rows look like as a whole."""
+    """Aggregates over the rows of a job."""
 
     counts: Mapping[str, int]
     out_of_range: Mapping[str, int]
@@ -67,22 +67,22 @@ class Summary(TypedDict):
     drift_rows: int
 
 
-class Waiting(TypedDict):
-    """In which queue a job is, and how many rows are before it."""
+class QueueStatus(TypedDict):
+    """The queue of a job, and the number of rows queued ahead of it."""
 
     name: Queue
     rows_ahead: int
 
 
-class Failure(TypedDict):
-    """Why a job as a whole came to nothing."""
+class JobError(TypedDict):
+    """The reason why a job failed or ended early."""
 
     code: str
     detail: str
 
 
 class WebhookDocument(TypedDict):
-    """What became of a job's webhook."""
+    """The delivery state of a job's webhook."""
 
     url: str
     state: str
@@ -94,7 +94,7 @@ class WebhookDocument(TypedDict):
 
 
 class JobLinks(TypedDict):
-    """Where a job and all that belongs to it is."""
+    """The paths of a job and its related resources."""
 
     self: str
     results: str
@@ -114,10 +114,10 @@ class JobDocument(TypedDict):
     rows: RowCounts
     progress: float
     summary: Summary | None
-    queue: Waiting | None
+    queue: QueueStatus | None
     eta_seconds: float | None
     attempts: int
-    error: Failure | None
+    error: JobError | None
     warnings: Sequence[str]
     labels: Mapping[str, str]
     created_at: datetime
@@ -131,7 +131,7 @@ class JobDocument(TypedDict):
 
 
 class JobsPage(TypedDict):
-    """Some jobs, newest first, and where there are more."""
+    """A page of jobs, newest first, and the link to the next page."""
 
     jobs: Sequence[JobDocument]
     next_page_token: str | None
@@ -139,7 +139,7 @@ class JobsPage(TypedDict):
 
 
 class FeatureDocument(TypedDict):
-    """A number that a model wants of each row."""
+    """A numeric feature that a model expects in each row."""
 
     name: str
     unit: str
@@ -150,13 +150,13 @@ class FeatureDocument(TypedDict):
 
 
 class SelfLink(TypedDict):
-    """Where this is."""
+    """The path of the resource."""
 
     self: str
 
 
 class ModelSummary(TypedDict):
-    """A model version, in short."""
+    """A short description of a model version."""
 
     name: str
     version: int
@@ -168,7 +168,7 @@ class ModelSummary(TypedDict):
 
 
 class ModelDocument(ModelSummary):
-    """A model version: what it takes, what it gives, how good it is."""
+    """A model version: its features, classes, outputs and metrics."""
 
     sha256: str
     label_rule: str
@@ -199,10 +199,10 @@ def job_document(
     ahead: QueuePosition | None = None,
     delivery: Delivery | None = None,
 ) -> JobDocument:
-    """Write `job` as clients see it.
+    """Return the document of `job`.
 
-    What drifted from training stands in `manifest`; `ahead` is what waits before a job that has
-    not finished, `delivery` what became of its webhook once it has.
+    Drift is computed against the training histograms of `manifest`. `ahead` is the queue position
+    of an unfinished job, `delivery` the webhook delivery of a finished one.
     """
     return {
         "id": job.id,
@@ -242,7 +242,7 @@ def _links(job: Job) -> JobLinks:
         "errors": f"{path}/errors",
         "events": f"{path}/events",
         "cancel": f"{path}/cancel",
-        # None where a retry would find nothing to run.
+        # None if no rows remain to be retried.
         "retry": f"{path}/retry" if job.can_retry else None,
     }
 
@@ -269,7 +269,7 @@ def _summary(summary: Mapping[str, Any], manifest: Manifest | None) -> Summary:
 
 
 def model_document(manifest: Manifest, *, default: bool) -> ModelDocument:
-    """Write all that a client needs to know of a model version."""
+    """Return the document of a model version."""
     return {
         "name": manifest.name,
         "version": manifest.version,

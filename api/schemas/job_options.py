@@ -1,4 +1,4 @@
-"""The options of a job, the same whether they come in JSON, in a query or in a form."""
+"""The options of a job, which are the same in JSON, in a query and in a form."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,12 +38,12 @@ INSTANCES: Final[dict[str, Any]] = {
         ]
     },
 }
-"""The schema of rows, which are checked one by one when they are packed."""
+"""The JSON schema of rows, which are validated one by one when they are packed."""
 
 _URL: Final = {"type": "string", "format": "uri", "maxLength": MAX_URL}
 
 Output = Literal["label", "probabilities"]
-# MySQL takes texts that differ only in spaces at the end for the same.
+# MySQL treats texts that differ only in trailing spaces as equal.
 Label = Annotated[
     str,
     StringConstraints(min_length=1, max_length=_LABEL_LENGTH, pattern=r"^\S(?:[\s\S]*\S)?$"),
@@ -51,34 +51,34 @@ Label = Annotated[
 
 
 class Resolve(Protocol):
-    """Finds the manifest that a model's name stands for; raises `ModelUnknown`."""
+    """Looks up the manifest of a model."""
 
     def __call__(self, name: str, /) -> Manifest:
-        """Find it."""
+        """Return the manifest that `name` refers to. Raise `ModelUnknown`."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOptions:
-    """Reads the options; `longest` is the default and the limit of `retention_seconds`."""
+    """Parse options; `max_retention` is the default and the limit of `retention_seconds`."""
 
     resolve: Resolve
     default_model: str
-    longest: timedelta
+    max_retention: timedelta
     read_webhook: ReadWebhook = NO_WEBHOOKS
 
     def __call__(self, shape: type[Shape], document: Mapping[str, Any]) -> Shape:
-        """Read `document`, in which only the members of `shape` may be.
+        """Parse `document`, which may have only the members of `shape`.
 
-        Raises `RequestInvalid` with every fault.
+        Raise `RequestInvalid` with all errors.
         """
-        defaults = {"model": self.default_model, "retention_seconds": self.most_retention}
+        defaults = {"model": self.default_model, "retention_seconds": self.max_retention_seconds}
         return validate(shape, {**defaults, **document}, self)
 
     @property
-    def most_retention(self) -> int:
-        """The longest that a job is kept, in seconds."""
-        return round(self.longest.total_seconds())
+    def max_retention_seconds(self) -> int:
+        """The maximum retention of a job in seconds."""
+        return round(self.max_retention.total_seconds())
 
 
 def _resolve(name: object, info: ValidationInfo) -> Manifest:
@@ -97,7 +97,7 @@ def _resolve(name: object, info: ValidationInfo) -> Manifest:
 def _check_label_count(labels: object) -> object:
     if isinstance(labels, dict) and len(labels) > _MAX_LABELS:
         raise validation_error(
-            "too_long", f"There may be {_MAX_LABELS} labels; these are {len(labels)}."
+            "too_long", f"A job may have {_MAX_LABELS} labels; this one has {len(labels)}."
         )
     return labels
 
@@ -108,16 +108,16 @@ def _check_outputs(outputs: list[Output], info: ValidationInfo) -> list[Output]:
         if manifest is not None and name not in manifest.outputs:
             possible = ", ".join(manifest.outputs)
             raise validation_error(
-                "output_unknown", f"{manifest.id} gives {possible}, and no {name}."
+                "output_unknown", f"{manifest.id} has no output {name}; it has {possible}."
             )
     known: tuple[Output, ...] = ("label", "probabilities")
     return [name for name in known if name == "label" or name in outputs]
 
 
 def _check_retention(seconds: int, info: ValidationInfo) -> int:
-    most: int = info.context.most_retention  # type: ignore[union-attr]
-    if seconds > most:
-        raise validation_error("less_than_equal", f"retention_seconds can be {most} at most.")
+    limit: int = info.context.max_retention_seconds  # type: ignore[union-attr]
+    if seconds > limit:
+        raise validation_error("less_than_equal", f"retention_seconds must be at most {limit}.")
     return seconds
 
 
@@ -133,12 +133,12 @@ def _read_webhook(url: object, info: ValidationInfo) -> Webhook | None:
 
 
 def _required(schema: dict[str, Any]) -> None:
-    # Every option has a default; those of two are the service's.
+    # Every option has a default; two of them are settings of the service.
     schema["required"] = [name for name in ("instances",) if name in schema["properties"]]
 
 
 def label_values(labels: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a label's value out of that of all labels."""
+    """Return the schema of a label's value, given the schema of all labels."""
     values: dict[str, Any] = labels.get("additionalProperties") or next(
         iter(labels["patternProperties"].values())
     )
@@ -152,28 +152,28 @@ def _form(schema: dict[str, Any]) -> None:
 
 
 class JobOptions(BaseModel):
-    """What a client may ask for beside the rows."""
+    """The options of a job."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, json_schema_extra=_required)
 
     model: Annotated[Manifest, PlainValidator(_resolve), WithJsonSchema({"type": "string"})] = (
         Field(
-            description="A model's name for its default version, or a name and a version.",
+            description="A model name, for its default version, or a name and a version.",
             examples=["drybeans", "drybeans@1"],
         )
     )
     outputs: Annotated[list[Output], Field(min_length=1), AfterValidator(_check_outputs)] = Field(
-        default=["label"], description="What to tell of each row; the label always comes."
+        default=["label"], description="The outputs for each row; the label is always included."
     )
     labels: Annotated[
         dict[Label, Label], Field(max_length=_MAX_LABELS), BeforeValidator(_check_label_count)
     ] = Field(
         default={},
-        description="Pairs of text of your own, to find the job by.",
+        description="Your own key-value pairs, to find the job by.",
         examples=[{"batch": "7"}],
     )
     retention_seconds: Annotated[int, Field(ge=1), AfterValidator(_check_retention)] = Field(
-        description="When the job is erased after its end; the default is also the most.",
+        description="When to delete the job after its end; the default is also the maximum.",
         examples=[3600],
     )
     webhook: Annotated[
@@ -181,38 +181,38 @@ class JobOptions(BaseModel):
         PlainValidator(_read_webhook),
         WithJsonSchema({"anyOf": [_URL, {"type": "null"}]}),
     ] = Field(
-        default=None, description="A URL that is told, with a signature, when the job has ended."
+        default=None, description="A URL to which a signed request is sent when the job finishes."
     )
     on_error: Literal["continue", "abort"] = Field(
         default="continue",
-        description="Whether a bad row only gets an error, or fails the job.",
+        description="Whether an invalid row only gets an error or fails the job.",
     )
     max_errors: Annotated[int, Field(ge=0)] | None = Field(
-        default=None, description="So many bad rows are allowed; one more fails the job."
+        default=None, description="The number of failed rows allowed; one more fails the job."
     )
     validate_only: bool = Field(
-        default=False, description="Tell what is wrong with the rows, and make no job."
+        default=False, description="Validate the rows without creating a job."
     )
 
     @property
-    def most_errors(self) -> int | None:
-        """How many bad rows are allowed; None for any number."""
+    def allowed_errors(self) -> int | None:
+        """The number of failed rows allowed, None for any number."""
         return 0 if self.on_error == "abort" and self.max_errors is None else self.max_errors
 
     @property
     def retention(self) -> timedelta:
-        """How long the job is kept after its end."""
+        """How long the job is kept after it finishes."""
         return timedelta(seconds=self.retention_seconds)
 
 
 class CsvOptions(JobOptions):
-    """What a client may ask for beside a CSV."""
+    """The options of a CSV job."""
 
 
 class CsvForm(CsvOptions):
     """A form with a CSV: options as fields, labels as `label.<name>`.
 
-    Fields after the file are read when the file has up to 4 MiB.
+    Fields may follow a file of up to 4 MiB; fields of a larger one must precede it.
     """
 
     model_config = ConfigDict(json_schema_extra=_form)
@@ -225,7 +225,7 @@ class CsvForm(CsvOptions):
 class JsonJob(JobOptions):
     """A job whose rows come as JSON."""
 
-    # Checked row by row when they are packed: a bad row never fails its job.
+    # Validated row by row when they are packed: an invalid row gets an error of its own.
     instances: Annotated[Any, WithJsonSchema(INSTANCES)] = Field(
-        description="Rows: the model's features in its order, or an object by feature name.",
+        description="Rows: arrays of features in the model's order, or objects by feature name.",
     )

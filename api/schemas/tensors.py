@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol: rows out of a request, labels into an answer.
+"""Tensors of the Open Inference Protocol: parse rows and write labels.
 
 The protocol: https://github.com/kserve/open-inference-protocol, "V2 inference REST".
 """
@@ -23,7 +23,7 @@ INPUTS: Final[dict[str, Any]] = {
             "name": {"type": "string"},
             "datatype": {"type": "string", "enum": sorted(_NUMBERS)},
             "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
-            # Flat, or nested as the shape says.
+            # Flat, or nested as in the shape.
             "data": {
                 "type": "array",
                 "items": {"anyOf": [{"type": "number"}, {"type": "array", "items": {}}]},
@@ -32,13 +32,13 @@ INPUTS: Final[dict[str, Any]] = {
         "required": ["name", "datatype", "shape", "data"],
     },
 }
-"""The schema of the tensors that `read_rows` reads."""
+"""The JSON schema of the tensors that `parse_tensors` reads."""
 
 
 def parse_tensors(inputs: object, manifest: Manifest) -> list[list[Any]]:
-    """Read rows from one tensor of shape [rows, features], or from one tensor a feature.
+    """Return the rows of one tensor of shape [rows, features], or of one tensor per feature.
 
-    Raises `RequestInvalid`. What the values are is checked with the rows, as for any job.
+    Raise `RequestInvalid`. The values are validated with the rows, as for any job.
     """
     if not isinstance(inputs, list) or not all(isinstance(tensor, dict) for tensor in inputs):
         raise RequestInvalid("inputs must be a list of tensors.")
@@ -61,16 +61,16 @@ def _columns(inputs: Sequence[Mapping[str, Any]], manifest: Manifest) -> list[li
         name = tensor.get("name")
         position = manifest.columns.get(name.lower()) if isinstance(name, str) else None
         if position is None or position in columns:
-            raise RequestInvalid(f"{str(name)[:80]!r} is no feature, or is given twice.")
+            raise RequestInvalid(f"{str(name)[:80]!r} is not a feature or is repeated.")
         columns[position] = _read(tensor)[1]
     missing = [f.name for at, f in enumerate(manifest.features) if at not in columns]
     if missing:
         raise RequestInvalid(
-            f"Give one tensor of shape [rows, {len(manifest.features)}], or one for each "
+            f"Send one tensor of shape [rows, {len(manifest.features)}], or one for each "
             f"feature. Missing: {', '.join(missing)}."
         )
     if len({len(column) for column in columns.values()}) != 1:
-        raise RequestInvalid("The tensors of the features differ in length.")
+        raise RequestInvalid("The tensors of the features have different lengths.")
     return [list(row) for row in zip(*(columns[at] for at in sorted(columns)), strict=True)]
 
 
@@ -79,15 +79,15 @@ def _read(tensor: Mapping[str, Any]) -> tuple[tuple[int, ...], list[Any]]:
     if kind not in _NUMBERS:
         raise RequestInvalid(f"datatype must be one of {', '.join(sorted(_NUMBERS))}.")
     if not (isinstance(shape, list) and shape and all(_is_size(size) for size in shape)):
-        raise RequestInvalid("shape must be a list of whole numbers of at least 0.")
+        raise RequestInvalid("shape must be a list of integers of at least 0.")
     if not isinstance(data, list):
-        raise RequestInvalid("data must be a list; binary tensors are not taken here.")
+        raise RequestInvalid("data must be a list; binary tensors are not supported.")
     flat = _flatten(data, len(shape))
     size = 1
     for length in shape:
         size *= length
     if len(flat) != size:
-        raise RequestInvalid(f"The tensor has {len(flat)} values; its shape says {size}.")
+        raise RequestInvalid(f"The tensor has {len(flat)} values; its shape requires {size}.")
     return tuple(shape), flat
 
 
@@ -107,7 +107,7 @@ def _flatten(data: list[Any], depth: int) -> list[Any]:
 def write_outputs(
     rows: Sequence[ResultRow], manifest: Manifest, names: Sequence[str]
 ) -> list[Tensor]:
-    """Write the outputs `names` of `rows` as tensors."""
+    """Return the outputs `names` of `rows` as tensors, of shape [rows] or [rows, classes]."""
     labels = [row["label"] for row in rows]
     tensors: dict[str, Tensor] = {
         LABELS: {"name": LABELS, "shape": [len(rows)], "datatype": "BYTES", "data": labels}

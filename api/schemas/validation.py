@@ -1,4 +1,4 @@
-"""Checks what a client sent against a model, and tells all that is wrong with it at once."""
+"""Validate requests with pydantic and report all errors at once."""
 
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
@@ -16,39 +16,41 @@ _KEY: Final = "[key]"
 
 
 def validate(shape: type[Shape], document: Mapping[str, Any], context: object = None) -> Shape:
-    """Read `document` as `shape` says; its validators see `context`.
+    """Validate `document` against `shape`, whose validators receive `context`.
 
-    Raises `RequestInvalid` with every fault; a single fault speaks for itself.
+    Raise `RequestInvalid` with all errors; the detail of a single error is that of the request.
     """
     if len(document) > _MAX_MEMBERS:
-        raise RequestInvalid(f"{len(document)} members or fields are too many. {_known(shape)}")
+        raise RequestInvalid(f"{len(document)} members are too many. {_known(shape)}")
     try:
         return shape.model_validate(document, context=context)
     except ValidationError as error:
-        flaws = error.errors(include_url=False, include_context=False, include_input=False)
-    faults = tuple(_fault(flaw, shape) for flaw in flaws)
-    many = "The request has mistakes; errors lists them."
-    raise RequestInvalid(faults[0].detail if len(faults) == 1 else many, faults=faults)
+        details = error.errors(include_url=False, include_context=False, include_input=False)
+    errors = tuple(_field_error(each, shape) for each in details)
+    many = "The request is invalid; see errors."
+    raise RequestInvalid(errors[0].detail if len(errors) == 1 else many, faults=errors)
 
 
 def validation_error(code: str, detail: str) -> PydanticCustomError:
-    """Make what a validator raises: a stable code and a whole sentence."""
+    """Return the error for a validator to raise, with a stable code and a sentence."""
     return PydanticCustomError(code, "{detail}", {"detail": detail})
 
 
-def _fault(flaw: ErrorDetails, shape: type[BaseModel]) -> FieldError:
-    # The last token of a wrong key of a mapping is a mark of pydantic's.
-    place = flaw["loc"][:-1] if len(flaw["loc"]) > 1 and flaw["loc"][-1] == _KEY else flaw["loc"]
-    if flaw["type"] == "extra_forbidden":
-        detail = f"There is no {str(place[-1])[:80]!r} here. {_known(shape)}"
+def _field_error(error: ErrorDetails, shape: type[BaseModel]) -> FieldError:
+    place = error["loc"]
+    # Pydantic marks an invalid key of a mapping with an additional last token.
+    if len(place) > 1 and place[-1] == _KEY:
+        place = place[:-1]
+    if error["type"] == "extra_forbidden":
+        detail = f"Unknown member {str(place[-1])[:80]!r}. {_known(shape)}"
         return FieldError(pointer=pointer(*place), code="unknown_member", detail=detail)
-    message = flaw["msg"]
+    message = error["msg"]
     if not message.endswith("."):
         name = ".".join(str(token)[:80] for token in place)
         subject, _, rest = message.partition(" ")
         message = f"{name} {rest}." if subject == "Input" else f"{name}: {message}."
-    return FieldError(pointer=pointer(*place), code=flaw["type"], detail=message)
+    return FieldError(pointer=pointer(*place), code=error["type"], detail=message)
 
 
 def _known(shape: type[BaseModel]) -> str:
-    return f"Known are {', '.join(sorted(shape.model_fields))}."
+    return f"Allowed members: {', '.join(sorted(shape.model_fields))}."

@@ -1,4 +1,4 @@
-"""The webhook that a client asks for: checked at once, as far as its URL tells."""
+"""The webhook option: its URL is validated when the job is submitted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,15 +10,18 @@ from shared.domain.webhook_targets import Network, TargetRefused, check_literal,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadWebhook:
-    """Reads a webhook's URL; without a secret to sign with there are `enabled` none."""
+    """Validate the URL of a webhook; webhooks are `enabled` if a signing secret is set."""
 
     enabled: bool
     allowed: Sequence[Network] = ()
 
     def __call__(self, url: object) -> Webhook:
-        """Check `url`; a name is looked up when the webhook is sent. Raises `TargetRefused`."""
+        """Return the webhook of `url`. Raise `TargetRefused`.
+
+        A host name is resolved and checked only when the webhook is sent.
+        """
         if not self.enabled:
-            raise TargetRefused("Webhooks are off here; DRYBEANS_WEBHOOK_SECRETS turns them on.")
+            raise TargetRefused("Webhooks are disabled; DRYBEANS_WEBHOOK_SECRETS enables them.")
         if not isinstance(url, str):
             raise TargetRefused("webhook must be a URL.")
         target = read_target(url)

@@ -1,1 +1,1 @@
-"""The pages: templates, static files and their view models."""
+"""The web pages: routes, templates, static files and view models."""

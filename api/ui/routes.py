@@ -1,4 +1,4 @@
-"""The pages for people: HTML of what manifests say; they fetch jobs from the API themselves."""
+"""Routes of the web pages: HTML from manifests; scripts on the pages fetch jobs from the API."""
 
 from http import HTTPStatus
 from typing import Final
@@ -11,25 +11,25 @@ from shared.domain.errors import ModelUnknown
 from shared.domain.jobs import JobState
 from shared.models.manifest import Manifest
 
-_WHOLE: Final = 1000
+_INTEGER_FROM: Final = 1000
 
 
 def blueprint(services: Services) -> Blueprint:
-    """Make GET / and what lies under /ui: all are HTML, and need no key."""
+    """Return the blueprint of GET / and the routes under /ui: HTML, without an API key."""
     routes = Blueprint("home", __name__)
 
-    def every() -> list[Manifest]:
+    def all_models() -> list[Manifest]:
         return list(services.catalog().all())
 
     @routes.get("/")
     def home() -> str:
         name = request.args.get("model", services.settings.default_model)
         model = services.catalog.resolve(name)
-        return render_template("home.html", model=model, models=every())
+        return render_template("home.html", model=model, models=all_models())
 
     @routes.get("/ui/jobs")
     def jobs() -> str:
-        return render_template("jobs.html", states=list(JobState), models=every())
+        return render_template("jobs.html", states=list(JobState), models=all_models())
 
     @routes.get("/ui/jobs/<job_id>")
     def job(job_id: str) -> str:
@@ -37,8 +37,8 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.get("/ui/models")
     def models() -> str:
-        names = sorted({model.name for model in every()})
-        families = [[model for model in every() if model.name == name] for name in names]
+        names = sorted({model.name for model in all_models()})
+        families = [[model for model in all_models() if model.name == name] for name in names]
         default = services.catalog.resolve(services.settings.default_model)
         return render_template("models.html", families=families, default=default, pages=pages)
 
@@ -53,8 +53,8 @@ def blueprint(services: Services) -> Blueprint:
 
 
 def _short(number: float) -> str:
-    """Write a number in four digits, and one that is longer before its point as a whole."""
-    return f"{number:,.0f}" if abs(number) >= _WHOLE else f"{number:.4g}"
+    """Format a number with four significant digits, or as an integer from 1000 on."""
+    return f"{number:,.0f}" if abs(number) >= _INTEGER_FROM else f"{number:.4g}"
 
 
 def _missing(error: ModelUnknown) -> tuple[str, HTTPStatus]:

@@ -1,4 +1,4 @@
-"""What the pages show of a model's manifest, worked out for their templates."""
+"""View models of the pages, computed from model manifests."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from shared.models.manifest import Histogram, Manifest
 
-# As training names them, and whether more of it is better.
+# Titles of the metrics by their names in training, and whether higher values are better.
 _MEASURES: Final = {
     "accuracy": ("Accuracy", True),
     "macro_f1": ("Macro F1", True),
@@ -21,7 +21,7 @@ _HEIGHT: Final = 28.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """One measure of several candidates, in their order; None where one has no such value."""
+    """The values of a metric for several models, in their order; None if one is missing."""
 
     title: str
     more_is_better: bool
@@ -29,7 +29,7 @@ class Measure:
 
     @property
     def best(self) -> float | None:
-        """Return the best value that there is."""
+        """The best value, None if all are missing."""
         known = [value for value in self.values if value is not None]
         if not known:
             return None
@@ -38,20 +38,20 @@ class Measure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfusionCell:
-    """Held-out rows of one class that got one label, and their share of the class as a shade."""
+    """The held-out rows of one class with one predicted label, and their share of the class."""
 
     rows: int
     share: float
 
     @property
     def shade(self) -> int:
-        """Return 0 for none of the class up to 9 for all of it; any row at all is at least 1."""
+        """The shade from 0 (no rows) to 9 (all rows of the class); at least 1 with any row."""
         return max(round(self.share * _SHADES), 1) if self.rows else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """A bin of a histogram as a rectangle, 120 wide and 28 high for all of them together."""
+    """A bin of a histogram as a rectangle; the whole histogram is 120 wide and 28 high."""
 
     x: float
     y: float
@@ -60,13 +60,13 @@ class Bar:
 
 
 def held_out(manifest: Manifest) -> Mapping[str, Any]:
-    """Return what was measured on held-out rows; empty for a model of which nothing was."""
+    """Return the metrics on held-out rows; empty if there are none."""
     found = manifest.metrics.get("held_out")
     return found if isinstance(found, Mapping) else {}
 
 
 def baselines(manifest: Manifest) -> Mapping[str, Mapping[str, Any]]:
-    """Return what was measured of simpler models on the same rows."""
+    """Return the metrics of simpler models on the same rows, by name."""
     found = held_out(manifest).get("baselines")
     if not isinstance(found, Mapping):
         return {}
@@ -75,7 +75,7 @@ def baselines(manifest: Manifest) -> Mapping[str, Mapping[str, Any]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassMeasures:
-    """What was measured of one class: shares from 0 to 1, and held-out rows; None where unknown."""
+    """Precision, recall (from 0 to 1) and held-out rows of one class; None if unknown."""
 
     name: str
     precision: float | None
@@ -84,7 +84,7 @@ class ClassMeasures:
 
 
 def class_measures(manifest: Manifest) -> list[ClassMeasures]:
-    """Return the measures of each class; empty where nothing was measured by class."""
+    """Return the metrics of each class; empty if there are none."""
     found = held_out(manifest).get("per_class")
     if not isinstance(found, Mapping):
         return []
@@ -101,14 +101,14 @@ def class_measures(manifest: Manifest) -> list[ClassMeasures]:
 
 
 def row_count(facts: Mapping[str, Any]) -> str:
-    """Write the member `rows` of metrics or training; empty where it is no number."""
+    """Format the member `rows` of metrics or training; empty if it is not a number."""
     rows = _number(facts.get("rows"))
     return "" if rows is None else f"{rows:,.0f}"
 
 
 def measures(candidates: Sequence[Mapping[str, Any]]) -> list[Measure]:
-    """Set the measures of `candidates` side by side, leaving out what none of them has."""
-    every = [
+    """Return the metrics of `candidates` by metric; omit metrics that none of them has."""
+    found = [
         Measure(
             title=title,
             more_is_better=more_is_better,
@@ -116,11 +116,11 @@ def measures(candidates: Sequence[Mapping[str, Any]]) -> list[Measure]:
         )
         for name, (title, more_is_better) in _MEASURES.items()
     ]
-    return [measure for measure in every if measure.best is not None]
+    return [measure for measure in found if measure.best is not None]
 
 
 def confusion(manifest: Manifest) -> list[list[ConfusionCell]]:
-    """Return a row of cells for each class; empty when it was not measured."""
+    """Return the confusion matrix, a row of cells per class; empty if it is missing or invalid."""
     found: Any = held_out(manifest).get("confusion")
     if not isinstance(found, list) or len(found) > len(manifest.classes):
         return []
@@ -139,19 +139,19 @@ def _is_count(value: object) -> bool:
 
 
 def histogram_bars(histogram: Histogram) -> list[Bar]:
-    """Draw the bins by density, because they hold about as many rows each and differ in width."""
+    """Return bars whose heights are densities: bins differ in width, not in number of rows."""
     edges = histogram.edges
     scale = _WIDTH / (edges[-1] - edges[0])
-    # Edges may lie so far apart that the narrowest bin has no width.
+    # Edges may lie so far apart that the width of the narrowest bin rounds to zero.
     widths = [max((high - low) * scale, 1e-12) for low, high in pairwise(edges)]
     densities = [count / width for count, width in zip(histogram.counts, widths, strict=True)]
-    most = max(*densities, 1e-12)
+    max_density = max(*densities, 1e-12)
     return [
         Bar(
             x=(low - edges[0]) * scale,
-            y=_HEIGHT * (1 - density / most),
+            y=_HEIGHT * (1 - density / max_density),
             width=width,
-            height=_HEIGHT * density / most,
+            height=_HEIGHT * density / max_density,
         )
         for low, width, density in zip(edges, widths, densities, strict=False)
     ]

@@ -44,7 +44,7 @@ def test_questions_that_arrive_during_a_query_are_asked_together() -> None:
         first = pool.submit(ask, 1)
         wait_for(lambda: bool(library.asked))
         rest = [pool.submit(ask, key) for key in (2, 3, 3, 4, 2, 5, 6, 7)]
-        wait_for(lambda: len(ask._waiting) == 8)  # noqa: SLF001 - nobody else asks
+        wait_for(lambda: len(ask._pending) == 8)  # noqa: SLF001 - nobody else asks
         library.gate.set()
         assert [future.result(timeout=3600) for future in (first, *rest)] == [
             2, 4, 6, 6, 8, 4, 10, 12, 14

@@ -38,7 +38,7 @@ class Submitter:
         self.accepted: list[Submission] = []
         self.manifests: list[Manifest] = []
         read_options = ReadOptions(
-            resolve=FakeCatalog(), default_model="toy", longest=timedelta(days=7)
+            resolve=FakeCatalog(), default_model="toy", max_retention=timedelta(days=7)
         )
         self._submit = SubmitRows(
             read_options=read_options,
@@ -244,7 +244,9 @@ def test_what_the_intake_refuses_is_not_answered_as_accepted() -> None:
     def full(_: Submission) -> None:
         raise IntakeFull
 
-    options = ReadOptions(resolve=FakeCatalog(), default_model="toy", longest=timedelta(days=7))
+    options = ReadOptions(
+        resolve=FakeCatalog(), default_model="toy", max_retention=timedelta(days=7)
+    )
     stored: list[Manifest] = []
     submit = SubmitRows(options, full, LIMITS, lambda: NOW, lambda: JobId("x"), stored.append)
 

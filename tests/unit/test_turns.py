@@ -18,14 +18,14 @@ from api.jobs.validate_only import ValidateCsv, ValidateRows
 from tests.models import a_manifest
 
 options = ReadOptions(
-    resolve=lambda name: a_manifest(), default_model="toy", longest=timedelta(days=1)
+    resolve=lambda name: a_manifest(), default_model="toy", max_retention=timedelta(days=1)
 )
 cut = ChunkLimits(piece_bytes=1 << 22, line_bytes=1000)
 work = {{
     "json": lambda: ValidateRows(read_options=options, instances=50_000)(
         {{"instances": [[1.0]] * 50_000}}
     )["rows"],
-    "csv": lambda: ValidateCsv(read_options=options, cut=cut)(
+    "csv": lambda: ValidateCsv(read_options=options, chunk_limits=cut)(
         {{}}, iter([b"Area,Length,Width\\n" + b"x\\n" * 50_000])
     )["rows"],
     "upload": lambda: sum(
