@@ -248,7 +248,7 @@ def test_what_does_not_pass_is_a_mistake_of_ours_and_tells_nothing(
         "status": 500,
         "code": "internal_error",
         "detail": (
-            "The service made a mistake. Its log tells more under this answer's X-Request-ID."
+            "Internal server error. The log has the details under this response's X-Request-ID."
         ),
         "errors": [],
     }

@@ -228,11 +228,11 @@ def test_where_keys_are_off_nobody_is_asked(start: Callable[..., Service]) -> No
 
 
 def test_a_key_does_not_permit_reading_metrics(service: Service) -> None:
-    """They tell of all keys' jobs; Prometheus has a port of its own."""
+    """Metrics cover the jobs of all keys; Prometheus has a separate port."""
     answer = a_client(service).open("/metrics")
 
     assert (answer.status_code, answer.get_json()["code"]) == (403, "not_permitted")
     assert answer.get_json()["detail"] == (
-        "An API key does not permit reading metrics, which tell of all keys' jobs. Prometheus "
-        "reads them on the port of DRYBEANS_METRICS_PORT."
+        "An API key does not permit reading metrics, which cover the jobs of all keys. They "
+        "are served on the port of DRYBEANS_METRICS_PORT."
     )

@@ -84,7 +84,7 @@ def test_a_row_without_a_label_is_an_error(served: Service) -> None:
         ("/data/1", "too_few_fields"),
         ("/data/2", "not_predictable"),
     ]
-    assert answer.get_json()["detail"] == "2 rows have no label; errors says why."
+    assert answer.get_json()["detail"] == "2 rows have no label; see errors."
     assert stored_rows(served) == [0, 0, 0, 0]
 
 
@@ -100,7 +100,7 @@ def test_the_only_row_that_no_model_takes_has_its_reason_in_the_sentence(served:
     )
     assert [e["pointer"] for e in answer.get_json()["errors"]] == ["/data/0"]
     many = predict(served, data=[BEAN, far])
-    assert many.get_json()["detail"] == "1 row has no label; errors says why."
+    assert many.get_json()["detail"] == "1 row has no label; see errors."
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_the_only_row_that_no_model_takes_has_its_reason_in_the_sentence(served:
         ),
         (
             json.dumps(BEAN[:2]),
-            "None of the 2 rows can be predicted; errors says why. "  # noqa: ISC004 - a sentence
+            "None of the 2 rows can be predicted; see errors. "  # noqa: ISC004 - a sentence
             "The first: A row is a list of 16 numbers, or an object by name.",
             ["/data/0", "/data/1"],
         ),

@@ -254,7 +254,7 @@ def test_a_cancel_is_uncertain_where_the_database_cannot_be_asked(
 
     assert (response.status_code, response.get_json()["code"]) == (503, "commit_uncertain")
     assert response.get_json()["detail"] == (
-        "The job may have been canceled; look at it before you try again."
+        "The job may have been canceled; fetch it before you try again."
     )
     assert states(database) == {job: "canceled"}
 
@@ -283,7 +283,7 @@ def test_an_uncertain_retry_names_the_job_to_look_for(
     response = service.client.post(f"/jobs/{job}/retry")
 
     assert (response.status_code, response.get_json()["code"]) == (503, "commit_uncertain")
-    told = r"The retry may have been accepted as the job (\S+); look for it before you try again\."
+    told = r"The retry may have been accepted as the job (\S+); fetch it before you try again\."
     named = re.fullmatch(told, response.get_json()["detail"])
     assert named
     proxy.heal()

@@ -299,15 +299,15 @@ def test_text_of_every_script_passes() -> None:
         ),
         (
             "Area\tWidth\n1\t2\n".encode("utf-16"),
-            f"The file is in UTF-16, which is not read here. {ADVICE}",
+            f"The file is in UTF-16, which is not supported. {ADVICE}",
         ),
         (
             b"\xfe\xff" + "Area\n1\n".encode("utf-16-be"),
-            f"The file is in UTF-16, which is not read here. {ADVICE}",
+            f"The file is in UTF-16, which is not supported. {ADVICE}",
         ),
         (
             "Area\n1\n".encode("utf-16-le"),
-            f"Line 1 holds NUL characters, so this is no CSV in UTF-8. {ADVICE}",
+            f"Line 1 contains NUL characters, so this is not a CSV in UTF-8. {ADVICE}",
         ),
     ],
     ids=["windows-1252", "blank lines before", "UTF-16", "UTF-16 big-endian", "without a mark"],

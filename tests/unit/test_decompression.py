@@ -96,7 +96,7 @@ def test_a_body_that_expands_much_comes_in_small_pieces(encoding: str) -> None:
 @pytest.mark.parametrize("missing", [1, 4, 8, 100])
 def test_a_cut_off_body_is_refused(encoding: str, missing: int) -> None:
     """Even when all of the data came and only the end mark did not."""
-    with pytest.raises(BodyMalformed, match=r"ends before its data does"):
+    with pytest.raises(BodyMalformed, match="truncated"):
         decode(ENCODERS[encoding](TEXT)[:-missing], encoding)
 
 
@@ -114,7 +114,7 @@ def test_a_damaged_gzip_body_is_refused(at: int) -> None:
 @pytest.mark.parametrize("data", [TEXT, b"\0" * 100, b"PK\3\4" + bytes(100)])
 def test_what_is_not_compressed_as_it_says_is_refused(encoding: str, data: bytes) -> None:
     """Plain text under `Content-Encoding: gzip`, or an archive."""
-    with pytest.raises(BodyMalformed, match="damaged"):
+    with pytest.raises(BodyMalformed, match="corrupt"):
         decode(data, encoding)
 
 
@@ -232,8 +232,7 @@ def test_a_flood_of_parts_without_data_is_refused_early(kind: str) -> None:
         list(decompress(body, encoding, limits()))
 
     assert caught.value.detail == (
-        "The compressed body has more than 10000 parts of next to nothing; compress the file in "
-        "one go."
+        "The compressed body has more than 10000 tiny frames; compress the file as one stream."
     )
     assert body.read(1)
 

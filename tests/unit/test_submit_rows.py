@@ -189,7 +189,7 @@ def test_the_reason_of_the_first_row_is_told_with_that_of_all() -> None:
         Submitter()(([1.0], ["x", 1.0, 1.0]))
 
     assert caught.value.detail == (
-        "None of the 2 rows can be predicted; errors says why. "
+        "None of the 2 rows can be predicted; see errors. "
         "The first: The row has 1 value; the model takes 3."
     )
 

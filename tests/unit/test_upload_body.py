@@ -87,7 +87,7 @@ def test_text_declared_in_another_charset_is_refused(name: str) -> None:
         error = refusal(asked)
         assert (error.code, error.detail) == (
             "body_type_unsupported",
-            f"The charset {name[:80]!r} is not read here; send the text as UTF-8.",
+            f"The charset {name[:80]!r} is not supported; send the text as UTF-8.",
         )
 
 
@@ -205,7 +205,7 @@ def test_a_damaged_form_is_refused(body: bytes) -> None:
     error = refusal(request(body))
 
     assert isinstance(error, BodyMalformed)
-    assert error.detail.startswith("The multipart body is damaged: ")
+    assert error.detail.startswith("The multipart body is malformed: ")
 
 
 @pytest.mark.parametrize("kept", [0, 20, 80, 1000, 400_000])

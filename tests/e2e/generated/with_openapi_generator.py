@@ -28,12 +28,12 @@ response.read()
 job = client.response_deserialize(response, {"2XX": "JobDocument"}).data
 print("form", job.state.value, json.dumps([row.label for row in job.results]))
 
-predict = api.PredictCall(data=api.Data(rows))
+predict = api.PredictRequest(data=api.Data(rows))
 print("predict", api.PredictionsApi(client).predict(predict).predictions)
 
-predictions = api.V1Api(client).predict_v1("drybeans", api.V1Call(instances=rows)).predictions
+predictions = api.V1Api(client).predict_v1("drybeans", api.V1Request(instances=rows)).predictions
 print("v1", json.dumps(predictions))
 
 tensor = {"name": "rows", "datatype": "FP64", "shape": [1, len(bean)], "data": bean}
-inferred = api.V2Api(client).infer("drybeans", api.InferCall.from_dict({"inputs": [tensor]}))
+inferred = api.V2Api(client).infer("drybeans", api.InferRequest.from_dict({"inputs": [tensor]}))
 print("v2", json.dumps([value.actual_instance for value in inferred.outputs[0].data]))

@@ -9,7 +9,7 @@ from client.api.jobs import get_job, get_job_results, list_jobs, submit_job
 from client.api.predictions import predict
 from client.api.v1 import predict_v1
 from client.api.v2 import infer
-from client.models import CsvForm, InferCall, JsonJob, PredictCall, V1Call
+from client.models import CsvForm, InferRequest, JsonJob, PredictRequest, V1Request
 from client.types import File
 
 url, csv, bean = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
@@ -27,11 +27,12 @@ form = CsvForm(file=File(io.BytesIO(csv.encode()), "beans.csv", "text/csv"))
 job = submit_job.sync(client=client, body=form, prefer="wait=30")
 print("form", job.state.value, json.dumps([row.label for row in job.results]))
 
-print("predict", predict.sync(client=client, body=PredictCall(data=[bean])).predictions)
+print("predict", predict.sync(client=client, body=PredictRequest(data=[bean])).predictions)
 
-predictions = predict_v1.sync("drybeans", client=client, body=V1Call(instances=[bean])).predictions
+v1_request = V1Request(instances=[bean])
+predictions = predict_v1.sync("drybeans", client=client, body=v1_request).predictions
 print("v1", json.dumps(predictions))
 
 tensor = {"name": "rows", "datatype": "FP64", "shape": [1, len(bean)], "data": bean}
-body = InferCall.from_dict({"inputs": [tensor]})
+body = InferRequest.from_dict({"inputs": [tensor]})
 print("v2", json.dumps(infer.sync("drybeans", client=client, body=body).outputs[0].data))
