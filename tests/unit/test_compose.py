@@ -191,6 +191,17 @@ def test_our_containers_may_write_nothing_and_want_no_rights(
         assert service["security_opt"] == ["no-new-privileges:true"]
 
 
+def test_our_containers_have_limits_and_take_any_setting(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    """Memory and /tmp are limited; settings without a variable of their own come from a file."""
+    for name in ("migrate", "api", "worker", "sweeper", "flower"):
+        service = services[name]
+        assert service["mem_limit"]
+        assert all(":size=" in place for place in service["tmpfs"])
+        assert service["env_file"] == [{"path": "drybeans.env", "required": False}]
+
+
 def test_every_image_has_a_tag(services: dict[str, dict[str, Any]]) -> None:
     """One that stays."""
     for service in services.values():

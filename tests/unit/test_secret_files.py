@@ -11,7 +11,7 @@ import pytest
 
 _ROOT: Final = Path(__file__).parents[2]
 _SECRETS: Final = (
-    *(".env", ".env.bak", ".env.old", ".env.production", "secrets.bak", "api/.env"),
+    *(".env", ".env.bak", ".env.old", ".env.production", "secrets.bak", "drybeans.env", "api/.env"),
     *("api/.env.bak", "shared/settings.py.bak", "worker/.env.local", "model_artifacts/.env"),
     *("k8s/overlays/gke/kustomization.yaml.bak", "k8s/overlays/mine/kustomization.yaml"),
     *("k8s/overlays/mine/.env", "k8s/.env.bak", "docs/.env~"),
