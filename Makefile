@@ -1,4 +1,5 @@
-# drybeans. `make` lists what can be done; it needs Python 3.11 or newer and nothing else.
+# drybeans. `make` lists the commands. They need Python 3.11 or newer; `make check` needs Node 20.19
+# or newer with npm too.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -16,6 +17,7 @@ LABELS = --build-arg VERSION=$(TAG) --build-arg REVISION=$$(git rev-parse HEAD)
 # One stamp for each set of requirements: a second call costs nothing.
 UP := .venv/.up
 DEV := .venv/.dev
+NODE := node_modules/.package-lock.json
 
 .PHONY: help
 help: ## List the commands
@@ -43,12 +45,14 @@ test-unit: $(DEV) ## Run the tests that need no server, in seconds
 	@$(BIN)/python -m pytest tests/unit -m "not slow" $(ARGS)
 
 .PHONY: check
-check: $(DEV) ## Check style, types, imports, spelling and known advisories
+check: $(DEV) $(NODE) ## Check style, types, imports, spelling and known advisories
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	node_modules/.bin/eslint .
+	node_modules/.bin/tsc
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.cloudbuild cloudbuild.yaml
@@ -57,16 +61,17 @@ check: $(DEV) ## Check style, types, imports, spelling and known advisories
 	if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint Dockerfile.*; fi
 
 .PHONY: format
-format: $(DEV) ## Format the code and mend what can be mended
+format: $(DEV) $(NODE) ## Format the code and fix what the linters can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	node_modules/.bin/eslint --fix .
 
 .PHONY: bench
 bench: $(DEV) ## Measure; bench/README.md says what and how
 	@$(BIN)/python -m bench $(ARGS)
 
 .PHONY: screenshots
-screenshots: $(DEV) ## Take the screenshots of the pages in docs/screenshots anew
+screenshots: $(DEV) ## Take the screenshots of the pages in docs/screenshots
 	@tests/servers/install.sh
 	@$(BIN)/python -m tests.e2e.screenshots
 
@@ -112,8 +117,8 @@ lock: $(DEV) ## Pin requirements/*.in into *.txt anew (ARGS=--upgrade takes newe
 	@requirements/lock.sh $(ARGS)
 
 .PHONY: clean
-clean: ## Remove .venv and caches; var/ with its database stays
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+clean: ## Remove .venv, node_modules and caches; var/ with its database stays
+	rm -rf .venv node_modules build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 	  .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -125,3 +130,8 @@ $(UP): requirements/up.txt requirements/install.sh pyproject.toml
 $(DEV): requirements/dev.txt requirements/install.sh pyproject.toml
 	@requirements/install.sh dev
 	@touch $(UP) $@
+
+# npm writes this file last.
+$(NODE): package.json package-lock.json
+	@npm ci --silent --no-audit --no-fund
+	@touch $@

@@ -1,4 +1,4 @@
-"""View models of the pages, computed from model manifests."""
+"""View models of the pages: a manifest's metrics, confusion matrix and histograms."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from shared.models.manifest import Histogram, Manifest
 
-# Titles of the metrics by their names in training, and whether higher values are better.
-_MEASURES: Final = {
+# The members of a manifest's metrics: their titles, and whether a higher value is better.
+_METRICS: Final = {
     "accuracy": ("Accuracy", True),
     "macro_f1": ("Macro F1", True),
     "log_loss": ("Log loss", False),
@@ -20,20 +20,20 @@ _HEIGHT: Final = 28.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measure:
-    """The values of a metric for several models, in their order; None if one is missing."""
+class Metric:
+    """One metric of several models, in their order; None for a model without it."""
 
     title: str
-    more_is_better: bool
+    higher_is_better: bool
     values: tuple[float | None, ...]
 
     @property
     def best(self) -> float | None:
-        """The best value, None if all are missing."""
+        """Return the best known value, None without one."""
         known = [value for value in self.values if value is not None]
         if not known:
             return None
-        return max(known) if self.more_is_better else min(known)
+        return max(known) if self.higher_is_better else min(known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +45,13 @@ class ConfusionCell:
 
     @property
     def shade(self) -> int:
-        """The shade from 0 (no rows) to 9 (all rows of the class); at least 1 with any row."""
+        """Return the share scaled to 0..9, and at least 1 when there are any rows."""
         return max(round(self.share * _SHADES), 1) if self.rows else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """A bin of a histogram as a rectangle; the whole histogram is 120 wide and 28 high."""
+    """A bin of a histogram as a rectangle in a view box of 120 by 28 units."""
 
     x: float
     y: float
@@ -60,13 +60,13 @@ class Bar:
 
 
 def held_out(manifest: Manifest) -> Mapping[str, Any]:
-    """Return the metrics on held-out rows; empty if there are none."""
+    """Return the metrics on held-out rows; empty without any."""
     found = manifest.metrics.get("held_out")
     return found if isinstance(found, Mapping) else {}
 
 
 def baselines(manifest: Manifest) -> Mapping[str, Mapping[str, Any]]:
-    """Return the metrics of simpler models on the same rows, by name."""
+    """Return the metrics of the baseline models on the same rows, by model name."""
     found = held_out(manifest).get("baselines")
     if not isinstance(found, Mapping):
         return {}
@@ -74,8 +74,8 @@ def baselines(manifest: Manifest) -> Mapping[str, Mapping[str, Any]]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClassMeasures:
-    """Precision, recall (from 0 to 1) and held-out rows of one class; None if unknown."""
+class ClassMetrics:
+    """Precision, recall and number of held-out rows of one class; None where unknown."""
 
     name: str
     precision: float | None
@@ -83,13 +83,13 @@ class ClassMeasures:
     rows: float | None
 
 
-def class_measures(manifest: Manifest) -> list[ClassMeasures]:
-    """Return the metrics of each class; empty if there are none."""
+def class_metrics(manifest: Manifest) -> list[ClassMetrics]:
+    """Return the metrics of each class; empty without any."""
     found = held_out(manifest).get("per_class")
     if not isinstance(found, Mapping):
         return []
     return [
-        ClassMeasures(
+        ClassMetrics(
             name=name,
             precision=_number(one.get("precision")),
             recall=_number(one.get("recall")),
@@ -101,26 +101,26 @@ def class_measures(manifest: Manifest) -> list[ClassMeasures]:
 
 
 def row_count(facts: Mapping[str, Any]) -> str:
-    """Format the member `rows` of metrics or training; empty if it is not a number."""
+    """Format the member `rows` of metrics or training; empty when it is not a number."""
     rows = _number(facts.get("rows"))
     return "" if rows is None else f"{rows:,.0f}"
 
 
-def measures(candidates: Sequence[Mapping[str, Any]]) -> list[Measure]:
-    """Return the metrics of `candidates` by metric; omit metrics that none of them has."""
+def compare_metrics(candidates: Sequence[Mapping[str, Any]]) -> list[Metric]:
+    """Return each metric with its value for every candidate; skip those that no candidate has."""
     found = [
-        Measure(
+        Metric(
             title=title,
-            more_is_better=more_is_better,
+            higher_is_better=higher_is_better,
             values=tuple(_number(candidate.get(name)) for candidate in candidates),
         )
-        for name, (title, more_is_better) in _MEASURES.items()
+        for name, (title, higher_is_better) in _METRICS.items()
     ]
-    return [measure for measure in found if measure.best is not None]
+    return [metric for metric in found if metric.best is not None]
 
 
 def confusion(manifest: Manifest) -> list[list[ConfusionCell]]:
-    """Return the confusion matrix, a row of cells per class; empty if it is missing or invalid."""
+    """Return the confusion matrix, true classes in rows; empty when it is missing or invalid."""
     found: Any = held_out(manifest).get("confusion")
     if not isinstance(found, list) or len(found) > len(manifest.classes):
         return []
@@ -139,10 +139,10 @@ def _is_count(value: object) -> bool:
 
 
 def histogram_bars(histogram: Histogram) -> list[Bar]:
-    """Return bars whose heights are densities: bins differ in width, not in number of rows."""
+    """Return bars with heights by density: the bins are quantiles, so their counts are alike."""
     edges = histogram.edges
     scale = _WIDTH / (edges[-1] - edges[0])
-    # Edges may lie so far apart that the width of the narrowest bin rounds to zero.
+    # The width of a narrow bin can underflow to zero.
     widths = [max((high - low) * scale, 1e-12) for low, high in pairwise(edges)]
     densities = [count / width for count, width in zip(histogram.counts, widths, strict=True)]
     max_density = max(*densities, 1e-12)

@@ -1,4 +1,4 @@
-"""Makes the screenshots in docs/screenshots anew: python -m tests.e2e.screenshots."""
+"""Take the screenshots in docs/screenshots: python -m tests.e2e.screenshots."""
 
 import tempfile
 from pathlib import Path
@@ -20,20 +20,20 @@ _PHONE: Final = {"width": 390, "height": 900}
 def predict(page: Page) -> None:
     """Show a typed row and its answer."""
     page.goto("/")
-    page.get_by_role("button", name="Fill in a sample").click()
+    page.get_by_role("button", name="Use sample data").click()
     page.get_by_role("button", name="Predict", exact=True).click()
-    page.locator("#row-answer .label").wait_for()
+    page.locator("#row-result .label").wait_for()
 
 
 def job(page: Page) -> None:
     """Show a finished job of a CSV of which three rows failed."""
     page.goto("/#file")
-    page.get_by_label("With the probability").check()
-    page.get_by_label("Job label").fill("batch=7")
+    page.get_by_label("Include class probabilities").check()
+    page.get_by_label("Tag").fill("batch=7")
     csv = with_bad_rows(varied_beans(2000))
     file: Any = {"name": "beans.csv", "mimeType": "text/csv", "buffer": csv.encode()}
-    page.get_by_label("Choose a CSV").set_input_files(file)
-    page.locator("#bad table").wait_for()
+    page.get_by_label("Choose a CSV file").set_input_files(file)
+    page.locator("#failed table").wait_for()
     page.locator("#first table").wait_for()
 
 

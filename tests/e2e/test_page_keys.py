@@ -38,10 +38,10 @@ def new_key(settings: dict[str, str]) -> str:
 
 
 def delete_by_keyboard(page: Page) -> None:
-    """Delete the job that the page shows, which is not done without being asked again."""
-    delete = page.get_by_role("button", name="Delete the job")
+    """Delete job that the page shows, which is not done without being asked again."""
+    delete = page.get_by_role("button", name="Delete job")
     delete.press("Enter")
-    expect(page.get_by_role("button", name="Keep it")).to_be_focused()
+    expect(page.get_by_role("button", name="Keep job")).to_be_focused()
     page.keyboard.press("Escape")
     expect(delete).to_be_focused()
     delete.press("Enter")
@@ -58,10 +58,10 @@ def test_a_key_is_asked_for_and_opens_all(
     page.goto("/ui/jobs")
     field = page.get_by_label("API key", exact=True)
     field.fill("dbk_wrong")
-    page.get_by_role("button", name="Use this key").click()
+    page.get_by_role("button", name="Save key").click()
     expect(page.locator("#key-error")).to_contain_text("not valid")
     field.fill(key := new_key(settings))
-    page.get_by_role("button", name="Use this key").click()
+    page.get_by_role("button", name="Save key").click()
     expect(page.get_by_text("No jobs yet")).to_be_visible()
 
     page.get_by_role("link", name="New job").click()
@@ -87,7 +87,7 @@ def test_who_gives_no_key_is_told_that_one_is_needed(
     """The page shows the refusal and stays usable; the key can be given later."""
     page = open_at(guarded)
     page.goto("/ui/jobs")
-    page.get_by_role("button", name="Not now").click()
+    page.get_by_role("button", name="Cancel").click()
 
     expect(page.locator("#jobs")).to_contain_text("Send an API key")
     expect(page.get_by_role("button", name="API key")).to_be_visible()

@@ -34,13 +34,13 @@ def test_a_file_of_few_rows_shows_what_lies_outside_training(page: Page) -> None
         page.goto("/#file")
         drop(page, text)
         job_of(page)
-        expect(page.locator("#drift")).to_contain_text("Drift is computed from")
+        expect(page.locator("#drift")).to_contain_text("Drift requires at least")
         shown.append(page.locator("#drift p").inner_text())
 
-    few = "Drift is computed from at least 100 rows with a label; here are 7."
+    few = "Drift requires at least 100 successful rows; this job has 7."
     assert shown == [
-        f"{few} Every value lies within the training range.",
-        f"{few} Some values lie outside the training range:",
+        f"{few} All values are within the training range.",
+        f"{few} Values outside the training range:",
     ]
     assert cells(page, "Drift by column") == [["Area", "", "–", "", "1"]]
 
@@ -48,11 +48,11 @@ def test_a_file_of_few_rows_shows_what_lies_outside_training(page: Page) -> None
 def test_a_dropped_csv_is_followed_to_its_labels(embedded: Service, page: Page) -> None:
     """Chart, the three bad rows with line and reason, and both downloads."""
     page.goto("/#file")
-    page.get_by_label("Job label").fill("batch=7")
+    page.get_by_label("Tag").fill("batch=7")
     drop(page, with_bad_rows(a_csv(700)))
     job = job_of(page)
 
-    assert cells(page, "Rows that failed") == [
+    assert cells(page, "Failed rows") == [
         ["6", "MajorAxisLength", "'wide' is not a number."],
         ["13", "Area", "The value is missing."],
         ["19", "–", "The line has 15 fields; the header has 16."],
@@ -65,7 +65,7 @@ def test_a_dropped_csv_is_followed_to_its_labels(embedded: Service, page: Page) 
     with embedded.client() as client:
         path = f"/jobs/{job}/results?format=csv"
         assert downloaded(page, "Results (CSV)") == client.get(path).content
-    assert downloaded(page, "Rows that failed").count(b"\n") == 4
+    assert downloaded(page, "Failed rows (CSV)").count(b"\n") == 4
     page.reload()
     expect(page.locator("#state")).to_have_text("partial")
 
@@ -76,7 +76,7 @@ def test_a_csv_with_the_wrong_columns_is_refused_with_their_names(page: Page) ->
     choose(page, a_csv().replace("Area,", "Surface,", 1))
 
     expect(page.locator("#upload")).to_contain_text("Area")
-    expect(page.get_by_label("Choose a CSV")).to_be_visible()
+    expect(page.get_by_label("Choose a CSV file")).to_be_visible()
     choose(page)
     job_of(page)
 
@@ -88,10 +88,10 @@ def test_an_upload_can_be_canceled(proxied: tuple[Page, Proxy]) -> None:
     proxy.freeze()
     choose(page, a_csv(3_000))
     expect(page.locator("#upload progress")).to_be_visible()
-    page.get_by_role("button", name="Cancel the upload").click()
+    page.get_by_role("button", name="Cancel upload").click()
 
     expect(page.locator("#upload")).to_have_text(
-        "The upload of beans.csv was canceled; none of its rows are kept."
+        "Upload of beans.csv canceled. No rows were stored."
     )
     proxy.thaw()
 
@@ -112,15 +112,15 @@ def test_a_canceled_upload_shows_the_same_count_everywhere(embedded: Service, pa
     (job,) = listed(embedded, label)
     assert job["rows"] == {"total": 0, "succeeded": 0, "failed": 0}
     page.goto(f"/ui/jobs?label=upload={label}")
-    expect(page.locator(".job .number")).to_have_text("No rows are kept")
+    expect(page.locator(".job .number")).to_have_text("No rows stored")
     page.get_by_role("link", name=job["id"]).click()
     expect(page.locator("#state")).to_have_text("canceled")
-    expect(page.locator("#progress-text")).to_contain_text("No rows are kept, in ")
-    expect(page.locator("#notices")).to_contain_text("The job was canceled")
+    expect(page.locator("#progress-text")).to_contain_text("No rows stored, in ")
+    expect(page.locator("#notices")).to_contain_text("Job canceled")
     expect(page.locator("#notices")).to_contain_text(
         "The upload ended before the end of the file, so none of its rows are kept; send it again."
     )
-    expect(page.locator("#outcome")).to_be_hidden()
+    expect(page.locator("#results")).to_be_hidden()
     expect(page.get_by_role("button", name="Retry remaining rows")).to_be_hidden()
 
 
@@ -143,7 +143,7 @@ def test_a_job_can_be_canceled(page: Page, idle: Callable[[], Any]) -> None:
     choose(page)
     job = job_of(page)
     expect(page.locator("#state")).to_have_text("queued")
-    page.get_by_role("button", name="Cancel the job").click()
+    page.get_by_role("button", name="Cancel job").click()
     expect(page.locator("#state")).to_have_text("canceled")
     idle()
     page.get_by_role("button", name="Retry remaining rows").click()
@@ -179,9 +179,9 @@ def test_an_upload_over_a_lost_connection_is_sent_again(proxied: tuple[Page, Pro
     expect(page.locator("#upload progress")).to_be_visible()
     proxy.refuse()
     proxy.thaw()
-    expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
+    expect(page.get_by_role("alert")).to_contain_text("The service does not respond")
     proxy.accept()
-    page.get_by_role("button", name="Send it again").click()
+    page.get_by_role("button", name="Retry upload").click()
 
     job_of(page)
     expect(page.locator("#state")).to_have_text("succeeded")

@@ -41,10 +41,10 @@ def violations_in_use(page: Page, look: Callable[[Page], list[str]]) -> dict[str
     found = {}
     page.goto("/")
     page.get_by_role("button", name="Predict", exact=True).click()
-    page.get_by_role("button", name="Fill in a sample").click()
+    page.get_by_role("button", name="Use sample data").click()
     page.locator("#f0").fill("9e9")
     page.get_by_role("button", name="Predict", exact=True).click()
-    page.locator("#row-answer .label").wait_for()
+    page.locator("#row-result .label").wait_for()
     found["answer"] = look(page)
     page.goto("/#file")
     choose(page, "nothing\n1\n")
@@ -54,7 +54,7 @@ def violations_in_use(page: Page, look: Callable[[Page], list[str]]) -> dict[str
     cells(page, "First rows")
     found["job"] = look(page)
     assert too_wide(page) == 0
-    page.get_by_role("button", name="Delete the job").click()
+    page.get_by_role("button", name="Delete job").click()
     found["asked"] = look(page)
     return found
 
@@ -98,18 +98,18 @@ def test_the_list_is_filtered_and_paged(embedded: Service, page: Page) -> None:
         for _ in range(26):
             client.post("/jobs", json={"instances": [BEAN], "labels": {"batch": batch}})
     page.goto("/ui/jobs")
-    page.get_by_label("Job label").fill(f"batch={batch}")
+    page.get_by_label("Tag").fill(f"batch={batch}")
     page.get_by_role("button", name="Filter").click()
     items = page.locator(".joblist li")
     expect(items).to_have_count(25)
-    page.get_by_role("link", name="Older jobs").click()
+    page.get_by_role("link", name="Older").click()
     expect(items).to_have_count(1)
     page.get_by_role("link", name="Newest").click()
     expect(items).to_have_count(25)
 
     page.get_by_label("Model").select_option("drybeans@1")
     page.get_by_role("button", name="Filter").click()
-    expect(page.get_by_text("No job fits these filters")).to_be_visible()
+    expect(page.get_by_text("No jobs match these filters")).to_be_visible()
     page.go_back()
     items.first.get_by_role("link").click()
     job_of(page)
@@ -128,9 +128,7 @@ def test_the_versions_of_a_model_stand_side_by_side(embedded: Service, page: Pag
     with embedded.client() as client:
         metrics = client.get("/models/drybeans/2").json()["metrics"]["held_out"]
     page.goto("/ui/models")
-    accuracy = next(
-        line for line in cells(page, "Versions of drybeans side by side") if "Accuracy" in line[0]
-    )
+    accuracy = next(line for line in cells(page, "Versions of drybeans") if "Accuracy" in line[0])
     assert len(accuracy) == 3
     page.get_by_role("link", name="Version 2").click()
 
@@ -139,4 +137,4 @@ def test_the_versions_of_a_model_stand_side_by_side(embedded: Service, page: Pag
         "confusion"
     ]
     assert cells(page, "Metrics against baselines")[0][1] == f"{metrics['accuracy']:.4f}"
-    assert len(cells(page, "Columns with their training ranges")) == 16
+    assert len(cells(page, "Features with their training ranges")) == 16

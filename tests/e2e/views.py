@@ -33,7 +33,7 @@ def choose(page: Page, csv: str | None = None) -> None:
     """Choose a file by its button."""
     text = a_csv() if csv is None else csv
     file: Any = {"name": "beans.csv", "mimeType": "text/csv", "buffer": text.encode()}
-    page.get_by_label("Choose a CSV").set_input_files(file)
+    page.get_by_label("Choose a CSV file").set_input_files(file)
 
 
 def cells(page: Page, region: str) -> list[list[str]]:

@@ -1,17 +1,17 @@
-"""What the pages make of a manifest, whatever it tells."""
+"""View models of manifests, complete and incomplete ones."""
 
 from dataclasses import replace
 
 import pytest
 
-from api.ui.view_models import baselines, confusion, histogram_bars, measures
+from api.ui.view_models import baselines, compare_metrics, confusion, histogram_bars
 from shared.models.manifest import Histogram
 from tests.beans import default_model
 
 
-def test_measures_stand_side_by_side_with_their_best() -> None:
-    """More is better of some and less of others; what nobody has is left out."""
-    accuracy, loss = measures(
+def test_metrics_of_several_models_are_compared() -> None:
+    """Higher is better for accuracy, lower for a loss; metrics that no model has are left out."""
+    accuracy, loss = compare_metrics(
         [{"accuracy": 0.9, "log_loss": None}, {"accuracy": 0.8, "log_loss": 2}]
     )
 
@@ -20,17 +20,17 @@ def test_measures_stand_side_by_side_with_their_best() -> None:
 
 
 def test_of_two_losses_the_smaller_is_better() -> None:
-    """A loss is not an accuracy."""
-    (loss,) = measures([{"log_loss": 0.5}, {"log_loss": 0.2}])
+    """The best value of a loss is the lowest."""
+    (loss,) = compare_metrics([{"log_loss": 0.5}, {"log_loss": 0.2}])
 
     assert loss.best == 0.2
 
 
-def test_a_model_that_tells_no_metrics_has_none() -> None:
-    """Any manifest can be shown."""
+def test_a_manifest_without_metrics_can_be_shown() -> None:
+    """Every view model of it is empty."""
     silent = replace(default_model(), metrics={})
 
-    assert (measures([{}]), confusion(silent), baselines(silent)) == ([], [], {})
+    assert (compare_metrics([{}]), confusion(silent), baselines(silent)) == ([], [], {})
 
 
 def test_a_single_mistaken_row_is_shaded() -> None:

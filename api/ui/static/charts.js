@@ -1,7 +1,13 @@
-// Bars in tables: one structure that is read by eyes and by screen readers alike.
+// Bar charts as table rows, which screen readers read as tables.
 
-import { el, percent, svg, table, whole } from "./dom.js";
+import { el, svg, table } from "./dom.js";
+import { integer, percent } from "./format.js";
 
+/**
+ * @param {number} share a fraction; values above 1 fill the bar
+ * @param {number[]} [marks] positions of thresholds, as fractions
+ * @param {string} [kind] a class for the colour
+ */
 function bar(share, marks = [], kind = "") {
   const width = Math.max(Math.min(share, 1) * 100, share > 0 ? 0.8 : 0);
   return svg("svg", { class: "bar", viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" },
@@ -10,46 +16,85 @@ function bar(share, marks = [], kind = "") {
     marks.map((at) => svg("rect", { class: "mark", x: (at * 100).toFixed(2), width: 0.5, height: 8 })));
 }
 
-/** Each class of `probabilities` with its bar, the likeliest first. */
+/** @param {Record<string, number>} values */
+const descending = (values) => Object.entries(values).sort((a, b) => b[1] - a[1]);
+
+/**
+ * Create a table of class probabilities, the most likely class first.
+ *
+ * @param {Record<string, number>} probabilities
+ * @param {string | undefined} label the predicted class
+ */
 export function probabilityBars(probabilities, label) {
-  const sorted = Object.entries(probabilities).sort((a, b) => b[1] - a[1]);
-  return table("Probabilities", ["Class", "", { text: "Probability", class: "number" }], sorted.map(([name, share]) =>
+  const header = ["Class", "", { text: "Probability", class: "number" }];
+  return table("Probabilities", header, descending(probabilities).map(([name, share]) =>
     el("tr", { class: name === label ? "top" : "" }, el("th", { scope: "row" }, name),
       el("td", { class: "bar-of" }, bar(share, [], name === label ? "" : "weak")),
       el("td", { class: "number" }, percent(share)))), { class: "bars" });
 }
 
-/** One probability as a bar in a cell. */
-export const probabilityCell = (share) => el("span", { class: "bar-cell" }, bar(share), el("span", { class: "number" }, percent(share)));
+/**
+ * Create the content of a cell that shows one probability.
+ *
+ * @param {number} share
+ */
+export const probabilityCell = (share) =>
+  el("span", { class: "bar-cell" }, bar(share), el("span", { class: "number" }, percent(share)));
 
-/** How many rows got each label. */
+/**
+ * Create a table of the numbers of rows by predicted label, the most frequent first.
+ *
+ * @param {Record<string, number>} counts
+ */
 export function countBars(counts) {
-  const sorted = Object.entries(counts).sort((a, b) => b[1] - a[1]);
-  const all = sorted.reduce((sum, [, count]) => sum + count, 0);
-  const most = sorted[0]?.[1] ?? 1;
+  const sorted = descending(counts);
+  const total = sorted.reduce((sum, [, count]) => sum + count, 0);
+  const max = sorted[0]?.[1] ?? 1;
   return table("Rows by label", ["Label", "", { text: "Rows", class: "number" }, { text: "Share", class: "number" }],
     sorted.map(([name, count]) => el("tr", {}, el("th", { scope: "row" }, name),
-      el("td", { class: "bar-of" }, bar(count / most)),
-      el("td", { class: "number" }, whole(count)), el("td", { class: "number" }, percent(count / all)))), { class: "bars" });
+      el("td", { class: "bar-of" }, bar(count / max)),
+      el("td", { class: "number" }, integer(count)), el("td", { class: "number" }, percent(count / total)))), { class: "bars" });
 }
 
-const SOME = 0.1;
-const MUCH = 0.25;
-const SCALE = 0.5;
-const word = (index) => (index < SOME ? "steady" : index < MUCH ? "some" : "much");
+// The usual thresholds of the population stability index.
+export const MODERATE_DRIFT = 0.1;
+export const HIGH_DRIFT = 0.25;
+const MAX_SHOWN = 0.5;
 
-/** How far each column moved from training, and how many rows lay outside its range. */
+/**
+ * Return the level of a population stability index.
+ *
+ * @param {number} index
+ */
+export function driftLevel(index) {
+  if (index < MODERATE_DRIFT) return "stable";
+  return index < HIGH_DRIFT ? "moderate" : "high";
+}
+
+/**
+ * @param {string} name
+ * @param {number | undefined} index
+ * @param {number | undefined} outside
+ */
+function driftRow(name, index, outside) {
+  const marks = [MODERATE_DRIFT / MAX_SHOWN, HIGH_DRIFT / MAX_SHOWN];
+  const level = index === undefined ? "" : driftLevel(index);
+  return el("tr", {}, el("th", { scope: "row" }, name),
+    el("td", { class: "bar-of" }, index === undefined ? "" : bar(index / MAX_SHOWN, marks, level)),
+    el("td", { class: "number" }, index === undefined ? "–" : index.toFixed(2)),
+    el("td", { class: `drift-${level || "none"}` }, level),
+    el("td", { class: "number" }, outside ? integer(outside) : "–"));
+}
+
+/**
+ * Create a table of each column's drift and number of rows outside its training range.
+ *
+ * @param {Record<string, number>} drift
+ * @param {Record<string, number>} outside
+ */
 export function driftBars(drift, outside) {
   const names = [...new Set([...Object.keys(drift), ...Object.keys(outside)])];
   names.sort((a, b) => (drift[b] ?? 0) - (drift[a] ?? 0));
-  return table("Drift by column", ["Column", "", { text: "Drift", class: "number" }, "", { text: "Outside", class: "number" }],
-    names.map((name) => {
-      const index = drift[name];
-      const known = index !== undefined;
-      return el("tr", {}, el("th", { scope: "row" }, name),
-        el("td", { class: "bar-of" }, known ? bar(index / SCALE, [SOME / SCALE, MUCH / SCALE], word(index)) : ""),
-        el("td", { class: "number" }, known ? index.toFixed(2) : "–"),
-        el("td", { class: `drift-${known ? word(index) : "none"}` }, known ? word(index) : ""),
-        el("td", { class: "number" }, outside[name] ? whole(outside[name]) : "–"));
-    }), { class: "bars drift" });
+  return table("Drift by column", ["Column", "", { text: "PSI", class: "number" }, "Drift", { text: "Out of range", class: "number" }],
+    names.map((name) => driftRow(name, drift[name], outside[name])), { class: "bars drift" });
 }

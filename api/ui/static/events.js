@@ -1,44 +1,41 @@
-// Follows a job by its server-sent events, over fetch: an EventSource cannot show a key.
+// Follow a job by its server-sent events, over fetch: an EventSource cannot send an API key.
 
 import { call, Problem, Unreachable } from "./api.js";
+import { eventParser } from "./event_parser.js";
 
-const SILENCE = 40_000;
-const LONGEST = 5_000;
+/** @import { Job } from "../types" */
 
-/** Takes text as it comes and calls `take(name, data)` for each event that is whole. */
-function reader(take) {
-  let rest = "";
-  return (text) => {
-    const blocks = (rest + text).split("\n\n");
-    rest = blocks.pop();
-    for (const block of blocks) {
-      const fields = Object.fromEntries(block.split("\n").map((line) => line.split(/: (.*)/s, 2)));
-      if (fields.event) take(fields.event, JSON.parse(fields.data));
-    }
-  };
-}
+// The service sends a comment every 15 s, so a longer silence means a lost connection.
+const IDLE_TIMEOUT_MS = 40_000;
+const FIRST_DELAY_MS = 500;
+const MAX_DELAY_MS = 5_000;
 
-/** Reads one connection to its end, and tells whether the job's end was among it. */
-async function once(path, take) {
+/**
+ * Read one connection to its end and return whether it ended because the job did.
+ *
+ * @param {string} path
+ * @param {(job: Job) => void} onJob
+ */
+async function readConnection(path, onJob) {
   const control = new AbortController();
-  let timer = setTimeout(() => control.abort(), SILENCE);
+  let timer = setTimeout(() => control.abort(), IDLE_TIMEOUT_MS);
   let ended = false;
-  const read = reader((name, data) => {
-    // Its status is gone with its beginning; what is not passing will be answered to the next try.
+  const parse = eventParser((name, data) => {
+    // The response began with status 200; a permanent error is returned to the next request.
     if (name === "error") throw new Problem(data, 503);
     if (name === "end") ended = true;
-    if (name === "job") take(data);
+    if (name === "job") onJob(data);
   });
   try {
-    const answer = await call(path, { signal: control.signal, cache: "no-store" });
-    const stream = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    const response = await call(path, { signal: control.signal, cache: "no-store" });
+    if (!response.body) return ended;
+    const stream = response.body.pipeThrough(new TextDecoderStream()).getReader();
     for (;;) {
       const { done, value } = await stream.read();
       if (done) return ended;
-      // The service says something every 15 s, if only that it is there.
       clearTimeout(timer);
-      timer = setTimeout(() => control.abort(), SILENCE);
-      read(value);
+      timer = setTimeout(() => control.abort(), IDLE_TIMEOUT_MS);
+      parse(value);
     }
   } finally {
     clearTimeout(timer);
@@ -46,21 +43,29 @@ async function once(path, take) {
   }
 }
 
-const passing = (error) => !(error instanceof Problem) || error.status === 429 || error.status >= 500;
+/** @param {unknown} error */
+const isTransient = (error) => !(error instanceof Problem) || error.status === 429 || error.status >= 500;
 
-/** Calls `onJob` at each change until the job ends; `onLost(ms)` when a new try is `ms` away. */
+/**
+ * Call `onJob` at each change until the job ends, reconnecting with backoff; call `onLost` with
+ * the delay in milliseconds before each reconnection.
+ *
+ * @param {string} path
+ * @param {(job: Job) => void} onJob
+ * @param {(delay: number) => void} onLost
+ */
 export async function follow(path, onJob, onLost) {
-  let pause = 500;
+  let delay = FIRST_DELAY_MS;
   for (;;) {
     try {
-      const ended = await once(path, (job) => { pause = 500; onJob(job); });
+      const ended = await readConnection(path, (job) => { delay = FIRST_DELAY_MS; onJob(job); });
       if (ended) return;
       throw new Unreachable();
     } catch (error) {
-      if (!passing(error)) throw error;
+      if (!isTransient(error)) throw error;
     }
-    onLost(pause);
-    await new Promise((resolve) => { setTimeout(resolve, pause); });
-    pause = Math.min(pause * 2, LONGEST);
+    onLost(delay);
+    await new Promise((resolve) => { setTimeout(resolve, delay); });
+    delay = Math.min(delay * 2, MAX_DELAY_MS);
   }
 }

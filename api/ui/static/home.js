@@ -1,53 +1,68 @@
-// The page at the root: its tabs, and what stands in them.
+// The Predict page: its tabs, its choice of a model and its three forms.
 
+import "./api_key.js";
 import { find } from "./dom.js";
-import "./key.js";
-import { startFile } from "./file.js";
-import { startPaste } from "./paste.js";
-import { startRow } from "./row.js";
+import { startFileForm } from "./file_form.js";
+import { startPasteForm } from "./paste_form.js";
+import { startRowForm } from "./row_form.js";
 
-const tabs = [...document.querySelectorAll("[role=tab]")];
+/** @type {HTMLElement[]} */
+const tabs = [...document.querySelectorAll("[role=tab]")].filter((tab) => tab instanceof HTMLElement);
 
+/** @param {HTMLElement} tab */
+const panelId = (tab) => tab.getAttribute("aria-controls") ?? "";
+
+/**
+ * @param {HTMLElement} chosen
+ * @param {{ focus?: boolean }} [options]
+ */
 function show(chosen, { focus = false } = {}) {
   for (const tab of tabs) {
-    const on = tab === chosen;
-    tab.setAttribute("aria-selected", String(on));
-    tab.tabIndex = on ? 0 : -1;
-    find(tab.getAttribute("aria-controls")).hidden = !on;
+    const selected = tab === chosen;
+    tab.setAttribute("aria-selected", String(selected));
+    tab.tabIndex = selected ? 0 : -1;
+    find(panelId(tab)).hidden = !selected;
   }
   if (focus) chosen.focus();
-  history.replaceState(null, "", `#${chosen.getAttribute("aria-controls")}`);
+  history.replaceState(null, "", `#${panelId(chosen)}`);
 }
 
-function move(event) {
-  const at = tabs.indexOf(event.currentTarget);
-  const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 }[event.key];
-  if (to === undefined) return;
+/**
+ * @param {HTMLElement} tab
+ * @param {KeyboardEvent} event
+ */
+function move(tab, event) {
+  const at = tabs.indexOf(tab);
+  /** @type {Record<string, number>} */
+  const targets = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 };
+  const target = targets[event.key];
+  if (target === undefined) return;
   event.preventDefault();
-  show(tabs.at(to % tabs.length), { focus: true });
+  show(tabs[(target + tabs.length) % tabs.length], { focus: true });
 }
 
-function fromAddress() {
-  const named = tabs.find((tab) => `#${tab.getAttribute("aria-controls")}` === location.hash);
+function showFromAddress() {
+  const named = tabs.find((tab) => `#${panelId(tab)}` === location.hash);
   if (named) show(named);
 }
 
 for (const tab of tabs) {
   tab.addEventListener("click", () => show(tab));
-  tab.addEventListener("keydown", move);
+  tab.addEventListener("keydown", (event) => move(tab, event));
 }
-window.addEventListener("hashchange", fromAddress);
-fromAddress();
+window.addEventListener("hashchange", showFromAddress);
+showFromAddress();
 
-const models = find("model-form");
-if (models) {
-  models.querySelector("button").hidden = true;
-  models.addEventListener("change", () => {
-    location.assign(`/?${new URLSearchParams(new FormData(models))}${location.hash}`);
+const modelForm = document.getElementById("model-form");
+if (modelForm instanceof HTMLFormElement) {
+  find("use-model").hidden = true;
+  modelForm.addEventListener("change", () => {
+    const query = new URLSearchParams({ model: find("model", HTMLSelectElement).value });
+    location.assign(`/?${query}${location.hash}`);
   });
 }
 
-const { model, outputs } = find("page").dataset;
-startRow(model, outputs.split(","));
-startPaste(model, outputs.split(","));
-startFile(model);
+const { model = "", outputs = "" } = find("page").dataset;
+startRowForm(model, outputs.split(","));
+startPasteForm(model, outputs.split(","));
+startFileForm(model);

@@ -1,54 +1,66 @@
-// One job: its progress live, then what came of it. Its id is in the address, so a reload goes on.
+// One job: live progress, then its results. Its id is in the address, so reloading shows it again.
 
-import { call, json } from "./api.js";
+import { call, json, Problem } from "./api.js";
+import { asError, badge, el, find, problem, tagChips, time } from "./dom.js";
 import { follow } from "./events.js";
-import { badge, duration, el, find, left, percent, problem, rows, time, whole } from "./dom.js";
-import { countText } from "./counts.js";
-import { showOutcome } from "./outcome.js";
+import { duration, integer, percent, remaining, rows } from "./format.js";
+import { showResults } from "./results.js";
+import { countText } from "./row_counts.js";
+
+/** @import { Job } from "../types" */
+/** @import { Child } from "./dom.js" */
 
 const path = `/jobs/${find("job").dataset.job}`;
-const ENDED = { canceled: "The job was canceled", expired: "The job expired" };
+/** @type {Record<string, string>} */
+const TITLES = { canceled: "Job canceled", expired: "Job expired" };
 let finished = false;
 
+/** @param {Job} job */
 function progressText(job) {
   const { total, succeeded, failed } = job.rows;
-  const done = succeeded + failed;
   if (job.finished_at) {
-    const took = (new Date(job.finished_at) - new Date(job.started_at ?? job.created_at)) / 1000;
+    const took = (Date.parse(job.finished_at) - Date.parse(job.started_at ?? job.created_at)) / 1000;
     return `${countText(job)}, in ${duration(took)}`;
   }
-  const rest = job.eta_seconds === null ? "" : `, ${left(job.eta_seconds)}`;
+  const rest = job.eta_seconds === null ? "" : `, ${remaining(job.eta_seconds)}`;
   const ahead = job.queue?.rows_ahead ? `; ${rows(job.queue.rows_ahead)} of other jobs ahead` : "";
-  return `${whole(done)} of ${rows(total)}${rest}${ahead}`;
+  return `${integer(succeeded + failed)} of ${rows(total)}${rest}${ahead}`;
 }
 
-function fact(name, ...value) {
+/**
+ * @param {string} name
+ * @param {Child | Child[]} value
+ */
+function fact(name, value) {
   return el("div", {}, el("dt", {}, name), el("dd", {}, value));
 }
 
+/** @param {Job} job */
 function facts(job) {
   const { name, version } = job.model;
-  const labels = Object.entries(job.labels).map(([key, value]) => el("span", { class: "chip" }, `${key}=${value}`));
+  const tags = tagChips(job.labels);
   return [
     fact("Model", el("a", { href: `/ui/models/${name}/${version}` }, `${name}@${version}`)),
     fact("Created", time(job.created_at)),
     job.finished_at ? fact("Finished", time(job.finished_at)) : null,
-    job.expires_at && job.finished_at ? fact("Kept until", time(job.expires_at)) : null,
-    labels.length ? fact("Labels", labels) : null,
-    job.retry_of ? fact("Again of", el("a", { href: `/ui/jobs/${job.retry_of}` }, "an earlier job")) : null,
-  ].filter(Boolean);
+    job.expires_at && job.finished_at ? fact("Deleted after", time(job.expires_at)) : null,
+    tags.length ? fact("Tags", tags) : null,
+    job.retry_of ? fact("Retry of", el("a", { href: `/ui/jobs/${job.retry_of}` }, el("code", {}, job.retry_of))) : null,
+  ].filter((one) => one !== null);
 }
 
+/** @param {Job} job */
 function notices(job) {
-  const failed = job.error ? [problem({ title: ENDED[job.state] ?? "The job failed", message: job.error.detail })] : [];
+  const failed = job.error ? [problem({ title: TITLES[job.state] ?? "Job failed", message: job.error.detail })] : [];
   return [...failed, ...job.warnings.map((warning) => el("p", { class: "notice warn" }, warning))];
 }
 
+/** @param {Job} job */
 function show(job) {
   document.title = `${job.state} ${job.finished_at ? "" : percent(job.progress)} · job · drybeans`;
   find("state").replaceChildren(badge(job.state));
   find("connection").textContent = job.finished_at ? "" : "Live";
-  find("progress").value = job.progress;
+  find("progress", HTMLProgressElement).value = job.progress;
   find("progress").className = job.state;
   find("progress-text").textContent = progressText(job);
   find("facts").replaceChildren(...facts(job));
@@ -58,51 +70,57 @@ function show(job) {
   find("delete").hidden = !job.finished_at;
   if (job.finished_at && !finished) {
     finished = true;
-    showOutcome(job);
+    showResults(job);
   }
 }
 
-function fail(error) {
-  find("progress-card").hidden = error.status === 404 || error.status === 410;
-  const again = el("button", { type: "button", click: start }, "Try again");
-  const back = el("a", { class: "button", href: "/ui/jobs" }, "All jobs");
-  find("problem").replaceChildren(problem(error, ...(find("progress-card").hidden ? [back] : [again])));
+/** @param {unknown} error */
+function showFailure(error) {
+  const gone = error instanceof Problem && (error.status === 404 || error.status === 410);
+  find("progress-card").hidden = gone;
+  const action = gone ? el("a", { class: "button", href: "/ui/jobs" }, "All jobs")
+    : el("button", { type: "button", click: start }, "Try again");
+  find("problem").replaceChildren(problem(asError(error), action));
   find("connection").textContent = "";
 }
 
 async function start() {
   find("problem").replaceChildren();
   try {
-    await follow(`${path}/events`, show, (pause) => {
-      find("connection").textContent = `Connection lost; trying again in ${duration(pause / 1000)}`;
+    await follow(`${path}/events`, show, (delay) => {
+      find("connection").textContent = `Connection lost. Reconnecting in ${duration(delay / 1000)} …`;
     });
     if (!finished) show(await json(path));
   } catch (error) {
-    fail(error);
+    showFailure(error);
   }
 }
 
-async function attempt(work) {
+/** @param {() => Promise<void>} action */
+async function attempt(action) {
   find("problem").replaceChildren();
   try {
-    await work();
+    await action();
   } catch (error) {
-    // It may have changed in the meantime; the events say so.
-    find("problem").replaceChildren(problem(error));
+    find("problem").replaceChildren(problem(asError(error)));
   }
 }
 
-const post = (verb) => json(`${path}/${verb}`, { method: "POST" });
+/**
+ * @param {"cancel" | "retry"} action
+ * @returns {Promise<Job>}
+ */
+const post = (action) => json(`${path}/${action}`, { method: "POST" });
 
-async function erase() {
+async function deleteJob() {
   await call(path, { method: "DELETE" });
-  // Going back must not lead to what is no longer there.
+  // Replaced, so that going back does not open the deleted job.
   location.replace("/ui/jobs");
 }
 
-const asked = find("delete-dialog");
+const deleteDialog = find("delete-dialog", HTMLDialogElement);
 find("cancel").addEventListener("click", () => attempt(async () => show(await post("cancel"))));
 find("retry").addEventListener("click", () => attempt(async () => location.assign(`/ui/jobs/${(await post("retry")).id}`)));
-find("delete").addEventListener("click", () => { asked.returnValue = ""; asked.showModal(); });
-asked.addEventListener("close", () => asked.returnValue === "delete" && attempt(erase));
+find("delete").addEventListener("click", () => { deleteDialog.returnValue = ""; deleteDialog.showModal(); });
+deleteDialog.addEventListener("close", () => { if (deleteDialog.returnValue === "delete") attempt(deleteJob); });
 start();
