@@ -132,7 +132,7 @@ def test_the_versions_of_a_model_stand_side_by_side(embedded: Service, page: Pag
     assert len(accuracy) == 3
     page.get_by_role("link", name="Version 2").click()
 
-    matrix = [line[1:] for line in cells(page, "Confusion matrix")]
+    matrix = [line[1:] for line in cells(page, "Counts by true and predicted class")]
     assert [[int(cell.replace("·", "0")) for cell in line] for line in matrix] == metrics[
         "confusion"
     ]
