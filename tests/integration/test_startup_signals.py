@@ -50,6 +50,8 @@ class FirstProcess:
             ["unshare", "--pid", "--fork", "--kill-child", "--", *words],
             env=kept | environment | {"PATH": path},
             cwd=_ROOT,
+            # A process group of its own: what ends it at the end must not end the tests.
+            start_new_session=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
