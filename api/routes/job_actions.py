@@ -74,7 +74,7 @@ def blueprint(services: Services) -> Blueprint:
         """Retry the remaining rows of a job as a new job.
 
         The request is not idempotent: if no response arrives, look for `retry_of` in the list of
-        jobs before sending it new_id.
+        jobs before sending it again.
         """
         return _retry(services, job_id)
 
@@ -86,7 +86,7 @@ def blueprint(services: Services) -> Blueprint:
         The job is gone at once (410); its rows and results are deleted shortly after.
         """
         job = get_job(services, job_id)
-        with uncertain("The job may have been deleted; fetch it before you try new_id."):
+        with uncertain("The job may have been deleted; fetch it before you try again."):
             deleted = database.write(
                 lambda c: soft_delete(c, job.id), lambda c: is_deleted(c, job.id)
             )
@@ -113,7 +113,7 @@ def _cancel(services: Services, job_id: str) -> Job:
     Raise `JobFinished` when it had ended before, or `CommitUncertain`.
     """
     job = get_job(services, job_id)
-    uncertainty = "The job may have been canceled; fetch it before you try new_id."
+    uncertainty = "The job may have been canceled; fetch it before you try again."
     if not job.finished:
         with uncertain(uncertainty):
             services.database.write(
@@ -137,7 +137,7 @@ def _retry(services: Services, job_id: str) -> Response:
     moment = services.clock()
     new_id = new_job_id(moment)
     uncertainty = (
-        f"The retry may have been accepted as the job {new_id}; fetch it before you try new_id."
+        f"The retry may have been accepted as the job {new_id}; fetch it before you try again."
     )
     with uncertain(uncertainty):
         dispatches = services.database.write(

@@ -68,7 +68,7 @@ def test_a_page_of_no_model_is_a_page_that_says_so(service: Service, path: str) 
     answer = service.client.get(path)
 
     assert (answer.status_code, answer.mimetype) == (404, "text/html")
-    assert "There is no such model" in answer.text
+    assert "Model not found" in answer.text
     assert "drybeans@2" in answer.text
 
 
