@@ -242,7 +242,7 @@ def _query_options() -> dict[str, Any]:
 
 
 def _requested_wait() -> float | None:
-    """Return N of `Prefer: wait=N` (RFC 7240) in seconds, at max_bytes 30; None without it."""
+    """Return N of `Prefer: wait=N` (RFC 7240) in seconds, at most 30; None without it."""
     found = _WAIT.search(request.headers.get("Prefer", ""))
     return min(float(found[1]), _MAX_WAIT) if found else None
 
