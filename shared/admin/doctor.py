@@ -24,10 +24,9 @@ def examine(stage: Stage, _arguments: argparse.Namespace) -> Output:
     """Look at everything; the exit code is 1 when something is wrong."""
     findings = [finding for check in _CHECKS for finding in check(stage)]
     bad = [finding for finding in findings if finding.level is Severity.WRONG]
-    verdict = "Nothing is wrong." if not bad else f"{len(bad)} things are wrong."
-    verdict = "1 thing is wrong." if len(bad) == 1 else verdict
+    problems = "1 problem" if len(bad) == 1 else f"{len(bad) or 'No'} problems"
     return Output(
-        text="\n".join([*map(_told, findings), "", verdict]),
+        text="\n".join([*map(_told, findings), "", f"{problems} found."]),
         document={
             "wrong": len(bad),
             "findings": [

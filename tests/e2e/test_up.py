@@ -202,7 +202,7 @@ def test_the_doctor_finds_nothing_wrong_beside_a_healthy_make_up(own: Service) -
     ill = doctor()
 
     assert well.returncode == 0, well.stdout
-    assert well.stdout.endswith("\nNothing is wrong.\n")
+    assert well.stdout.endswith("\nNo problems found.\n")
     for kind in ("API processes", "Workers", "Sweepers"):
         assert f"ok       processes  {kind} that report: " in well.stdout
     assert "warning" not in well.stdout
@@ -223,9 +223,9 @@ def test_the_doctor_notices_a_sweeper_that_hangs(own: Service) -> None:
     assert ill.returncode == 1
     assert "wrong    processes  No sweeper reported in the last 30 s." in ill.stdout
     assert f"Sweepers that died or hang: {name} (" in ill.stdout
-    assert ill.stdout.endswith("\n1 thing is wrong.\n")
+    assert ill.stdout.endswith("\n1 problem found.\n")
     sweeper.resume()
-    doctor.until("\nNothing is wrong.\n")
+    doctor.until("\nNo problems found.\n")
 
 
 def test_the_doctor_notices_a_worker_that_was_killed(own: Service) -> None:
@@ -242,4 +242,4 @@ def test_the_doctor_notices_a_worker_that_was_killed(own: Service) -> None:
     told = doctor.until("that died or hang")
 
     assert f"warning  processes  Workers that died or hang: {name} (" in told.stdout
-    assert told.stdout.endswith("\nNothing is wrong.\n")
+    assert told.stdout.endswith("\nNo problems found.\n")
