@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, select, update
 
 import worker.batch.run
+from shared.db.chunk_keys import key_in
 from shared.db.jobs import complete as finishes
 from shared.db.schema import chunks, results
 from shared.domain.chunks import ChunkResult, DispatchPolicy
@@ -24,7 +25,7 @@ def _without_fence() -> None:
         connection: Connection, outcomes: Sequence[ChunkResult]
     ) -> tuple[set[ChunkRef], set[ChunkRef]]:
         refs = [outcome.ref for outcome in outcomes]
-        exist = _private("among")(refs)
+        exist = key_in(refs)
         connection.execute(update(chunks).where(exist).values(state=ChunkState.DONE))
         rows = connection.execute(select(*chunks.c["job_id", "seq"]).where(exist))
         return {ChunkRef(job=JobId(row.job_id), seq=row.seq) for row in rows}, set()
@@ -49,7 +50,7 @@ def _without_fence() -> None:
     def finish_whatever_came_between(
         connection: Connection, outcomes: Sequence[ChunkResult], _seconds: float
     ) -> finishes.Completion:
-        tried = update(chunks).where(_private("among")(outcome.ref for outcome in outcomes))
+        tried = update(chunks).where(key_in(outcome.ref for outcome in outcomes))
         connection.execute(tried.values(fence=chunks.c.fence + 1))
         return finishes.complete(connection, outcomes, _OUTBOX)
 
